@@ -1,0 +1,6 @@
+"""`python -m glasslung` is the same as `glasslung`."""
+
+from glasslung.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
