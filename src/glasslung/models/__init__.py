@@ -1,0 +1,57 @@
+"""One method, one file: Config, Module, loss, players. TABLE names them all, build() makes one.
+
+A run folder stores the name and the settings as JSON, and `build(name, seed, **settings)` makes the same
+model again: no pickled classes, no import strings. Files in this room never import one another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from glasslung.errors import UsageError
+from glasslung.models import cage, usvae
+from glasslung.nn.batches import SliceBatch
+from glasslung.nn.player import Player
+
+
+class Entry(NamedTuple):
+    """What the house knows about one method.
+
+    config   its frozen settings
+    model    model(config, rng) -> the network, with weights drawn from rng
+    players  players(model) -> the paper's way of training it
+    batch    what its players eat
+    """
+
+    config: type
+    model: Callable[[Any, torch.Generator], nn.Module]
+    players: Callable[[Any], list[Player]]
+    batch: type
+
+
+TABLE = {
+    "usvae": Entry(usvae.Config, usvae.USVAE, usvae.players, SliceBatch),
+    "cage": Entry(cage.Config, cage.CAGE, cage.players, SliceBatch),
+}
+
+
+def entry_for(name: str) -> Entry:
+    """The entry of one method; UsageError names those there are."""
+    if name not in TABLE:
+        raise UsageError(f"there is no model {name!r}; there are {', '.join(TABLE)}")
+    return TABLE[name]
+
+
+def build(name: str, seed: int = 0, **settings: Any) -> nn.Module:
+    """build('usvae', seed=1, kl_final=4.0) -> a new U-SVAE. An unknown setting is refused by name."""
+    entry = entry_for(name)
+    known = [field.name for field in dataclasses.fields(entry.config)]
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"{name} has no setting {key!r}; it has {', '.join(known)}")
+    return entry.model(entry.config(**settings), torch.Generator().manual_seed(seed))

@@ -1,0 +1,104 @@
+"""From decoder features to a distribution over grey values: the last layers, and what they stand for.
+
+A head is a module; what it returns is a record that can say how likely an image is (`log_density`, nats per
+pixel) and which picture it stands for (`mean`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glasslung.nn import density
+from glasslung.nn.blocks import Head
+
+RELU_FLOOR = 1e-7  # released code: ReLU, plus 1e-7
+SOFTPLUS_FLOOR = 1e-4  # a softplus keeps its gradient where a ReLU is dead
+SHARPEST_LOG_SCALE = -7.0  # a logistic narrower than a quarter of a grey level only costs digits
+START_LOG_SCALE = math.log(0.1)  # an untrained logistic is a tenth of the grey scale wide
+
+
+@dataclass(frozen=True, eq=False)
+class BetaPixels:
+    """A Beta distribution per pixel: a, b (B, 1, H, W), both positive, float32.
+
+    floor   added to the density before the logarithm; the released loss has 1e-7, 0 leaves the density alone
+    margin  pixels are squeezed into [margin, 1 - margin]
+    """
+
+    a: Tensor
+    b: Tensor
+    floor: float = 0.0
+    margin: float = density.PAPER_CLIP
+
+    def log_density(self, image: Tensor) -> Tensor:
+        """Nats per pixel, (B, 1, H, W)."""
+        log_density = density.beta_log_density(image, self.a, self.b, self.margin)
+        if self.floor == 0:
+            return log_density
+        return torch.logaddexp(log_density, torch.full_like(log_density, math.log(self.floor)))
+
+    def paper_log_density(self, image: Tensor) -> Tensor:
+        """Nats per pixel in the units of the paper's table, (B, 1, H, W) float64."""
+        return density.paper_units_log_density(image, self.a, self.b)
+
+    def mean(self) -> Tensor:
+        """The picture, (B, 1, H, W) in [0, 1]."""
+        return density.beta_mean(self.a, self.b)
+
+
+@dataclass(frozen=True, eq=False)
+class MixturePixels:
+    """A mixture of discretised logistics per pixel; weight_logits, means, log_scales (B, M, H, W) float32."""
+
+    weight_logits: Tensor
+    means: Tensor
+    log_scales: Tensor
+
+    def log_density(self, image: Tensor) -> Tensor:
+        """Nats per pixel, (B, 1, H, W): a probability of one of 256 grey levels, so never above 0."""
+        return density.logistic_mixture_log_density(image, self.weight_logits, self.means, self.log_scales)
+
+    def mean(self) -> Tensor:
+        """The picture, (B, 1, H, W) in [0, 1]."""
+        return density.logistic_mixture_mean(self.weight_logits, self.means)
+
+
+class BetaHead(nn.Module):
+    """Features (B, C, H, W) -> BetaPixels, with a Visual and a 7x7 convolution for each of a and b.
+
+    positive 'relu' is the released ReLU + 1e-7; 'softplus' keeps a gradient everywhere.
+    """
+
+    def __init__(self, channels_in: int, positive: str = "softplus", floor: float = 0.0) -> None:
+        super().__init__()
+        self.positive, self.floor = positive, floor
+        self.a, self.b = Head(channels_in), Head(channels_in)
+
+    def forward(self, features: Tensor) -> BetaPixels:
+        """What each pixel may be."""
+        return BetaPixels(self._positive(self.a(features)), self._positive(self.b(features)), self.floor)
+
+    def _positive(self, raw: Tensor) -> Tensor:
+        raw = raw.float()
+        return F.relu(raw) + RELU_FLOOR if self.positive == "relu" else F.softplus(raw) + SOFTPLUS_FLOOR
+
+
+class MixtureHead(nn.Module):
+    """Features (B, C, H, W) -> MixturePixels with `components` logistics per pixel."""
+
+    def __init__(self, channels_in: int, components: int = 5) -> None:
+        super().__init__()
+        self.components = components
+        self.head = Head(channels_in, 3 * components)
+
+    def forward(self, features: Tensor) -> MixturePixels:
+        """What each pixel may be. The components start spread over the grey scale, a tenth of it wide."""
+        weights, means, scales = self.head(features).float().chunk(3, 1)
+        start = torch.linspace(0, 1, self.components + 2, device=means.device)[1:-1].view(1, -1, 1, 1)
+        log_scales = SHARPEST_LOG_SCALE + F.softplus(scales + START_LOG_SCALE - SHARPEST_LOG_SCALE)
+        return MixturePixels(weights, start + means, log_scales)

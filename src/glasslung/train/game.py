@@ -1,0 +1,130 @@
+"""All that changes while a run trains: weights, optimisers, averages, stream of batches, step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glasslung.errors import UsageError
+from glasslung.nn.player import Batches, Player
+from glasslung.train.machine import Machine, open_fabric
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Game:
+    """Players around one table: `fit` moves them, a checkpoint holds exactly what stands here.
+
+    modules  every network by name; a parameter that a player trains must belong to one of them
+    seed     of all draws: the draws of one step depend on (seed, step, player, turn, process) and on nothing
+             before, so whoever arrives at a step finds the same ones
+    ema      decay of the running average of the weights (0.999, say); None keeps none
+    fabric   given by `launch` when there are several processes
+    """
+
+    def __init__(
+        self,
+        modules: Mapping[str, nn.Module],
+        players: Sequence[Player],
+        batches: Batches,
+        seed: int,
+        machine: Machine | None = None,
+        ema: float | None = None,
+        fabric: Fabric | None = None,
+    ) -> None:
+        self.machine = machine or Machine()
+        self.fabric = fabric or open_fabric(self.machine)
+        self.modules, self.players = dict(modules), list(players)
+        self.batches, self.seed, self.step = batches, seed, 0
+        for module in self.modules.values():
+            self._place(module)
+        self.names = name_parameters(self.modules, self.players)
+        self.optimisers = {player.name: optimiser_for(player) for player in self.players}
+        self.ema = ema
+        self.averages = {} if ema is None else {n: p.detach().clone() for n, p in self.weights().items()}
+
+    def _place(self, module: nn.Module) -> None:
+        module.to(self.fabric.device)
+        if self.machine.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.fabric.device
+
+    def weights(self) -> dict[str, Tensor]:
+        """Every parameter by its full name, 'module.layer.weight'."""
+        return {f"{m}.{n}": p for m, module in self.modules.items() for n, p in module.named_parameters()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Every parameter and buffer by its full name."""
+        return {f"{m}.{n}": t for m, module in self.modules.items() for n, t in module.state_dict().items()}
+
+    def draws(self, *place: int) -> torch.Generator:
+        """The generator of one place in the run (step, player, turn, part), on the networks' device."""
+        seed = int(np.random.SeedSequence([self.seed, self.fabric.global_rank, *place]).generate_state(1)[0])
+        torch.manual_seed(seed)  # dropout draws from torch's own stream; `fit` gives that back afterwards
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def update_averages(self) -> None:
+        """Move the running averages one step towards the weights."""
+        if self.ema is None:
+            return
+        for name, weight in self.weights().items():
+            self.averages[name].lerp_(weight.detach(), 1 - self.ema)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the networks have their averaged weights; afterwards their own again."""
+        if self.ema is None:
+            raise UsageError("this run keeps no averaged weights; start it with ema, for example 0.999")
+        weights = self.weights()
+        kept = {name: weight.detach().clone() for name, weight in weights.items()}
+        try:
+            _copy(self.averages, weights)
+            yield
+        finally:
+            _copy(kept, weights)
+
+
+@torch.no_grad()
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
+
+
+def name_parameters(modules: Mapping[str, nn.Module], players: Sequence[Player]) -> dict[str, list[str]]:
+    """The full name of every parameter of every player, in the player's order.
+
+    A parameter outside the modules would be trained and never saved: refused.
+    """
+    if len({player.name for player in players}) != len(players):
+        raise UsageError("two players have the same name; give each its own")
+    names = {id(p): f"{m}.{n}" for m, module in modules.items() for n, p in module.named_parameters()}
+    for player in players:
+        strangers = sum(id(p) not in names for p in player.parameters)
+        if strangers:
+            raise UsageError(
+                f"player {player.name!r} trains {strangers} tensor(s) of no module given: "
+                "they would not be saved"
+            )
+    return {player.name: [names[id(p)] for p in player.parameters] for player in players}
+
+
+def optimiser_for(player: Player) -> torch.optim.Optimizer:
+    """Adam as the player wants it; the fused kernel does in one pass what the plain one does in a loop."""
+    return torch.optim.AdamW(
+        player.parameters,
+        lr=player.lr_at(0),
+        betas=player.betas,
+        eps=player.epsilon,
+        weight_decay=player.weight_decay,
+        fused=player.parameters[0].device.type in ("cpu", "cuda"),
+    )

@@ -1,0 +1,223 @@
+"""The only training loop: every turn draws a fresh batch, and only the player's own weights move.
+
+There are no callbacks. `steps` is a range: a study that wants samples every 500 steps calls `fit` with
+range(0, 500), draws them, and goes on with range(500, 1000). Resuming is the same call after
+`load_checkpoint`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glasslung.errors import TrainingError, UsageError
+from glasslung.nn.player import Player
+from glasslung.train.game import Game
+from glasslung.train.machine import determinism
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: steps done of this call, the time they took, and the time the rest will take."""
+
+    step: int
+    done: int
+    steps: int
+    seconds: float
+    seconds_left: float
+
+    @property
+    def text(self) -> str:
+        """One line: 'step 120, 24 % done, 2 min 05 s left'."""
+        return (
+            f"step {self.step}, {100 * self.done // self.steps} % done, {tell_time(self.seconds_left)} left"
+        )
+
+
+def tell_time(seconds: float) -> str:
+    """Seconds as a person would say them: '45 s', '2 min 05 s', '3 h 20 min'."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Clock:
+    """Times the steps of one call; the first one, which warms everything up, is left out of the estimate."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.done = steps, 0
+        self.start = self.first = time.monotonic()
+
+    def tick(self, step: int) -> Progress:
+        """After each step."""
+        self.done += 1
+        now = time.monotonic()
+        if self.done == 1:
+            self.first = now
+            each = now - self.start
+        else:
+            each = (now - self.first) / (self.done - 1)
+        return Progress(step, self.done, self.steps, now - self.start, each * (self.steps - self.done))
+
+
+def fit(
+    game: Game,
+    steps: range,
+    log: Callable[[Record], None] | None = None,
+    every: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Train all players for the given steps, which must begin where the game stands.
+
+    log       gets one record for each player at every step that is a multiple of `every`: step, player, the
+              terms, lr and gradient_norm (before clipping); with several turns, of the last one
+    progress  gets the state of the clock after each step
+    TrainingError names step, player and term when a loss or a gradient is not finite. The weights in memory
+    may then hold a part of that step; the last checkpoint does not.
+    """
+    if steps.start != game.step or steps.step != 1:
+        raise UsageError(f"the run stands before step {game.step}; fit range({game.step}, ...), not {steps}")
+    clock = Clock(len(steps))
+    with _training(game), determinism(game.machine.deterministic):
+        for step in steps:
+            for place, player in enumerate(game.players):
+                for turn in range(player.turns):
+                    record = take_turn(game, player, step, place, turn)
+                if log and step % every == 0 and game.fabric.is_global_zero:
+                    log(record)
+            _share_buffers(game)
+            game.update_averages()
+            game.step = step + 1
+            if progress and game.fabric.is_global_zero:
+                progress(clock.tick(step))
+
+
+@contextmanager
+def _training(game: Game) -> Iterator[None]:
+    """Inside, the networks train; afterwards their modes and torch's random stream are as they were."""
+    modules = [module for top in game.modules.values() for module in top.modules()]
+    modes = [module.training for module in modules]
+    devices = [game.device] if game.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        try:
+            for top in game.modules.values():
+                top.train()
+            yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+
+
+def take_turn(game: Game, player: Player, step: int, place: int, turn: int) -> Record:
+    """One optimiser step of one player; the record of it for the log."""
+    totals: dict[str, float] = {}
+    gradients: list[Tensor] = []
+    for part in range(player.accumulate):
+        batch = next(game.batches).to(game.device, game.machine.channels_last)
+        rng = game.draws(step, place, turn, part)
+        with game.fabric.autocast():
+            terms = player.loss(batch, step, rng)
+        values = read_terms(player, step, terms)
+        totals = {name: totals.get(name, 0.0) + value / player.accumulate for name, value in values.items()}
+        fresh = differentiate(player, terms["total"], game.names[player.name])
+        gradients = fresh if part == 0 else [sum_ + new for sum_, new in zip(gradients, fresh, strict=True)]
+    if player.accumulate > 1:
+        gradients = [gradient / player.accumulate for gradient in gradients]
+    if game.fabric.world_size > 1:
+        gradients = _share(game, gradients)
+    norm = clip(player, gradients, step, game.names[player.name])
+    lr = player.lr_at(step)
+    move(game.optimisers[player.name], player, gradients, lr)
+    return {"step": step, "player": player.name, **totals, "lr": lr, "gradient_norm": norm}
+
+
+def read_terms(player: Player, step: int, terms: dict[str, Tensor]) -> dict[str, float]:
+    """The terms as numbers; TrainingError when one is not finite, with what to try."""
+    values = {name: float(term.detach()) for name, term in terms.items()}
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        told = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+        raise TrainingError(
+            f"step {step}: {', '.join(bad)} of player {player.name!r} is not a finite number ({told}). "
+            f"Lower the learning rate (now {player.lr_at(step):g}), clip gradients harder, "
+            "or train in 32 bit; then go on from the last checkpoint."
+        )
+    return values
+
+
+def differentiate(player: Player, total: Tensor, names: list[str]) -> list[Tensor]:
+    """The gradient of every parameter of the player; one that the loss does not reach is an error at once."""
+    found = torch.autograd.grad(total, player.parameters, allow_unused=True)
+    missing = [name for name, gradient in zip(names, found, strict=True) if gradient is None]
+    if missing:
+        raise TrainingError(
+            f"the loss of player {player.name!r} does not reach {len(missing)} of its parameters, "
+            f"first {missing[0]!r}: they would never be trained. "
+            "Leave them out of the player, or give batches that use them."
+        )
+    return [gradient for gradient in found if gradient is not None]
+
+
+@torch.no_grad()
+def clip(player: Player, gradients: list[Tensor], step: int, names: list[str]) -> float:
+    """Clip in place: each tensor's norm, then each value, then the norm of all. Returns the norm before."""
+    norms = torch.stack(torch._foreach_norm(gradients))
+    if not torch.isfinite(norms).all():
+        first = names[int((~torch.isfinite(norms)).nonzero()[0])]
+        raise TrainingError(
+            f"step {step}: the gradient of {first!r} (player {player.name!r}) is not finite though the loss "
+            f"is. Lower the learning rate (now {player.lr_at(step):g}) or train in 32 bit; "
+            "go on from the last checkpoint."
+        )
+    if player.clip_tensor_norm is not None:
+        scales = (player.clip_tensor_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
+        torch._foreach_mul_(gradients, list(scales.unbind()))
+    if player.clip_value is not None:
+        torch._foreach_clamp_min_(gradients, -player.clip_value)
+        torch._foreach_clamp_max_(gradients, player.clip_value)
+    if player.clip_total_norm is not None:
+        now = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_mul_(gradients, (player.clip_total_norm / now.clamp_min(1e-30)).clamp_max(1.0))
+    return float(torch.linalg.vector_norm(norms))
+
+
+def move(optimiser: torch.optim.Optimizer, player: Player, gradients: list[Tensor], lr: float) -> None:
+    """One optimiser step with these gradients at this learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    for parameter, gradient in zip(player.parameters, gradients, strict=True):
+        parameter.grad = gradient
+    optimiser.step()
+    for parameter in player.parameters:
+        parameter.grad = None
+
+
+def _share(game: Game, tensors: list[Tensor]) -> list[Tensor]:
+    """The mean of each tensor over all processes, sent as one piece."""
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    mean = game.fabric.all_reduce(flat, reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    pieces = mean.split([tensor.numel() for tensor in tensors])
+    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+
+def _share_buffers(game: Game) -> None:
+    """Let batch normalisation's running statistics agree over all processes."""
+    if game.fabric.world_size == 1:
+        return
+    buffers = [b for m in game.modules.values() for b in m.buffers() if b.is_floating_point()]
+    if buffers:
+        for buffer, mean in zip(buffers, _share(game, buffers), strict=True):
+            buffer.copy_(mean)
