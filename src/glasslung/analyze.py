@@ -25,6 +25,7 @@ from pathlib import Path
 
 from glasslung import __version__
 from glasslung.data import results
+from glasslung.data.files import write_whole
 from glasslung.errors import DataError, UsageError
 from glasslung.types import DISCLAIMER, Findings, Intensity, Provenance, Remark, Story, Volume
 
@@ -230,7 +231,7 @@ def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -
             involvement=involvement,
             masks={what: f"{what}.nii.gz" for what in drawn},
         )
-        results.write_whole(
+        write_whole(
             work / results.DONE, json.dumps({"key": scan.key, "findings": as_json(findings)}, indent=1)
         )
 

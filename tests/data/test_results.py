@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from glasslung.data.files import write_whole
 from glasslung.data.results import (
     DONE,
     arrange,
@@ -16,7 +17,6 @@ from glasslung.data.results import (
     finished_scans,
     hold,
     new_scan,
-    write_whole,
 )
 from glasslung.errors import DataError, UsageError
 
@@ -106,12 +106,3 @@ def test_the_fingerprint_follows_files_and_settings(tmp_path):
     assert fingerprint(file, "0.1.0", "series 2") != before
     file.write_bytes(b"12")
     assert fingerprint(file, "0.1.0", None) != before
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    target = tmp_path / "story.json"
-    write_whole(target, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(target, "\ud800")
-    assert target.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["story.json"]

@@ -61,25 +61,25 @@ def hold(out: Path) -> Iterator[Path]:
     made = not out.exists()
     masks = out / "masks"
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / _LOCK, timeout=0):
-            masks.mkdir(exist_ok=True)
-            _sweep(masks)
-            try:
-                yield masks
-            finally:
-                _sweep(masks)
-                _remove_if_empty(masks)
-                (out / _LOCK).unlink(missing_ok=True)
+        masks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / _LOCK)
+        lock.acquire(timeout=0)
     except Timeout as problem:
         raise UsageError(
             f"another analysis is writing to {out}: wait for it, or choose another --out"
         ) from problem
-    except PermissionError as problem:
+    except OSError as problem:
         raise UsageError(
             f"--out {out} cannot be written ({problem.strerror}): choose another folder"
         ) from problem
+    try:
+        _sweep(masks)
+        yield masks
     finally:
+        _sweep(masks)
+        _remove_if_empty(masks)
+        (out / _LOCK).unlink(missing_ok=True)
+        lock.release()
         if made:
             _remove_if_empty(out)
 
@@ -138,13 +138,3 @@ def new_scan(masks: Path, key: str, name: str) -> Iterator[Path]:
     work.mkdir()
     yield work
     work.rename(masks / name)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
