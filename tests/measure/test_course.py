@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.measure.course import changes
+from glasslung.measure.course import changes, comparison_remarks
 from glasslung.measure.severity import SIX_ZONES, severity_score
 from glasslung.types import (
     Amount,
@@ -41,8 +41,12 @@ def findings(scan: str, day: float | None, affected: float = 100.0, ml: float = 
     )  # fmt: skip
 
 
+def both(scans):
+    return changes(scans), comparison_remarks(scans)
+
+
 def test_a_change_is_after_minus_before_and_per_day():
-    made, remarks = changes([findings("a", 0, 100), findings("b", 4, 1400)])
+    made, remarks = both([findings("a", 0, 100), findings("b", 4, 1400)])
     by_name = {(change.measure, change.unit): change for change in made}
     affected = by_name["affected, both lungs", "ml"]
     assert (affected.before, affected.after, affected.difference, affected.per_day) == (100, 1400, 1300, 325)
@@ -57,19 +61,19 @@ def test_a_change_is_after_minus_before_and_per_day():
 
 
 def test_three_scans_make_two_steps_that_add_up():
-    made, _ = changes([findings("a", 0, 100), findings("b", 4, 900), findings("c", 9, 300)])
+    made, _ = both([findings("a", 0, 100), findings("b", 4, 900), findings("c", 9, 300)])
     steps = [change for change in made if (change.measure, change.unit) == ("affected, both lungs", "ml")]
     assert [(step.scan_before, step.scan_after, step.difference) for step in steps] == [
         ("a", "b", 800),
         ("b", "c", -600),
     ]
-    assert changes([findings("a", 0)]) == ((), ())
-    assert changes([]) == ((), ())
+    assert both([findings("a", 0)]) == ((), ())
+    assert both([]) == ((), ())
 
 
 @pytest.mark.parametrize("days", [(None, 3), (0, None), (2, 2)])
 def test_no_rate_without_days(days):
-    made, _ = changes([findings("a", days[0]), findings("b", days[1])])
+    made, _ = both([findings("a", days[0]), findings("b", days[1])])
     assert made
     assert all(change.per_day is None for change in made)
 
@@ -86,14 +90,14 @@ def eight_bit(scan: str, day: float) -> Findings:
 
 
 def test_hu_and_grey_values_are_not_compared():
-    made, remarks = changes([findings("a", 0), eight_bit("b", 1), eight_bit("c", 2)])
+    made, remarks = both([findings("a", 0), eight_bit("b", 1), eight_bit("c", 2)])
     assert made == ()
     assert [remark.code for remark in remarks] == ["change-mixed-intensity", "change-no-hu"]
 
 
 def test_an_untrusted_mask_is_not_compared_and_its_reason_is_told():
     doubtful = replace(findings("b", 1), lung_quality=MaskQuality(False, 0.2, ("the lungs touch the table",)))
-    made, remarks = changes([findings("a", 0), doubtful, findings("c", 2), findings("d", 3)])
+    made, remarks = both([findings("a", 0), doubtful, findings("c", 2), findings("d", 3)])
     assert {change.scan_before for change in made} == {"c"}
     assert [remark.code for remark in remarks] == ["change-untrusted-mask"] * 2
     assert "the lungs touch the table" in remarks[0].text
@@ -104,20 +108,20 @@ def with_gate(scan: Findings, code: str) -> Findings:
 
 
 def test_a_slab_is_not_compared_and_cut_lungs_only_in_per_cent():
-    made, remarks = changes([findings("a", 0), with_gate(findings("b", 1), "few-slices")])
+    made, remarks = both([findings("a", 0), with_gate(findings("b", 1), "few-slices")])
     assert made == ()
     assert remarks[0].code == "change-slab"
-    made, remarks = changes([findings("a", 0), with_gate(findings("b", 1), "lungs-cut-off")])
+    made, remarks = both([findings("a", 0), with_gate(findings("b", 1), "lungs-cut-off")])
     assert {change.unit for change in made} == {"percent", "points"}
     assert remarks[0].code == "change-cut-off"
 
 
 def test_thick_slices_and_breathing_are_said():
     thick = replace(findings("b", 1), spacing_mm=(5.0, 1.0, 1.0))
-    made, remarks = changes([findings("a", 0), thick])
+    made, remarks = both([findings("a", 0), thick])
     assert made
     assert [remark.code for remark in remarks] == ["change-slice-distance"]
-    made, remarks = changes([findings("a", 0), findings("b", 1, ml=2500)])
+    made, remarks = both([findings("a", 0), findings("b", 1, ml=2500)])
     assert made
     assert [remark.code for remark in remarks] == ["change-breathing"]
     assert "4000 ml" in remarks[0].text
@@ -127,5 +131,5 @@ def test_thick_slices_and_breathing_are_said():
 def test_two_definitions_of_severity_are_never_subtracted():
     other = findings("b", 1)
     other = replace(other, severity=replace(other.severity, most=25))
-    made, _ = changes([findings("a", 0), other])
+    made, _ = both([findings("a", 0), other])
     assert not [change for change in made if change.unit == "points"]

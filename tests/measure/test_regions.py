@@ -1,168 +1,116 @@
-"""Regions: thirds as defined, nothing counted twice, the same in every order of axes."""
+"""All measures of a scan: they add up, they do not depend on the file's axes, they say None when unknown."""
 
-from itertools import permutations, product
+from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from test_zones import GOOD, as_filed, filed_volume, upright_case
 
-from glasslung.errors import DataError, ShapeError
-from glasslung.measure.regions import lobe_regions, regions_of, third_of_slices
-from glasslung.types import Geometry, Intensity, Lobe, Lung, Lungs, MaskQuality, Volume
-
-GOOD = MaskQuality(True, 1.0)
-
-
-def upright_case(seed: int = 0, unsided: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels and lung mask (20, 12, 16) in upright order (feet to head, front to back, right to left)."""
-    rng = np.random.default_rng(seed)
-    voxels = rng.integers(-1000, 300, (20, 12, 16)).astype(np.int16)
-    mask = np.zeros(voxels.shape, np.uint8)
-    mask[3:18, 2:10, 2:7] = Lung.RIGHT
-    mask[5:18, 3:9, 9:14] = Lung.LEFT
-    mask[rng.random(mask.shape) < 0.2] = 0
-    if unsided:
-        mask[mask > 0] = Lung.UNSIDED
-    return voxels, mask
+from glasslung.errors import ShapeError
+from glasslung.measure.density import BANDS
+from glasslung.measure.regions import measure_scan
+from glasslung.measure.severity import FIVE_LOBES, severity_score
+from glasslung.types import Geometry, Intensity, Lesion, Lobe, Lungs, Volume
 
 
-def as_filed(array: np.ndarray, axes: tuple[int, ...], flips: tuple[bool, ...]) -> np.ndarray:
-    """An upright array as a file with its axes swapped and flipped keeps it."""
-    flipped = array[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    return np.ascontiguousarray(np.transpose(flipped, axes))
+def lesions_for(mask: np.ndarray) -> np.ndarray:
+    lesions = np.zeros(mask.shape, np.uint8)
+    lesions[4:9, 5:10] = Lesion.GROUND_GLASS
+    lesions[6:8, 7:12] = Lesion.CONSOLIDATION  # reaches outside the lungs, which must not count
+    return lesions
 
 
-def filed_volume(
-    voxels, axes=(0, 1, 2), flips=(False,) * 3, spacing=(8.0, 5.0, 5.0), geometry=Geometry.MEASURED
-):
-    """The volume of an upright array, filed with file axis n = upright axis axes[n]."""
-    affine = np.zeros((4, 4))
-    affine[3, 3] = 1.0
-    for n, upright in enumerate(axes):
-        affine[2 - upright, n] = spacing[upright] * (-1 if flips[upright] else 1)
-    return Volume(as_filed(voxels, axes, flips), affine, Intensity.HU, geometry=geometry)
-
-
-def test_every_lung_voxel_has_one_label_and_parts_add_up():
+def test_a_slow_count_gives_the_same_figures():
     voxels, mask = upright_case()
-    regions = regions_of(filed_volume(voxels), Lungs(mask, GOOD))
-    assert np.array_equal(regions.mask("both lungs"), mask > 0)
-    assert np.array_equal(regions.mask("right lung"), mask == Lung.RIGHT)
-    assert np.array_equal(regions.mask("left lung"), mask == Lung.LEFT)
-    for side in ("right", "left"):
-        thirds = [regions.mask(f"{side} {level} third") for level in ("upper", "middle", "lower")]
-        assert np.array_equal(
-            sum(third.astype(int) for third in thirds), regions.mask(f"{side} lung").astype(int)
+    lesions = lesions_for(mask)
+    volume = filed_volume(voxels)
+    regions, severity, involvement = measure_scan(volume, Lungs(mask, GOOD), lesions)
+    for region in regions[:3]:
+        inside = (
+            mask > 0 if region.name == "both lungs" else mask == (1 if region.name.startswith("right") else 2)
         )
+        assert region.voxels == inside.sum()
+        assert region.ml == pytest.approx(inside.sum() * 0.2)
+        assert region.affected.ml == pytest.approx((inside & (lesions > 0)).sum() * 0.2)
+        assert region.affected.percent == pytest.approx(100 * (inside & (lesions > 0)).sum() / inside.sum())
+        for band in BANDS:
+            low = -np.inf if band.over_hu is None else band.over_hu
+            high = np.inf if band.to_hu is None else band.to_hu
+            count = (inside & (voxels > low) & (voxels <= high)).sum()
+            assert region.bands[band.name].ml == pytest.approx(count * 0.2)
+            assert region.bands[band.name].percent == pytest.approx(100 * count / inside.sum())
+    assert involvement == regions[0].affected.percent
+    assert severity.points == sum(zone.points for zone in severity.zones)
 
 
-def test_upper_is_towards_the_head():
-    voxels, mask = upright_case()
-    regions = regions_of(filed_volume(voxels), Lungs(mask, GOOD))
-    heights = [np.nonzero(regions.mask(f"left {level} third"))[0] for level in ("lower", "middle", "upper")]
-    assert heights[0].max() < heights[1].min()
-    assert heights[1].max() < heights[2].min()
+def test_parts_add_up():
+    voxels, mask = upright_case(3)
+    regions, _, _ = measure_scan(filed_volume(voxels), Lungs(mask, GOOD), lesions_for(mask))
+    by_name = {region.name: region for region in regions}
+    thirds = [f"{side} {level} third" for side in ("right", "left") for level in ("upper", "middle", "lower")]
+    assert list(by_name) == ["both lungs", "right lung", "left lung", *thirds]
+    for whole, parts in [
+        ("both lungs", ["right lung", "left lung"]),
+        ("right lung", thirds[:3]),
+        ("left lung", thirds[3:]),
+    ]:
+        assert by_name[whole].ml == pytest.approx(sum(by_name[part].ml for part in parts))
+        assert by_name[whole].affected.ml == pytest.approx(sum(by_name[part].affected.ml for part in parts))
+        for band in BANDS:
+            amounts = [by_name[part].bands[band.name].ml for part in parts]
+            assert by_name[whole].bands[band.name].ml == pytest.approx(sum(amounts))
+    for region in regions:
+        assert sum(amount.percent for amount in region.bands.values()) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("axes", list(permutations(range(3))))
-@pytest.mark.parametrize("flips", list(product((False, True), repeat=3)))
-def test_the_order_of_a_files_axes_does_not_matter(axes, flips):
+def test_the_order_of_a_files_axes_does_not_matter(axes):
+    voxels, mask = upright_case(1)
+    lesions = lesions_for(mask)
+    plain = measure_scan(filed_volume(voxels), Lungs(mask, GOOD), lesions)
+    flips = (True, False, True)
+    filed = [as_filed(array, axes, flips) for array in (mask, lesions)]
+    assert measure_scan(filed_volume(voxels, axes, flips), Lungs(filed[0], GOOD), filed[1]) == plain
+
+
+def test_what_is_not_known_is_none():
     voxels, mask = upright_case()
-    plain = regions_of(filed_volume(voxels), Lungs(mask, GOOD))
-    turned = regions_of(filed_volume(voxels, axes, flips), Lungs(as_filed(mask, axes, flips), GOOD))
-    assert turned.members == plain.members
-    assert np.array_equal(turned.labels, as_filed(plain.labels, axes, flips))
+    regions, severity, involvement = measure_scan(filed_volume(voxels), Lungs(mask, GOOD), None)
+    assert severity is None
+    assert involvement is None
+    assert all(region.affected is None for region in regions)
+    grey = Volume(np.zeros(mask.shape, np.uint8), np.eye(4), Intensity.DISPLAY8, geometry=Geometry.ASSUMED)
+    regions, _, _ = measure_scan(grey, Lungs(mask, GOOD), None)
+    assert all(region.bands is None and region.ml is None and region.voxels for region in regions)
 
 
-def test_without_sides_only_both_lungs_and_their_thirds_are_known():
+def test_no_severity_without_sides_but_an_involvement():
     voxels, mask = upright_case(unsided=True)
-    regions = regions_of(filed_volume(voxels), Lungs(mask, GOOD))
-    assert list(regions.members) == ["both lungs", "upper third", "middle third", "lower third"]
-    assert (
-        sum(int(regions.mask(f"{level} third").sum()) for level in ("upper", "middle", "lower"))
-        == (mask > 0).sum()
-    )
+    _, severity, involvement = measure_scan(filed_volume(voxels), Lungs(mask, GOOD), lesions_for(mask))
+    assert severity is None
+    assert involvement > 0
 
 
-def test_one_unsided_voxel_takes_the_sides_away():
+def test_empty_lungs_have_no_regions():
     voxels, mask = upright_case()
-    mask[tuple(np.argwhere(mask == Lung.LEFT)[0])] = Lung.UNSIDED
-    assert "left lung" not in regions_of(filed_volume(voxels), Lungs(mask, GOOD)).members
+    assert measure_scan(filed_volume(voxels), Lungs(mask * 0, GOOD), mask * 0) == ((), None, None)
 
 
-def test_a_slab_has_no_thirds():
+def test_lobes_are_measured_and_can_be_scored():
     voxels, mask = upright_case()
-    low = regions_of(filed_volume(voxels, spacing=(1.0, 5.0, 5.0)), Lungs(mask, GOOD))
-    assert list(low.members) == ["both lungs", "right lung", "left lung"]
-    two = regions_of(filed_volume(voxels[8:10], spacing=(80.0, 5.0, 5.0)), Lungs(mask[8:10], GOOD))
-    assert list(two.members) == ["both lungs", "right lung", "left lung"]
-    assumed = filed_volume(voxels, spacing=(1.0, 1.0, 1.0), geometry=Geometry.ASSUMED)
-    assert "left upper third" in regions_of(assumed, Lungs(mask, GOOD)).members  # its height is not known
+    lobes = np.zeros_like(mask)
+    for n, lobe in enumerate(lobe for lobe in Lobe if lobe):
+        lobes[mask > 0] = np.where(np.nonzero(mask)[0] % 5 == n, lobe, lobes[mask > 0])
+    regions, _, _ = measure_scan(filed_volume(voxels), Lungs(mask, GOOD), lesions_for(mask), lobes)
+    lobed = [region for region in regions if region.name.endswith("lobe")]
+    assert sum(region.voxels for region in lobed) == regions[0].voxels
+    score = severity_score({region.name: region.affected.percent for region in lobed}, FIVE_LOBES)
+    assert score.most == 25
+    assert len(score.zones) == 5
 
 
-def test_a_missing_side_and_empty_lungs_are_left_out():
+def test_masks_of_another_grid_are_refused():
     voxels, mask = upright_case()
-    mask[mask == Lung.LEFT] = 0
-    assert "left lung" not in regions_of(filed_volume(voxels), Lungs(mask, GOOD)).members
-    assert regions_of(filed_volume(voxels), Lungs(np.zeros_like(mask), GOOD)).members == {}
-
-
-def test_wrong_questions_are_answered_with_the_right_names():
-    voxels, mask = upright_case()
-    regions = regions_of(filed_volume(voxels), Lungs(mask, GOOD))
-    with pytest.raises(DataError, match="right upper third"):
-        regions.mask("heart")
-    with pytest.raises(ShapeError, match="own mask"):
-        regions_of(filed_volume(voxels), Lungs(mask[1:], GOOD))
-
-
-def slow_thirds(lung_voxels):
-    """Walk the voxels slice by slice from the feet; a slice belongs where its middle voxel falls."""
-    total, seen, answer = sum(lung_voxels), 0, []
-    for count in lung_voxels:
-        middle = seen + count / 2
-        answer.append(0 if middle < total / 3 else 1 if middle < 2 * total / 3 else 2)
-        seen += count
-    return answer
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.integers(0, 2000), min_size=10, max_size=60).filter(lambda counts: sum(counts) > 100))
-def test_thirds_follow_their_definition_and_turn_over(counts):
-    counts = np.array(counts)
-    assert third_of_slices(counts).tolist() == slow_thirds(counts.tolist())
-    filled = counts > 0
-    over = third_of_slices(counts[::-1])[::-1]
-    exact = (6 * (np.cumsum(counts) - counts) + 3 * counts) % (
-        2 * counts.sum()
-    ) == 0  # a middle right on a cut
-    assert np.array_equal((2 - over)[filled & ~exact], third_of_slices(counts)[filled & ~exact])
-
-
-def test_lobes_become_regions():
-    lobes = np.zeros((4, 4, 4), np.uint8)
-    lobes[0] = Lobe.LEFT_LOWER
-    lobes[1, 0] = Lobe.RIGHT_MIDDLE
-    regions = lobe_regions(lobes)
-    assert list(regions.members) == ["right middle lobe", "left lower lobe"]
-    assert regions.mask("left lower lobe").sum() == 16
-    with pytest.raises(DataError, match="0 to 5"):
-        lobe_regions(np.full((2, 2, 2), 9, np.uint8))
-
-
-@pytest.mark.real
-def test_thirds_agree_with_the_chest_imaging_platform(real):
-    import SimpleITK as sitk
-
-    reference = sitk.GetArrayFromImage(sitk.ReadImage(str(real / "chest_ct_hu" / "cip_lm-64.nrrd"))) & 255
-    mask = np.zeros(reference.shape, np.uint8)
-    mask[(reference >= 12) & (reference <= 14)] = Lung.RIGHT
-    mask[(reference >= 9) & (reference <= 11)] = Lung.LEFT
-    volume = Volume(
-        np.zeros(mask.shape, np.int16), np.diag([3.99, 4.17, 4.17, 1.0])[[2, 1, 0, 3]], Intensity.HU
-    )
-    regions = regions_of(volume, Lungs(mask, GOOD))
-    names = ["left upper", "left middle", "left lower", "right upper", "right middle", "right lower"]
-    for label, name in enumerate(names, start=9):
-        assert np.array_equal(regions.mask(f"{name} third"), reference == label)
+    for masks in [(mask[1:], None, None), (mask, mask[1:], None), (mask, None, mask[1:])]:
+        with pytest.raises(ShapeError, match="one grid"):
+            measure_scan(filed_volume(voxels), Lungs(masks[0], GOOD), masks[1], masks[2])

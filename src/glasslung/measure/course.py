@@ -22,26 +22,34 @@ SIDE_REGIONS = ("both lungs", "right lung", "left lung")
 Measures = dict[tuple[str, str], float]  # (measure, unit) -> value
 
 
-def changes(scans: Sequence[Findings]) -> tuple[tuple[Change, ...], tuple[Remark, ...]]:
-    """The change of each measure between each two consecutive scans, and what was left out and why.
+def changes(scans: Sequence[Findings]) -> tuple[Change, ...]:
+    """The change of each measure between each two consecutive scans.
 
     scans in order of time. Compared are lung volume, affected tissue (ml, per cent) per side, involvement,
-    severity points and the bands of both lungs, wherever both scans have the figure. A pair is not compared
-    at all when intensities differ, a lung mask is not trusted or a scan is only a slab, and its volumes in ml
-    are not when lungs are cut off: each is a Remark. DataError when the days run backwards.
+    severity points and the bands of both lungs, wherever both scans have the figure. A pair is left out when
+    intensities differ, a lung mask is not trusted or a scan is only a slab, and its volumes in ml are when
+    lungs are cut off: `comparison_remarks` says so. DataError when the days run backwards.
     """
     made: list[Change] = []
-    remarks: list[Remark] = []
     for before, after in pairwise(scans):
         days = _days_between(before, after)
+        if not any(obstacle.severity is Severity.REFUSE for obstacle in _obstacles(before, after)):
+            made.extend(_pair(before, after, days, without_ml=bool(_codes(before, after) & CUT_CODES)))
+    return tuple(made)
+
+
+def comparison_remarks(scans: Sequence[Findings]) -> tuple[Remark, ...]:
+    """What was left out of `changes` and why (refuse, warn), and what a reader of the rest must know.
+
+    scans in order of time, as for `changes`; remarks in that order too.
+    """
+    remarks: list[Remark] = []
+    for before, after in pairwise(scans):
         obstacles = tuple(_obstacles(before, after))
         remarks.extend(obstacles)
-        if any(obstacle.severity is Severity.REFUSE for obstacle in obstacles):
-            continue
-        cut = bool(_codes(before, after) & CUT_CODES)
-        made.extend(_pair(before, after, days, without_ml=cut))
-        remarks.extend(_cautions(before, after))
-    return tuple(made), tuple(remarks)
+        if not any(obstacle.severity is Severity.REFUSE for obstacle in obstacles):
+            remarks.extend(_cautions(before, after))
+    return tuple(remarks)
 
 
 def _days_between(before: Findings, after: Findings) -> float | None:

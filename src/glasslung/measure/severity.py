@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from glasslung.errors import DataError
-from glasslung.measure.regions import LOBE_NAMES, ZONES
+from glasslung.measure.zones import LOBE_NAMES, ZONES
 from glasslung.types import SeverityScore, ZoneScore
 
 NONE_PERCENT = (
