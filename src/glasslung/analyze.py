@@ -9,8 +9,9 @@ What lies in the output folder
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
 
-Nothing is written before every scan has passed the gate. A scan's folder appears under its name only when it
-is complete, so an interrupted run goes on where it stopped, and a second run of the same input does nothing.
+Nothing is written before every scan has passed the gate. A scan's folder counts only when it is complete, and
+the story changes only when all of them are, so an interrupted run goes on where it stopped, an earlier story
+in the folder stays whole until then, and a second run of the same input does nothing.
 """
 
 from __future__ import annotations
@@ -88,13 +89,12 @@ def analyze(
         return story
     admitted = _admit(scans, keys, settings, tell)
     with results.hold(out) as masks:
-        there = results.arrange(masks, {scan.key: scan.name for scan in admitted})
-        findings = []
         for n, scan in enumerate(admitted):
-            if scan.key not in there:
+            if scan.key not in results.finished_scans(masks):
                 _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
-            findings.append(_findings_in(masks / scan.name, scan))
-        return _tell(findings, keys, out, settings)
+        # Only now does the folder change what it tells: until here an earlier story in it stays whole.
+        results.arrange(masks, {scan.key: scan.name for scan in admitted})
+        return _tell([_findings_in(masks / scan.name, scan) for scan in admitted], keys, out, settings)
 
 
 # --- admit: read, gate, order -------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _part_of(tell: Progress, n: int, scans: int) -> Progress:
 def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -> None:
     """One scan from voxels to a finished folder: masks, preview, findings."""
     from glasslung.data.formats import write_mask
-    from glasslung.data.gate import inspect_lungs
+    from glasslung.data.gate import inspect_lungs, most_serious_first, refuse
     from glasslung.data.lungs import segment_lungs
     from glasslung.data.preview import make_preview, write_preview
     from glasslung.data.story import as_json
@@ -201,10 +201,12 @@ def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -
         tell(f"{scan.name}: {stage}", sum(_SHARES[done] for done in begun))
         begun.append(stage)
 
-    with results.new_scan(masks, scan.key, scan.name) as work:
+    with results.new_scan(masks, scan.key) as work:
         volume = scan.volume if scan.volume is not None else _read(scan.path, settings)
         begin("lungs")
         lungs = segment_lungs(volume)
+        gate = most_serious_first((*scan.gate, *inspect_lungs(volume, lungs)))
+        refuse(gate, scan.path.name)
         begin("opacities")
         dense = opacities(volume, lungs) if volume.intensity is Intensity.HU else None
         begin("measures")
@@ -224,7 +226,7 @@ def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -
             geometry=volume.geometry,
             shape=volume.shape,
             spacing_mm=volume.spacing_mm,
-            gate=(*scan.gate, *inspect_lungs(volume, lungs)),
+            gate=gate,
             lung_quality=lungs.quality,
             regions=regions,
             severity=severity,

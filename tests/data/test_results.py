@@ -21,8 +21,8 @@ from glasslung.data.results import (
 from glasslung.errors import DataError, UsageError
 
 
-def finish(masks: Path, key: str, name: str) -> None:
-    with new_scan(masks, key, name) as work:
+def finish(masks: Path, key: str) -> None:
+    with new_scan(masks, key) as work:
         (work / "lungs.nii.gz").write_bytes(b"mask")
         (work / "preview.npz").write_bytes(b"picture")
         write_whole(work / DONE, json.dumps({"key": key, "findings": {"masks": {"lungs": "lungs.nii.gz"}}}))
@@ -30,7 +30,7 @@ def finish(masks: Path, key: str, name: str) -> None:
 
 def test_a_scan_appears_only_when_it_is_whole(tmp_path):
     def break_off():
-        with hold(tmp_path / "out") as masks, new_scan(masks, "k1", "scan-01") as work:
+        with hold(tmp_path / "out") as masks, new_scan(masks, "k1") as work:
             (work / "lungs.nii.gz").write_bytes(b"half a mask")
             raise KeyboardInterrupt
 
@@ -50,26 +50,32 @@ def test_a_killed_run_leaves_partial_work_that_the_next_run_sweeps(tmp_path):
 
 def test_a_scan_in_between_shifts_the_names_and_keeps_the_work(tmp_path):
     with hold(tmp_path) as masks:
-        finish(masks, "first", "scan-01")
-        finish(masks, "last", "scan-02")
-        there = arrange(masks, {"first": "scan-01", "middle": "scan-02", "last": "scan-03"})
-        assert there == {"first", "last"}
-        assert {p.name for p in masks.iterdir()} == {"scan-01", "scan-03"}
+        finish(masks, "first")
+        finish(masks, "last")
+        arrange(masks, {"first": "scan-01", "last": "scan-02"})
+        finish(masks, "middle")
+        arrange(masks, {"first": "scan-01", "middle": "scan-02", "last": "scan-03"})
+        assert {key: p.name for key, p in finished_scans(masks).items()} == {
+            "first": "scan-01",
+            "middle": "scan-02",
+            "last": "scan-03",
+        }
 
 
 def test_a_scan_that_is_not_told_is_kept_and_comes_back(tmp_path):
     with hold(tmp_path) as masks:
-        finish(masks, "a", "scan-01")
-        finish(masks, "b", "scan-02")
-        assert arrange(masks, {"b": "scan-01"}) == {"b"}
-        assert (masks / ".scan-a").is_dir()
-        assert arrange(masks, {"a": "scan-01", "b": "scan-02"}) == {"a", "b"}
+        finish(masks, "a")
+        finish(masks, "b")
+        arrange(masks, {"b": "scan-01"})
+        assert finished_scans(masks)["a"].name == ".scan-a"
+        arrange(masks, {"a": "scan-01", "b": "scan-02"})
+        assert sorted(p.name for p in masks.iterdir()) == ["scan-01", "scan-02"]
 
 
 def test_a_folder_that_lost_a_file_is_not_called_finished(tmp_path):
     with hold(tmp_path) as masks:
-        finish(masks, "a", "scan-01")
-        (masks / "scan-01" / "lungs.nii.gz").unlink()
+        finish(masks, "a")
+        (masks / ".scan-a" / "lungs.nii.gz").unlink()
         with pytest.raises(DataError, match=r"damaged.*another --out"):
             finished_scans(masks)
 

@@ -65,11 +65,11 @@ def most_serious_first(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     return tuple(sorted(remarks, key=lambda remark: _ORDER.index(remark.severity)))
 
 
-def refuse(remarks: Iterable[Remark]) -> None:
-    """Raise RefusedError, in one line, when any remark refuses; else do nothing."""
+def refuse(remarks: Iterable[Remark], name: str = "") -> None:
+    """Raise RefusedError, in one line that begins with the scan's name, when any remark refuses."""
     lines = [f"{r.text} {r.remedy}".strip() for r in remarks if r.severity is Severity.REFUSE]
     if lines:
-        raise RefusedError(" ".join(lines))
+        raise RefusedError(" ".join([f"{name}:", *lines] if name else lines))
 
 
 def _refused(remarks: Iterable[Remark]) -> bool:

@@ -1,7 +1,7 @@
 """The output folder of an analysis: who may write to it, which scans in it are finished, how files get there.
 
-    masks/<scan>/       one folder a scan, there only when complete: masks, preview.npz, scan.json
-    masks/.scan-<key>/  a finished scan that the present story does not tell; kept for when it is asked for
+    masks/<scan>/       a scan of the story: masks, preview.npz, scan.json
+    masks/.scan-<key>/  a finished scan that no story tells yet, or no longer; kept for when it is asked for
     masks/.partial-*/   a scan being worked on; swept away if the run does not get to its end
 
 A scan's key changes when its files, the settings or glasslung's version change, so a finished folder is
@@ -116,25 +116,28 @@ def _key_of(folder: Path) -> str | None:
         return None
 
 
-def arrange(masks: Path, names: dict[str, str]) -> set[str]:
-    """Finished scans take the names they have in this story (key -> name); returns the keys that are there.
+def arrange(masks: Path, names: dict[str, str]) -> None:
+    """Finished scans take the names they have in a story (key -> name); the others step aside.
 
     Two steps, because a new scan in between shifts the names behind it. Killed half-way, the folders keep
     their keys and the next run arranges them again.
     """
     for key, folder in finished_scans(masks).items():
         if folder.name != names.get(key):
-            folder.rename(masks / f".scan-{key}")
+            folder.rename(_aside(masks, key))
     for key, name in names.items():
-        if (masks / f".scan-{key}").is_dir():
-            (masks / f".scan-{key}").rename(masks / name)
-    return set(finished_scans(masks)) & set(names)
+        if _aside(masks, key).is_dir():
+            _aside(masks, key).rename(masks / name)
 
 
 @contextmanager
-def new_scan(masks: Path, key: str, name: str) -> Iterator[Path]:
-    """A folder to work in, which gets its name only when the block ends well."""
+def new_scan(masks: Path, key: str) -> Iterator[Path]:
+    """A folder to work in. It counts as finished, still without a name, only when the block ends well."""
     work = masks / f".partial-{key}"
     work.mkdir()
     yield work
-    work.rename(masks / name)
+    work.rename(_aside(masks, key))
+
+
+def _aside(masks: Path, key: str) -> Path:
+    return masks / f".scan-{key}"
