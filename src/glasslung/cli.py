@@ -1,8 +1,274 @@
-"""The verbs of `glasslung`: parse, call one function, print. Nothing heavy is imported before a verb runs."""
+"""The verbs of `glasslung`: parse, call one function, print.
+
+Nothing heavy is imported before a verb runs, so `glasslung --help` answers at once. Only our own errors lose
+their traceback: they are told in one line and end with exit code 2. Anything else is a bug and shows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-def main() -> int:
-    """Run the command line; 0 done, 2 a user's mistake told in one line."""
+import typer
+
+from glasslung import __version__
+from glasslung.errors import GlasslungError, UsageError
+
+if TYPE_CHECKING:
+    from glasslung.types import Intensity, Remark, Story
+
+app = typer.Typer(
+    name="glasslung",
+    help="Pneumonia on chest CT over time: find, measure, explain, forecast, audit. "
+    "Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ScanPaths = Annotated[
+    list[Path], typer.Argument(help="DICOM folder, NIfTI, NRRD, MHA, pictures or zip.", show_default=False)
+]
+IntensityName = Annotated[
+    str,
+    typer.Option("--intensity", help="What the grey values mean, for files that do not say: hu or display8."),
+]
+SeriesName = Annotated[
+    str, typer.Option("--series", help="Which DICOM series, by number or key; else the best is picked.")
+]
+CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def main() -> None:
+    """Run the command line. Exit code 0: done. 1: a check found something serious. 2: a mistake, told in one
+    line. 130: stopped by hand.
+    """
+    try:
+        app()
+    except GlasslungError as problem:
+        typer.echo(f"glasslung: {' '.join(str(problem).split())}", err=True)
+        raise SystemExit(2) from None
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"glasslung {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def analyze(
+    scans: ScanPaths,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path(
+        "glasslung-story"
+    ),
+    days: Annotated[str, typer.Option(help="Days of the scans, e.g. 0,4,9; else the DICOM dates.")] = "",
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
+    from glasslung.analyze import Settings
+    from glasslung.analyze import analyze as tell_story
+    from glasslung.report.page import write_report
+
+    settings = Settings(_numbers(days, "--days"), series or None, _intensity(intensity))
+    with _progress() as progress:
+        story = tell_story(scans, out, settings, progress)
+        page = out / "report.html"
+        if not page.is_file() or page.stat().st_mtime < (out / "story.json").stat().st_mtime:
+            progress("drawing the report", 0.97)
+            write_report(out)
+    _print_story(story)
+    _show(page, show)
+
+
+@app.command()
+def inspect(scans: ScanPaths, series: SeriesName = "", intensity: IntensityName = "") -> None:
+    """Say whether scans are fit to be measured, and what is wrong with those that are not."""
+    from glasslung.data.formats import read_scan
+    from glasslung.data.gate import inspect as pass_gate
+    from glasslung.types import Severity
+
+    refused = False
+    for path in scans:
+        volume = read_scan(path, series=series or None, intensity=_intensity(intensity))
+        size, spacing = (
+            " x ".join(map(str, volume.shape)),
+            " x ".join(f"{mm:.3g}" for mm in volume.spacing_mm),
+        )
+        typer.echo(
+            f"{path.name}: {volume.source.kind}, {volume.intensity.value}, {size} voxels, {spacing} mm"
+        )
+        remarks = pass_gate(volume)
+        _print_remarks(remarks)
+        refused |= any(remark.severity is Severity.REFUSE for remark in remarks)
+    if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that `glasslung analyze` wrote.", show_default=False)
+    ],
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Draw the report of an analysis again, from its folder alone."""
+    from glasslung.report.page import write_report
+
+    _show(write_report(folder), show)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder for the made scans.", show_default=False)],
+    days: Annotated[str, typer.Option(help="Days on which each patient is scanned.")] = "0,4,9,18",
+    patients: Annotated[
+        int, typer.Option(help="1 writes one patient, a folder of DICOM per scan; more write a cohort.")
+    ] = 1,
+    disease: Annotated[str, typer.Option(help="covid, bacterial or healthy (one patient).")] = "covid",
+    site: Annotated[str, typer.Option(help="Site whose scanner is imitated (one patient).")] = "a",
+    seed: Seed = 0,
+) -> None:
+    """Make chest CT of patients who never lived, with true masks: for trials, tests and teaching."""
+    from glasslung.data import phantom as made
+
+    with _progress() as progress:
+        if patients == 1:
+            one = made.draw_patient(seed, disease=disease, site=site)
+            made.write_patient(one, _numbers(days, "--days"), out, as_dicom=True, progress=progress)
+        else:
+            cohort = made.draw_cohort(patients, seed)
+            made.write_cohort(cohort, out, days=_numbers(days, "--days"), progress=progress)
+    typer.echo(f"{patients} phantom patient(s) in {out}")
+
+
+@app.command()
+def cohort(
+    folder: Annotated[Path, typer.Argument(help="Folder of a known layout.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table to write.")] = Path("cohort.csv"),
+    source: Annotated[str, typer.Option(help="Layout of the folder; found by itself if not given.")] = "",
+) -> None:
+    """Turn a folder of scans of a known layout into a cohort table."""
+    from glasslung.data.cohort import write_cohort
+    from glasslung.data.sources import SOURCES, detect_source
+
+    name = source or detect_source(folder)
+    if name not in SOURCES:
+        raise UsageError(f"--source {name!r} is not known; it is one of {', '.join(SOURCES)}")
+    found = SOURCES[name](folder)
+    write_cohort(found, out)
+    typer.echo(f"{len(found.cases)} scans of {len({case.patient for case in found.cases})} patients in {out}")
+
+
+@app.command()
+def split(
+    table: CohortPath,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The table to write, with its split column filled.")
+    ],
+    train: Annotated[float, typer.Option(help="Share of the patients to train on.")] = 0.7,
+    val: Annotated[float, typer.Option(help="Share of the patients to choose settings on.")] = 0.1,
+    seed: Seed = 0,
+) -> None:
+    """Split a cohort by patient, the same way each time: train, val, and the rest to test."""
+    from glasslung.data.cohort import read_cohort, split_by_patient, write_cohort
+
+    shares = {"train": train, "val": val, "test": 1.0 - train - val}
+    divided = split_by_patient(read_cohort(table), shares, seed=seed)
+    write_cohort(divided, out)
+    for name in shares:
+        cases = [case for case in divided.cases if case.split == name]
+        typer.echo(f"{name}: {len(cases)} scans of {len({case.patient for case in cases})} patients")
+
+
+@app.command()
+def check(
+    table: CohortPath,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the audit as JSON.", show_default=False)
+    ] = None,
+) -> None:
+    """Audit a cohort: leaks, duplicates, shortcuts, confounders. Exit code 1 if something is serious."""
     raise NotImplementedError
+
+
+# --- what the verbs share ----------------------------------------------------------------------------------
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as problem:
+        raise UsageError(f"{option} {text!r}: give numbers with commas between them, like 0,4,9") from problem
+
+
+def _intensity(name: str) -> Intensity | None:
+    from glasslung.types import Intensity
+
+    if name and name not in list(Intensity):
+        raise UsageError(f"--intensity {name!r} is not known; it is one of {', '.join(Intensity)}")
+    return Intensity(name) if name else None
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar with the time left on a terminal; one line per step where the output goes to a file."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    def say(what: str, done: float) -> None:
+        typer.echo(f"{done:4.0%}  {what}", err=True)
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    try:
+        if not console.is_terminal:
+            yield say
+            return
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=1.0)
+            yield lambda what, done: bar.update(task, description=what, completed=done)
+    except KeyboardInterrupt:
+        typer.echo("glasslung: stopped; the same command goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
+
+
+def _print_remarks(remarks: Iterable[Remark]) -> None:
+    for remark in remarks:
+        typer.echo(f"  {remark.severity.value:6}  {remark.text} {remark.remedy}".rstrip())
+
+
+def _print_story(story: Story) -> None:
+    """The findings in a few lines; the report says the rest."""
+    for scan in story.scans:
+        both = scan.region("both lungs")
+        day = "" if scan.day is None else f", day {scan.day:g}"
+        size = "volume unknown (no spacing)" if both.ml is None else f"lungs {both.ml:.0f} ml"
+        hurt = "not measured" if scan.involvement is None else f"{scan.involvement:.1f} %"
+        points = "" if scan.severity is None else f", severity {scan.severity.points}/{scan.severity.most}"
+        trust = "" if scan.lung_quality.trusted else "  (do not trust the lung mask without looking)"
+        typer.echo(f"{scan.scan}{day}: {size}, involvement {hurt}{points}{trust}")
+    typer.echo(story.disclaimer)
+
+
+def _show(page: Path, in_browser: bool) -> None:
+    typer.echo(f"report: {page.resolve()}")
+    if in_browser:
+        import webbrowser
+
+        if not webbrowser.open(page.resolve().as_uri()):
+            typer.echo("no browser was found: open the file above by hand", err=True)

@@ -29,6 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from torch import nn
 
 from glasslung.errors import DataError, UsageError
@@ -147,23 +148,22 @@ class RunDir:
         A process that is killed leaves no lock behind: the system drops it. UsageError when another one
         writes.
         """
-        import fcntl
-
-        with (self.folder / LOCK).open("a") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as problem:
-                raise UsageError(
-                    f"another process is writing to {self.folder}; wait for it, stop it, "
-                    "or choose another folder"
-                ) from problem
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as problem:
+            raise UsageError(
+                f"another process is writing to {self.folder}; wait for it, stop it, or choose another folder"
+            ) from problem
+        try:
             self._mark("running")
-            try:
-                yield
-            except BaseException as problem:
-                self._mark("stopped", f"{type(problem).__name__}: {problem}")
-                raise
+            yield
             self._mark("finished")
+        except BaseException as problem:
+            self._mark("stopped", f"{type(problem).__name__}: {problem}")
+            raise
+        finally:
+            lock.release()
 
     def _mark(self, state: str, reason: str = "") -> None:
         write_json(
@@ -228,16 +228,14 @@ class RunDir:
     @property
     def busy(self) -> bool:
         """Whether a process is writing here now."""
-        import fcntl
-
-        path = self.folder / LOCK
-        if not path.exists():
+        lock = FileLock(self.folder / LOCK, timeout=0)
+        if not (self.folder / LOCK).exists():
             return False
-        with path.open() as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
         return False
 
     @property

@@ -1,0 +1,304 @@
+"""The main job: the scans of one patient go in, one story comes out.
+
+    admit     read every scan, pass it through the input gate, put the scans in order of time
+    examine   one scan: lungs, opacities, measures, a preview for the report, masks on the scan's own grid
+    tell      the findings in order, the changes between them, what made them
+
+What lies in the output folder
+    masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU), preview.npz, scan.json
+    story.json       everything measured, by a published schema
+    findings.csv     the same figures as a table, one row per scan and region
+
+Nothing is written before every scan has passed the gate. A scan's folder counts only when it is complete, and
+the story changes only when all of them are, so an interrupted run goes on where it stopped, an earlier story
+in the folder stays whole until then, and a second run of the same input does nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from glasslung import __version__
+from glasslung.data import results
+from glasslung.data.files import write_whole
+from glasslung.errors import DataError, UsageError
+from glasslung.types import DISCLAIMER, Findings, Intensity, Provenance, Remark, Story, Volume
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and how much of the whole run is done, 0 to 1."""
+
+# Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
+_SHARES = {"lungs": 0.45, "opacities": 0.30, "measures": 0.05, "pictures": 0.05, "masks": 0.15}
+_READING = 0.1
+
+# Scans up to this many bytes in all stay in memory between the gate and the examination; past it they are
+# read again, so that memory does not grow with the number of scans.
+_KEPT_BYTES = 400_000_000
+
+_LIBRARIES = ("numpy", "scipy", "SimpleITK", "scikit-image", "pydicom", "nibabel", "pillow")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose about an analysis.
+
+    days       days of the scans, in the order the scans are given; () takes them from the DICOM dates
+    series     which series of a DICOM folder: its number or key; None picks, and says why
+    intensity  what the grey values mean, for files that do not say; None reads it from the file or refuses
+    """
+
+    days: tuple[float, ...] = ()
+    series: str | None = None
+    intensity: Intensity | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Admitted:
+    """A scan that passed the gate. `volume` is None where it must be read again because memory was short."""
+
+    path: Path
+    key: str
+    gate: tuple[Remark, ...]
+    volume: Volume | None
+    name: str = ""
+    day: float | None = None
+
+
+def analyze(
+    scans: Sequence[Path], out: Path, settings: Settings = Settings(), progress: Progress | None = None
+) -> Story:
+    """Measure the scans of one patient and tell how they change.
+
+    scans     files, folders or zips, one per scan, in any order if their days are known
+    out       folder for the results; made if it is not there
+    Returns the Story, which is also written to `out`. Raises UsageError, DataError (unreadable, two
+    patients, one scan twice), RefusedError (the gate will not let a scan through).
+    """
+    tell = progress or (lambda what, done: None)
+    _check_request(scans, settings)
+    results.check_output(out, scans)
+    keys = [results.fingerprint(path, __version__, settings.series, settings.intensity) for path in scans]
+    if (story := _story_of(out, keys, settings)) is not None:
+        tell("this input is already analysed", 1.0)
+        return story
+    admitted = _admit(scans, keys, settings, tell)
+    with results.hold(out) as masks:
+        for n, scan in enumerate(admitted):
+            if scan.key not in results.finished_scans(masks):
+                _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
+        # Only now does the folder change what it tells: until here an earlier story in it stays whole.
+        results.arrange(masks, {scan.key: scan.name for scan in admitted})
+        return _tell([_findings_in(masks / scan.name, scan) for scan in admitted], keys, out, settings)
+
+
+# --- admit: read, gate, order -------------------------------------------------------------------------------
+
+
+def _check_request(scans: Sequence[Path], settings: Settings) -> None:
+    if not scans:
+        raise UsageError("no scan was given: `glasslung analyze SCAN [SCAN ...] --out DIR`")
+    for path in scans:
+        if not path.exists():
+            raise UsageError(
+                f"{path} does not exist: give a DICOM folder, a NIfTI, NRRD or MHA file, pictures or a zip"
+            )
+    if len({path.resolve() for path in scans}) < len(scans):
+        raise UsageError("one scan was given twice: give each scan once")
+    if settings.days and len(settings.days) != len(scans):
+        raise UsageError(f"{len(settings.days)} day(s) for {len(scans)} scan(s): give one day per scan")
+    if any(not abs(day) < 100_000 for day in settings.days):
+        raise UsageError(
+            f"--days {','.join(map(str, settings.days))}: days are numbers, counted from any day you like"
+        )
+
+
+def _admit(scans: Sequence[Path], keys: list[str], settings: Settings, tell: Progress) -> list[_Admitted]:
+    """Every scan read and let through by the gate, named in order of time."""
+    from glasslung.data.gate import inspect, refuse
+
+    admitted, sources, held = [], [], 0
+    for n, (path, key) in enumerate(zip(scans, keys, strict=True)):
+        tell(f"reading {path.name}", _READING * n / len(scans))
+        volume = _read(path, settings)
+        remarks = inspect(volume)
+        refuse(remarks, path.name)
+        held += volume.voxels.nbytes
+        sources.append(volume.source)
+        admitted.append(_Admitted(path, key, remarks, volume if held <= _KEPT_BYTES else None))
+    _check_one_patient(scans, [source.patient_key for source in sources])
+    _check_different(scans, [source.sha256 for source in sources])
+    days = list(settings.days) or _days_from([source.acquired for source in sources])
+    return _in_order(admitted, days)
+
+
+def _read(path: Path, settings: Settings) -> Volume:
+    from glasslung.data.formats import read_scan
+
+    return read_scan(path, series=settings.series, intensity=settings.intensity)
+
+
+def _check_one_patient(scans: Sequence[Path], patients: list[str | None]) -> None:
+    known = [(path.name, patient) for path, patient in zip(scans, patients, strict=True) if patient]
+    for name, patient in known[1:]:
+        if patient != known[0][1]:
+            raise DataError(
+                f"{known[0][0]} and {name} are scans of two patients: "
+                "a story is one patient's. Analyse them one by one"
+            )
+
+
+def _check_different(scans: Sequence[Path], hashes: list[str]) -> None:
+    for n, digest in enumerate(hashes):
+        if digest and digest in hashes[:n]:
+            twin = scans[hashes.index(digest)]
+            raise DataError(f"{twin.name} and {scans[n].name} hold the same scan: give each scan once")
+
+
+def _days_from(moments: list[dt.datetime | None]) -> list[float | None]:
+    """Whole days since the first scan; unknown for all if one of several scans carries no date."""
+    known = [moment.date() for moment in moments if moment is not None]
+    if len(known) < len(moments):
+        return [None] * len(moments)
+    return [float((day - min(known)).days) for day in known]
+
+
+def _in_order(admitted: list[_Admitted], days: Sequence[float | None]) -> list[_Admitted]:
+    """Scans by day, or as given where the days are not known, with names that say the order."""
+    pairs = list(zip(admitted, days, strict=True))
+    if None not in days:
+        pairs.sort(key=lambda pair: pair[1] or 0.0)
+    return [replace(scan, name=f"scan-{n:02d}", day=day) for n, (scan, day) in enumerate(pairs, start=1)]
+
+
+# --- examine: one scan --------------------------------------------------------------------------------------
+
+
+def _part_of(tell: Progress, n: int, scans: int) -> Progress:
+    """The progress of the n-th scan as a part of the whole run."""
+    share = (1.0 - _READING) / scans
+    return lambda what, done: tell(what, _READING + share * (n + done))
+
+
+def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -> None:
+    """One scan from voxels to a finished folder: masks, preview, findings."""
+    from glasslung.data.formats import write_mask
+    from glasslung.data.gate import inspect_lungs, most_serious_first, refuse
+    from glasslung.data.lungs import segment_lungs
+    from glasslung.data.preview import make_preview, write_preview
+    from glasslung.data.story import as_json
+    from glasslung.measure.opacity import opacities
+    from glasslung.measure.regions import measure_scan
+
+    begun: list[str] = []
+
+    def begin(stage: str) -> None:
+        tell(f"{scan.name}: {stage}", sum(_SHARES[done] for done in begun))
+        begun.append(stage)
+
+    with results.new_scan(masks, scan.key) as work:
+        volume = scan.volume if scan.volume is not None else _read(scan.path, settings)
+        begin("lungs")
+        lungs = segment_lungs(volume)
+        gate = most_serious_first((*scan.gate, *inspect_lungs(volume, lungs)))
+        refuse(gate, scan.path.name)
+        begin("opacities")
+        dense = opacities(volume, lungs) if volume.intensity is Intensity.HU else None
+        begin("measures")
+        regions, severity, involvement = measure_scan(volume, lungs, dense)
+        begin("pictures")
+        write_preview(make_preview(volume, lungs, dense), work / "preview.npz")
+        begin("masks")
+        drawn = {"lungs": lungs.mask} | ({} if dense is None else {"opacities": dense})
+        for what, mask in drawn.items():
+            write_mask(mask, volume, work / f"{what}.nii.gz")
+        findings = Findings(
+            scan=scan.name,
+            day=None,
+            kind=volume.source.kind,
+            sha256=volume.source.sha256,
+            intensity=volume.intensity,
+            geometry=volume.geometry,
+            shape=volume.shape,
+            spacing_mm=volume.spacing_mm,
+            gate=gate,
+            lung_quality=lungs.quality,
+            regions=regions,
+            severity=severity,
+            involvement=involvement,
+            masks={what: f"{what}.nii.gz" for what in drawn},
+        )
+        write_whole(
+            work / results.DONE, json.dumps({"key": scan.key, "findings": as_json(findings)}, indent=1)
+        )
+
+
+def _findings_in(folder: Path, scan: _Admitted) -> Findings:
+    """The findings of a finished scan, under the name and day that it has in this story."""
+    from glasslung.data.story import findings_from_json
+
+    kept = findings_from_json(json.loads((folder / results.DONE).read_text())["findings"])
+    paths = {what: f"masks/{scan.name}/{file}" for what, file in kept.masks.items()}
+    return replace(kept, scan=scan.name, day=scan.day, masks=paths, preview=f"masks/{scan.name}/preview.npz")
+
+
+# --- tell: the story ----------------------------------------------------------------------------------------
+
+
+def _tell(findings: list[Findings], keys: list[str], out: Path, settings: Settings) -> Story:
+    """Order, changes and provenance; written last, so a story on disk is always a whole one."""
+    from glasslung.data.story import write_findings_csv, write_story
+    from glasslung.measure.course import changes
+
+    known = "unknown" if findings[0].day is None else "given" if settings.days else "dicom dates"
+    story = Story(
+        schema="glasslung-story/1",
+        disclaimer=DISCLAIMER,
+        days_known=known,
+        scans=tuple(findings),
+        changes=changes(findings),
+        provenance=_provenance(keys, settings),
+    )
+    write_findings_csv(story, out / "findings.csv")
+    write_story(story, out)
+    return story
+
+
+def _provenance(keys: list[str], settings: Settings) -> Provenance:
+    """What made this story. Scans appear by their fingerprints: their names may name a patient."""
+    days = ["--days", ",".join(f"{day:g}" for day in settings.days)] if settings.days else []
+    return Provenance(
+        glasslung=__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        libraries={name: version(name) for name in _LIBRARIES},
+        command=" ".join(["glasslung analyze", *(f"SCAN[{key}]" for key in keys), *days]),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        settings=_told(keys, settings),
+    )
+
+
+def _told(keys: list[str], settings: Settings) -> dict[str, str]:
+    return {
+        "inputs": " ".join(keys),
+        "days": " ".join(f"{day:g}" for day in settings.days),
+        "series": settings.series or "",
+        "intensity": settings.intensity.value if settings.intensity else "",
+    }
+
+
+def _story_of(out: Path, keys: list[str], settings: Settings) -> Story | None:
+    """The story that an earlier run of the same input left here, if all of its files are still there."""
+    from glasslung.data.story import read_story
+
+    if not (out / "story.json").is_file() or not (out / "findings.csv").is_file():
+        return None
+    story = read_story(out)
+    files = [path for scan in story.scans for path in (*scan.masks.values(), scan.preview) if path]
+    same = story.provenance.settings == _told(keys, settings) and story.provenance.glasslung == __version__
+    return story if same and all((out / file).is_file() for file in files) else None

@@ -1,0 +1,190 @@
+"""The story as files: story.json by a published schema, findings.csv for spreadsheets.
+
+The schema is made from the types themselves and published as docs/story.schema.json. Reading is strict: a
+missing field, a wrong type or another schema is an error that says where.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glasslung.errors import DataError
+from glasslung.types import Findings, RegionMeasures, Story
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+STORY_SCHEMA = "glasslung-story/1"
+STORY_FILE = "story.json"
+
+_SCAN_COLUMNS = ("scan", "day", "intensity", "geometry", "lungs_trusted", "severity_points", "severity_most")
+_REGION_COLUMNS = ("region", "lung_ml", "lung_voxels", "affected_ml", "affected_percent")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """The reader and writer of one of our frozen types."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def as_json(thing: Story | Findings) -> dict[str, Any]:
+    """A story, or the findings of one scan, as plain JSON values."""
+    kind: Any = type(thing)
+    plain = _adapter(kind).dump_python(thing, mode="json")
+    assert isinstance(plain, dict)
+    return plain
+
+
+def findings_from_json(plain: dict[str, Any]) -> Findings:
+    """The findings of one scan back from `as_json`; DataError says which field is wrong."""
+    try:
+        text = json.dumps(plain, allow_nan=False)
+    except ValueError as problem:
+        raise DataError(
+            "the findings hold a figure that is no number: run `glasslung analyze` anew"
+        ) from problem
+    return _from_json(Findings, text, "the findings")
+
+
+def story_schema() -> dict[str, Any]:
+    """The JSON Schema of story.json (draft 2020-12), made from the types."""
+    schema = _adapter(Story).json_schema(mode="serialization")
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "glasslung story",
+        "description": "The findings of one patient's chest CT scans in order of time. Research use only.",
+    }
+    schema["properties"]["schema"]["const"] = STORY_SCHEMA
+    return head | {k: v for k, v in schema.items() if k not in head}
+
+
+def write_story(story: Story, folder: Path) -> Path:
+    """Write story.json into the folder, whole or not at all; returns its path."""
+    assert story.schema == STORY_SCHEMA, f"schema {story.schema!r} is not what this version writes"
+    text = json.dumps(as_json(story), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _write_whole(folder / STORY_FILE, text)
+
+
+def read_story(folder: Path) -> Story:
+    """The story that an analysis left in a folder.
+
+    Raises DataError when there is none, or when a field is missing, of a wrong type or of another schema.
+    """
+    path = folder / STORY_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(
+            f"{path} cannot be read; give the folder that `glasslung analyze ... --out FOLDER` made"
+        ) from problem
+    _check_schema(text, path)
+    return _from_json(Story, text, str(path))
+
+
+def _check_schema(text: str, path: Path) -> None:
+    """Say plainly when the file is no story, or one of another version."""
+    try:
+        plain = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as problem:
+        raise DataError(f"{path} is not JSON ({problem}); run `glasslung analyze` again") from problem
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema != STORY_SCHEMA:
+        raise DataError(
+            f"{path} has schema {schema!r}, this version reads {STORY_SCHEMA!r}: run `glasslung analyze` anew"
+        )
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _from_json(kind: type, text: str, what: str) -> Any:
+    """Read one of our types strictly; the error names the first field that is wrong."""
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(kind).validate_json(text, strict=True)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(
+            f"{what} is damaged at {where or 'its root'}: {first['msg']}; run `glasslung analyze` again"
+        ) from problem
+
+
+def write_findings_csv(story: Story, path: Path) -> Path:
+    """One row per scan and region, units in the column names, empty where nothing was measured."""
+    bands = _band_names(story)
+    columns = [*_SCAN_COLUMNS, *_REGION_COLUMNS]
+    columns += [f"{_column(band)}_{unit}" for band in bands for unit in ("ml", "percent")]
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(columns)
+    for scan in story.scans:
+        for region in scan.regions:
+            writer.writerow([*_scan_cells(scan), *_region_cells(region, bands)])
+    return _write_whole(path, table.getvalue())
+
+
+def _band_names(story: Story) -> list[str]:
+    """Every band that any region has, in order of density."""
+    regions = (region for scan in story.scans for region in scan.regions)
+    return list(dict.fromkeys(band for region in regions for band in region.bands or {}))
+
+
+def _column(band: str) -> str:
+    return band.replace("-", "_").replace(" ", "_")
+
+
+def _scan_cells(scan: Findings) -> list[str]:
+    score = scan.severity
+    return [
+        scan.scan,
+        _cell(scan.day),
+        scan.intensity.value,
+        scan.geometry.value,
+        "yes" if scan.lung_quality.trusted else "no",
+        "" if score is None else str(score.points),
+        "" if score is None else str(score.most),
+    ]
+
+
+def _region_cells(region: RegionMeasures, bands: list[str]) -> list[str]:
+    amounts = [(region.bands or {}).get(band) for band in bands]
+    cells = [region.name, _cell(region.ml), str(region.voxels)]
+    for amount in (region.affected, *amounts):
+        cells += ["", ""] if amount is None else [_cell(amount.ml), _cell(amount.percent)]
+    return cells
+
+
+def _cell(value: float | None) -> str:
+    """A number with three decimals at most, without trailing zeros; '' where there is none."""
+    if value is None:
+        return ""
+    assert math.isfinite(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".") or "0"
+
+
+def _write_whole(path: Path, text: str) -> Path:
+    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+if __name__ == "__main__":  # python -m glasslung.data.story > docs/story.schema.json
+    sys.stdout.write(json.dumps(story_schema(), indent=2, ensure_ascii=False) + "\n")
