@@ -74,6 +74,25 @@ def test_the_total_norm_is_clipped_and_the_norm_before_is_logged():
     assert moved < 1e-4 * 0.05 * 1.01
 
 
+def test_gradients_beyond_the_square_root_of_float32_are_clipped_not_lost():
+    """1e25 squared overflows float32, but the gradient itself is finite and its direction is right."""
+    weight = torch.nn.Linear(2, 1, bias=False)
+    with torch.no_grad():
+        weight.weight.zero_()
+    direction = torch.tensor([[3e25, 4e25]])
+
+    def loss(batch, step, rng):
+        return {"total": (weight.weight * direction).sum()}
+
+    player = Player("w", list(weight.parameters()), loss, lr=1.0, clip_tensor_norm=1.0, epsilon=1.0)
+    records = []
+    fit(Game({"w": weight}, [player], NumberStream(), 0, CPU), range(1), records.append)
+    assert records[0]["gradient_norm"] == pytest.approx(5e25)
+    assert weight.weight[0].tolist() == pytest.approx(
+        [-0.6 / 1.6, -0.8 / 1.8]
+    )  # Adam's first step: g / (|g| + 1)
+
+
 def test_accumulating_averages_the_gradients_of_several_batches():
     """Two half batches under `accumulate=2` move the weights as the mean of their gradients does."""
     net, twin = Net(dropout=0.0), Net(dropout=0.0).train()

@@ -173,7 +173,7 @@ def differentiate(player: Player, total: Tensor, names: list[str]) -> list[Tenso
 @torch.no_grad()
 def clip(player: Player, gradients: list[Tensor], step: int, names: list[str]) -> float:
     """Clip in place: each tensor's norm, then each value, then the norm of all. Returns the norm before."""
-    norms = torch.stack(torch._foreach_norm(gradients))
+    norms = _norms(gradients)
     if not torch.isfinite(norms).all():
         first = names[int((~torch.isfinite(norms)).nonzero()[0])]
         raise TrainingError(
@@ -183,14 +183,24 @@ def clip(player: Player, gradients: list[Tensor], step: int, names: list[str]) -
         )
     if player.clip_tensor_norm is not None:
         scales = (player.clip_tensor_norm / norms.clamp_min(1e-30)).clamp_max(1.0)
-        torch._foreach_mul_(gradients, list(scales.unbind()))
+        torch._foreach_mul_(gradients, list(scales.float().unbind()))
     if player.clip_value is not None:
         torch._foreach_clamp_min_(gradients, -player.clip_value)
         torch._foreach_clamp_max_(gradients, player.clip_value)
     if player.clip_total_norm is not None:
-        now = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        torch._foreach_mul_(gradients, (player.clip_total_norm / now.clamp_min(1e-30)).clamp_max(1.0))
+        now = torch.linalg.vector_norm(_norms(gradients))
+        torch._foreach_mul_(gradients, (player.clip_total_norm / now.clamp_min(1e-30)).clamp_max(1.0).float())
     return float(torch.linalg.vector_norm(norms))
+
+
+def _norms(gradients: list[Tensor]) -> Tensor:
+    """The L2 norm of each gradient, in float64 where the device has it.
+
+    A fresh U-SVAE's gradients reach 1e12 and a fresh CAGE's 1e25, for every batch normalisation on the way
+    down enlarges them; the squares of float32 overflow beyond 1e19.
+    """
+    wide = torch.float32 if gradients[0].device.type == "mps" else torch.float64
+    return torch.stack(torch._foreach_norm(gradients, 2, dtype=wide))
 
 
 def move(optimiser: torch.optim.Optimizer, player: Player, gradients: list[Tensor], lr: float) -> None:
