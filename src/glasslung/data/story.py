@@ -10,12 +10,12 @@ import csv
 import io
 import json
 import math
-import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glasslung.data.files import write_whole
 from glasslung.errors import DataError
 from glasslung.types import Findings, RegionMeasures, Story
 
@@ -72,7 +72,8 @@ def write_story(story: Story, folder: Path) -> Path:
     """Write story.json into the folder, whole or not at all; returns its path."""
     assert story.schema == STORY_SCHEMA, f"schema {story.schema!r} is not what this version writes"
     text = json.dumps(as_json(story), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return _write_whole(folder / STORY_FILE, text)
+    write_whole(folder / STORY_FILE, text)
+    return folder / STORY_FILE
 
 
 def read_story(folder: Path) -> Story:
@@ -133,7 +134,8 @@ def write_findings_csv(story: Story, path: Path) -> Path:
     for scan in story.scans:
         for region in scan.regions:
             writer.writerow([*_scan_cells(scan), *_region_cells(region, bands)])
-    return _write_whole(path, table.getvalue())
+    write_whole(path, table.getvalue())
+    return path
 
 
 def _band_names(story: Story) -> list[str]:
@@ -173,17 +175,6 @@ def _cell(value: float | None) -> str:
         return ""
     assert math.isfinite(value)
     return f"{value:.3f}".rstrip("0").rstrip(".") or "0"
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
 
 
 if __name__ == "__main__":  # python -m glasslung.data.story > docs/story.schema.json
