@@ -15,6 +15,8 @@ from glasslung.data.formats.dicom_header import Frame
 from glasslung.data.formats.intensities import HU_AIR_PROOF, to_int16_hu
 from glasslung.errors import DataError
 
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+
 
 def stored_slices(
     frames: Sequence[Frame], digests: dict[Path, str]
@@ -28,7 +30,8 @@ def stored_slices(
         if opened is None or opened[0] != frame.path:
             opened = (frame.path, _open(frame.path, digests))
         with told_plainly(frame.path, "its pixels are damaged or cut short"):
-            yield _decode(frame, opened[1])
+            decoded = _decode(frame, opened[1])
+        yield decoded
 
 
 def _open(path: Path, digests: dict[Path, str]) -> Any:
@@ -65,15 +68,32 @@ def _check_decoder(path: Path, syntax: Any) -> None:
 def _decode(frame: Frame, dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
     from pydicom.pixels import pixel_array
 
-    _silence_gdcm()
-    values = pixel_array(dataset, index=frame.index if int(dataset.get("NumberOfFrames") or 1) > 1 else None)
-    if values.ndim == 3 and values.shape[0] == 1:
-        values = values[0]
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        _silence_gdcm()
+    if dataset.file_meta.TransferSyntaxUID == JPEG_EXTENDED and int(dataset.BitsStored) > 8:
+        values = _by_gdcm(frame, dataset)
+    else:
+        many = int(dataset.get("NumberOfFrames") or 1) > 1
+        values = pixel_array(dataset, index=frame.index if many else None)
+        values = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
     if values.shape != frame.size:
         raise DataError(
             f"{frame.path.name}: its pixels are {values.shape}, its header says {frame.size}; export it again"
         )
     return values, _padding(dataset, values)
+
+
+def _by_gdcm(frame: Frame, dataset: Any) -> np.ndarray:
+    """12-bit JPEG Extended, which GDCM decodes and pydicom does not hand to it."""
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(frame.path))
+    if not reader.Read():
+        raise ValueError("GDCM cannot read it")
+    content = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    kind = "<i2" if dataset.PixelRepresentation else "<u2"
+    return np.frombuffer(content, dtype=kind).reshape(-1, *frame.size)[frame.index]
 
 
 def _silence_gdcm() -> None:
@@ -115,6 +135,8 @@ def hu_volume(frames: Sequence[Frame], digests: dict[Path, str]) -> tuple[np.nda
     n_low = n_high = 0
     for d, (values, padding) in enumerate(stored_slices(frames, digests)):
         slope, intercept = rescale_of(frames[d])
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(f"{frames[d].path.name}: holds voxels that are no numbers; export it again")
         voxels[d], low, high = _slice_hu(values, padding, slope, intercept)
         n_low, n_high = n_low + low, n_high + high
     return voxels, n_low, n_high
@@ -134,8 +156,6 @@ def rescale_of(frame: Frame) -> tuple[float, float]:
 def _slice_hu(
     values: np.ndarray, padding: np.ndarray | None, slope: float, intercept: float
 ) -> tuple[np.ndarray, int, int]:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError("its voxels are no numbers")
     whole = (
         slope.is_integer()
         and intercept.is_integer()

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from glasslung.data.formats.damage import COPY_AGAIN, LIMITS, check_promise, told_plainly
-from glasslung.data.formats.geometry import check_affine, shear_of
+from glasslung.data.formats.geometry import check_affine, check_finite, shear_of
 from glasslung.data.formats.identity import file_digest
 from glasslung.data.formats.whole import whole_file
 from glasslung.errors import DataError
@@ -95,9 +95,10 @@ def _check_size(path: Path, image: Any) -> None:
 
 def _scaled(path: Path, values: np.ndarray, slope: float, inter: float) -> np.ndarray:
     """Apply scl_slope and scl_inter; whole numbers stay integers."""
-    if not (math.isfinite(slope) and math.isfinite(inter)) or slope == 0:
+    sane = math.isfinite(slope) and math.isfinite(inter) and 0 < abs(slope) <= 1e4 and abs(inter) <= 1e6
+    if not sane:
         raise DataError(
-            f"{path.name}: its scaling (slope {slope}, intercept {inter}) is no number; {COPY_AGAIN}"
+            f"{path.name}: its scaling (slope {slope}, intercept {inter}) is damaged; {COPY_AGAIN}"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError(
@@ -118,6 +119,7 @@ def _lps(
 ) -> tuple[np.ndarray, tuple[Remark, ...]]:
     """RAS affine over (i, j, k) -> LPS affine over (k, j, i), in mm, with what had to be assumed."""
     remarks = []
+    check_finite(ras, path.name)
     affine = RAS_TO_LPS @ ras[:, [2, 1, 0, 3]]
     if units in MM_PER_UNIT:
         affine[:3] *= MM_PER_UNIT[units]

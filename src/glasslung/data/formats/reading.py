@@ -39,6 +39,7 @@ def read_scan(
     Raises DataError, one line with the file's name and a remedy; UsageError for an option out of place.
     """
     path = Path(path)
+    path = path if path.name else path.resolve()  # '.' has no name to put into a message
     found = survey(path)
     if found.kind is Kind.ZIP:
         return _read_zip(path, series, intensity, feet_first)

@@ -110,8 +110,9 @@ def survey(path: Path) -> Survey:
     Hidden files, DICOMDIR and files that are no scan are left alone. Raises DataError, saying what was found
     and what to pass, when there is nothing, or more than one thing.
     """
+    path = path if path.name else path.resolve()
     if not path.exists():
-        raise DataError(f"{path.name or path}: there is no such file or folder; check the path")
+        raise DataError(f"{path.name}: there is no such file or folder; check the path")
     if path.is_dir():
         return _survey_folder(path)
     if not path.is_file():
@@ -157,7 +158,7 @@ def _survey_folder(folder: Path) -> Survey:
             f"{folder.name}: holds only zip files ({len(zips)}); pass one of them, such as {zips[0].name}"
         )
     what = f"{_counts(found)}, none of them a scan" if any(found.values()) else "no files"
-    raise DataError(f"{folder.name or folder}: the folder holds {what}; pass a folder with a scan in it")
+    raise DataError(f"{folder.name}: the folder holds {what}; pass a folder with a scan in it")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -215,5 +216,5 @@ def _one_folder_of(folder: Path, pictures: list[Path]) -> list[Path]:
 
 def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
     """Order names as a person does: slice2 before slice10."""
-    parts = re.split(r"(\d+)", path.stem.lower())
-    return (*((0, int(part)) if part.isdigit() else (1, part) for part in parts if part), (1, path.suffix))
+    parts = [part for part in re.split(r"([0-9]+)", path.stem.lower()) if part]
+    return (*((0, int(part)) if "0" <= part[0] <= "9" else (1, part) for part in parts), (1, path.suffix))
