@@ -191,6 +191,11 @@ EXAMPLES: dict[str, tuple[Drawn, ...]] = {
 }
 
 
+def small(drawn: Drawn) -> Drawn:
+    """The same scan, small enough for a test."""
+    return replace(drawn, slices=min(drawn.slices, 24), side=64)
+
+
 def main(folder: Path) -> None:
     """Draw every example, as large as a scan is."""
     for name, scans in EXAMPLES.items():

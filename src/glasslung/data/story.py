@@ -38,11 +38,24 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def as_json(thing: Story | Findings) -> dict[str, Any]:
-    """A story, or the findings of one scan, as plain JSON values."""
+    """A story, or the findings of one scan, as plain JSON values.
+
+    A file name that is not UTF-8 comes from the system with halves of surrogate pairs in it, which no JSON
+    file can hold: they become question marks.
+    """
     kind: Any = type(thing)
-    plain = _adapter(kind).dump_python(thing, mode="json")
+    plain = _encodable(_adapter(kind).dump_python(thing, mode="json"))
     assert isinstance(plain, dict)
     return plain
+
+
+def _encodable(value: Any) -> Any:
+    """The same value with every text fit for UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def findings_from_json(plain: dict[str, Any]) -> Findings:

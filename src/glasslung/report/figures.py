@@ -171,7 +171,7 @@ def _marks(view: View) -> list[Html]:
     if view.pixel_mm is None:
         return []
     height, width = view.grey.shape
-    size = max(height, width) / 20
+    size = max(height, width) / 24
     left, right = _MARKS[view.plane]
     text = partial(tag, "text", y=height / 2, font_size=size, class_="mark")
     return [text(left, x=size * 0.4), text(right, x=width - size * 0.4, text_anchor="end")]
@@ -185,7 +185,7 @@ def _scale_bar(view: View) -> Html | None:
     fitting = [mm for mm in _SCALE_BARS_MM if mm / view.pixel_mm <= width * 0.4]
     if not fitting:
         return None
-    length, size = fitting[0] / view.pixel_mm, max(height, width) / 26
+    length, size = fitting[0] / view.pixel_mm, max(height, width) / 28
     y, x = height - size * 0.6, width - size * 0.6
     label = f"{fitting[0] // 10}{SPACE}cm" if fitting[0] >= 10 else f"{fitting[0]}{SPACE}mm"
     return joined(

@@ -8,6 +8,10 @@ from glasslung.report.markup import Html, joined, tag
 from glasslung.report.wording import SPACE, ml, mm, number, percent
 from glasslung.types import Findings, Geometry, Intensity, Lung
 
+_BANDS_AND_OPACITY = (
+    "Per cent is of the region's lung volume. The density bands hold every voxel of that density, vessels "
+    "and airway walls included; opacity leaves those out, so the two do not add up to each other."
+)
 _TIMES = "\u00d7"
 
 
@@ -87,7 +91,9 @@ def _legend(preview: Preview) -> Html:
         )
         for w in preview.windows
     ]
-    keys = [tag("span", tag("i", class_="swatch line-key"), "lung outline")]
+    keys = []
+    if any((view.lungs != Lung.NONE).any() for view in preview.views):
+        keys.append(tag("span", tag("i", class_="swatch line-key"), "lung outline"))
     if any((view.lungs == Lung.UNSIDED).any() for view in preview.views):
         keys.append(tag("span", tag("i", class_="swatch line-key dashed"), "lung, side unknown"))
     for lesion in figures.lesions_in(preview):
@@ -104,6 +110,8 @@ def _measures(scan: Findings, preview: Preview | None) -> Html:
     if not scan.regions:
         return tag("p", "No lung was found, so nothing was measured.", class_="quiet")
     parts: list[Html | None] = [tag("h3", "Regions"), tables.regions_table(scan)]
+    if scan.regions[0].bands and scan.regions[0].affected:
+        parts.append(tag("p", _BANDS_AND_OPACITY, class_="quiet"))
     columns = []
     if scan.severity is not None:
         columns.append(tag("div", tag("h3", "CT severity score"), tables.zones_table(scan.severity)))

@@ -112,7 +112,10 @@ def _name(scan: Findings) -> str:
 
 
 def turning_points(values: Sequence[float], least: float) -> list[int]:
-    """Where a series turns: its first place, each reversal of at least `least`, its last extreme, its end."""
+    """Where a series turns or comes to rest: its start, each reversal and plateau of `least`, its end.
+
+    A rise or fall ends at the first value that is within `least` of its last one; what follows is a plateau.
+    """
     turns, extreme, direction = [0], 0, 0
     for n, value in enumerate(values):
         step = value - values[extreme]
@@ -124,7 +127,11 @@ def turning_points(values: Sequence[float], least: float) -> list[int]:
         elif -step * direction >= least:
             turns.append(extreme)
             direction, extreme = -direction, n
-    return sorted({*turns, extreme, len(values) - 1})
+    turns = sorted({*turns, extreme, len(values) - 1})
+    rests = (
+        next(n for n in range(a + 1, b + 1) if abs(values[n] - values[b]) < least) for a, b in pairwise(turns)
+    )
+    return sorted({*turns, *rests})
 
 
 def _course(scans: Sequence[Findings]) -> str:

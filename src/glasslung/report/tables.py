@@ -100,7 +100,7 @@ def remark_list(remarks: Sequence[Remark]) -> Html:
 
 def trust(scan: Findings) -> Html:
     """What the input gate and the lung mask's own check said about one scan."""
-    told = any(remark.code == _MASK_CODE for remark in scan.gate)
+    told = not scan.regions or any(remark.code == _MASK_CODE for remark in scan.gate)
     quality = scan.lung_quality
     level = Severity.NOTE if quality.trusted else Severity.WARN
     outline = Remark(
@@ -115,8 +115,9 @@ def trust(scan: Findings) -> Html:
         ),
         "" if quality.trusted else "Look at the pictures before using any figure of this scan.",
     )
+    remarks = scan.gate if told else [*scan.gate, outline]
     heading = tag("h3", tag("a", scan.scan, href=f"#{scan_id(scan)}"), verdict_chip(scan))
-    return tag("section", heading, remark_list(scan.gate if told else [*scan.gate, outline]), class_="trust")
+    return tag("section", heading, remark_list(remarks), class_="trust")
 
 
 def regions_table(scan: Findings) -> Html:
