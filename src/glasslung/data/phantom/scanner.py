@@ -247,3 +247,14 @@ def _band(height: int, width: int, band: tuple[float, float]) -> np.ndarray:
     spectrum = np.sqrt(f / (f + max(low, 1e-3))) * np.exp(-np.power(f / high, 4))
     power = 4 * np.sum(np.square(spectrum)) / (height * width) ** 2
     return (spectrum / np.sqrt(power)).astype(np.float32)
+
+
+def finish(hu: np.ndarray, grid: Grid, site: Site) -> np.ndarray:
+    """Round to whole HU within the scanner's range, and cut out the reconstructed circle, int16."""
+    voxels = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+    if site.padding_hu is not None:
+        _, y, x = grid.axes
+        middle = (y[0] + y[-1]) / 2, (x[0] + x[-1]) / 2
+        gap = np.square(y[:, None] - middle[0]) + np.square(x[None, :] - middle[1])
+        voxels[:, gap > (site.fov_mm / 2) ** 2] = np.int16(site.padding_hu)
+    return voxels
