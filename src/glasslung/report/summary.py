@@ -101,8 +101,8 @@ def _left_out(scan: Findings) -> str:
         return f"The lung outline of {scan.scan} is not trusted, so its figures are left out of this summary."
     if slab(scan) and scan.involvement is not None:
         return (
-            f"{scan.scan} shows a slab of the chest: opacity takes up {percent(scan.involvement)} of the "
-            "lung in it, and nothing can be said of the rest."
+            f"On {scan.scan} only a slab of the chest was scanned: opacity takes up "
+            f"{percent(scan.involvement)} of the lung in it, and nothing can be said of the rest."
         )
     return f"On {scan.scan} involvement was not measured."
 
