@@ -119,9 +119,9 @@ def _in_box(
 def healthy_parenchyma(lung_hu: np.ndarray) -> Healthy:
     """The healthy lung of this scan: the peak of its voxels' histogram, (N,) HU, and the spread below.
 
-    The spread is that of a normal curve fitted to the emptier half, as disease only adds to the denser one (the
-    idea of Berta et al., Phys Med 2021;82:28-39). Looked for where aerated lung can be, -950 to -600 HU, so that
-    a lung that is mostly consolidated is still measured against air-filled tissue.
+    The spread is that of a normal curve fitted to the emptier half, as disease only adds to the denser one
+    (the idea of Berta et al., Phys Med 2021;82:28-39). Looked for where aerated lung can be, -950 to -600 HU,
+    so that a lung that is mostly consolidated is still measured against air-filled tissue.
     """
     histogram = np.bincount(np.clip(lung_hu + 1024, 0, 1223).astype(np.intp), minlength=1224).astype(float)
     smooth = ndimage.gaussian_filter1d(histogram, 10.0)
