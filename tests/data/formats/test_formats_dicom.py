@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from dicom_making import AXIAL, change, chest, enhanced, series, store
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from glasslung.data.formats import DicomLabel, read_scan, write_volume
+from glasslung.data.formats import DicomLabel, decoder_process, read_scan, write_volume
 from glasslung.data.formats.dicom_series import is_sharp
 from glasslung.errors import DataError, UsageError
 from glasslung.types import Geometry, Intensity, Severity, Volume
@@ -416,6 +419,26 @@ def test_compressed_slices(tmp_path: Path, name: str, signed: bool) -> None:
     back = read_scan(tmp_path / "s")
     assert np.abs(back.voxels.astype(int) - volume.voxels).max() <= COMPRESSED[name][1]
     assert np.allclose(back.affine, volume.affine)
+
+
+@pytest.mark.parametrize("child", ["import os; os.abort()", "import time; time.sleep(60)", "print('{}')"])
+def test_a_decoder_that_crashes_hangs_or_gives_up(
+    tmp_path: Path, child: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damaged streams take C decoders down; the reader stays up and names the file."""
+    (file,) = series(tmp_path / "s", chest((1, 64, 48)))
+    compress(file, "jpeg lossless .70")
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    monkeypatch.setattr(decoder_process, "_start", start)
+    monkeypatch.setattr(decoder_process, "START_SECONDS", 1.0)
+    monkeypatch.setattr(decoder_process, "SLICE_SECONDS", 0.1)
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"0001.dcm: its pixels are damaged"):
+        read_scan(file)
+    assert time.monotonic() - started < 30
 
 
 def test_eight_bit_jpeg_baseline(tmp_path: Path) -> None:

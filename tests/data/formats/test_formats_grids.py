@@ -325,6 +325,8 @@ def test_a_tilted_mask_keeps_its_sform(tmp_path: Path) -> None:
     write_mask(np.ones((5, 6, 7), np.uint8), scan(affine=tilted), tmp_path / "m.nii.gz")
     image = nibabel.load(tmp_path / "m.nii.gz")
     assert np.allclose(np.diag([-1, -1, 1, 1]) @ image.get_sform()[:, [2, 1, 0, 3]], tilted, atol=1e-5)
+    assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 2)
+    assert sitk.ReadImage(str(tmp_path / "m.nii.gz")).GetSize() == (7, 6, 5)
     assert read_mask(tmp_path / "m.nii.gz", scan(affine=tilted)).all()
 
 

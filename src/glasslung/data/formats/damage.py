@@ -37,14 +37,16 @@ LIMITS = Limits()
 
 
 @contextmanager
-def _quiet_loggers() -> Iterator[None]:
-    """The libraries' loggers without a voice: they quote damaged values, which may name a patient."""
+def silenced() -> Iterator[None]:
+    """The libraries without a voice: their warnings quote damaged values, which may name a patient."""
     loggers = [logging.getLogger(name) for name in LOUD_LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL + 1)
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -58,8 +60,7 @@ def told_plainly(path: Path, fact: str, remedy: str = COPY_AGAIN) -> Iterator[No
     remedy  what the person can do about it
     """
     try:
-        with warnings.catch_warnings(), _quiet_loggers():
-            warnings.simplefilter("ignore")
+        with silenced():
             yield
     except GlasslungError:
         raise

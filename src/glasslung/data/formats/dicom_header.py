@@ -200,7 +200,8 @@ def _acquired(ds: Any) -> dt.datetime | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip().strip("\x00")
+    """The value as one printable line: damaged headers hold anything, and messages are one line."""
+    return "" if value is None else "".join(char for char in str(value) if char.isprintable()).strip()
 
 
 def _texts(value: Any) -> list[str]:

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from glasslung.data.formats.damage import told_plainly
+from glasslung.data.formats.decoder_process import Decoder, decode, is_fragile
 from glasslung.data.formats.dicom_header import Frame
 from glasslung.data.formats.intensities import HU_AIR_PROOF, to_int16_hu
 from glasslung.errors import DataError
-
-JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
 def stored_slices(
@@ -26,12 +25,13 @@ def stored_slices(
     Each file is read once where its frames follow one another. `digests` receives each file's SHA-256.
     """
     opened: tuple[Path, Any] | None = None
-    for frame in frames:
-        if opened is None or opened[0] != frame.path:
-            opened = (frame.path, _open(frame.path, digests))
-        with told_plainly(frame.path, "its pixels are damaged or cut short"):
-            decoded = _decode(frame, opened[1])
-        yield decoded
+    with Decoder() as decoder:
+        for frame in frames:
+            if opened is None or opened[0] != frame.path:
+                opened = (frame.path, _open(frame.path, digests))
+            with told_plainly(frame.path, "its pixels are damaged or cut short"):
+                decoded = _decode(frame, opened[1], decoder)
+            yield decoded
 
 
 def _open(path: Path, digests: dict[Path, str]) -> Any:
@@ -55,54 +55,27 @@ def _check_decoder(path: Path, syntax: Any) -> None:
     from pydicom.pixels import get_decoder
 
     remedy = "convert it with `gdcmconv --raw` or dcmdjpeg first"
+    name = syntax.name if syntax.name != str(syntax) else "an unknown transfer syntax"
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise DataError(
-            f"{path.name}: its pixels are coded as {syntax.name}, which is not read here; {remedy}"
+            f"{path.name}: its pixels are coded as {name}, which is not read here; {remedy}"
         ) from error
     if not decoder.is_available:
-        raise DataError(f"{path.name}: no installed decoder reads {syntax.name}; {remedy}")
+        raise DataError(f"{path.name}: no installed decoder reads {name}; {remedy}")
 
 
-def _decode(frame: Frame, dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    from pydicom.pixels import pixel_array
-
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
-        _silence_gdcm()
-    if dataset.file_meta.TransferSyntaxUID == JPEG_EXTENDED and int(dataset.BitsStored) > 8:
-        values = _by_gdcm(frame, dataset)
+def _decode(frame: Frame, dataset: Any, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+    if is_fragile(dataset):
+        values = decoder.stored_values(frame.path, frame.index)
     else:
-        many = int(dataset.get("NumberOfFrames") or 1) > 1
-        values = pixel_array(dataset, index=frame.index if many else None)
-        values = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
+        values = decode(dataset, frame.path, frame.index)
     if values.shape != frame.size:
         raise DataError(
             f"{frame.path.name}: its pixels are {values.shape}, its header says {frame.size}; export it again"
         )
     return values, _padding(dataset, values)
-
-
-def _by_gdcm(frame: Frame, dataset: Any) -> np.ndarray:
-    """12-bit JPEG Extended, which GDCM decodes and pydicom does not hand to it."""
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(frame.path))
-    if not reader.Read():
-        raise ValueError("GDCM cannot read it")
-    content = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    kind = "<i2" if dataset.PixelRepresentation else "<u2"
-    return np.frombuffer(content, dtype=kind).reshape(-1, *frame.size)[frame.index]
-
-
-def _silence_gdcm() -> None:
-    """GDCM reports damage on stderr besides raising; the error is enough."""
-    import gdcm
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    gdcm.Trace.DebugOff()
 
 
 def _padding(dataset: Any, values: np.ndarray) -> np.ndarray | None:

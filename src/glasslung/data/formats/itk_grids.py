@@ -71,7 +71,7 @@ def _header_fields(path: Path, kind: Kind) -> dict[str, str]:
             break  # a blank line ends a NRRD header
         found = re.match(r"([^:=#]+?)\s*(?::=|:|=)\s*(.*)", text)
         if found:
-            fields[found[1].lower()] = found[2]
+            fields[found[1].lower()] = "".join(char for char in found[2] if char.isprintable())
         if kind is Kind.META and "elementdatafile" in fields:
             break
     return fields

@@ -22,8 +22,10 @@ from glasslung.types import Remark, Severity
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GZIP_LEVEL = 1  # masks shrink a hundredfold at any level, and level 1 is five times faster than 6
 SHEAR_IS_NONE = 1e-4  # cosine between axes; below this a quaternion (qform) holds the geometry exactly enough
+CHUNK_BYTES = 1 << 20
+TRAILING_CHUNKS = 64  # what follows the voxels is nothing, or some padding; endless zeros are not waited for
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+SCANNER, ALIGNED = 1, 2  # NIFTI_XFORM_SCANNER_ANAT, NIFTI_XFORM_ALIGNED_ANAT
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Remark, ...]]:
@@ -48,6 +50,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Remark, ...]]:
         shape = _three(path, image.shape)
         _check_size(path, image)
         values = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
+        _read_to_end(file)
         slope, inter = image.dataobj.slope, image.dataobj.inter
         units = image.header.get_xyzt_units()[0]
         codes = int(image.header["sform_code"]), int(image.header["qform_code"])
@@ -91,6 +94,13 @@ def _check_size(path: Path, image: Any) -> None:
         zipped = file.read(2) == b"\x1f\x8b"
     held = size * LIMITS.deflate_ratio if zipped else size - int(image.dataobj.offset)
     check_promise(path, math.prod(image.shape) * dtype.itemsize, held)
+
+
+def _read_to_end(file: BinaryIO) -> None:
+    """Let gzip check its sum, which stands behind the last byte: a flipped bit is then found, not shown."""
+    for _ in range(TRAILING_CHUNKS):
+        if not file.read(CHUNK_BYTES):
+            return
 
 
 def _scaled(path: Path, values: np.ndarray, slope: float, inter: float) -> np.ndarray:
@@ -149,7 +159,8 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     """Write voxels (D, H, W) with an LPS affine as `.nii` or `.nii.gz`, whole or not at all.
 
     sform holds the affine exactly. qform holds it too, except for a tilted stack: no quaternion can hold a
-    shear, so qform is left uncoded there rather than close. The bytes depend on the content alone.
+    shear, and ITK refuses a file without a qform, so it gets the nearest upright box there, coded 2 (aligned)
+    and not 1 (scanner). The bytes depend on the content alone.
     label  marks the file as a label map (NIFTI_INTENT_LABEL) so that viewers do not interpolate it
     """
     import nibabel
@@ -159,9 +170,8 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     image.header.set_xyzt_units("mm")
     image.header.set_data_dtype(voxels.dtype)
     image.set_sform(ras, SCANNER)
-    image.set_qform(
-        ras if shear_of(affine) < SHEAR_IS_NONE else None, SCANNER if shear_of(affine) < SHEAR_IS_NONE else 0
-    )
+    tilted = shear_of(affine) > SHEAR_IS_NONE
+    image.set_qform(ras, ALIGNED if tilted else SCANNER, strip_shears=True)
     if label:
         image.header.set_intent("label")
     with whole_file(path, ".nii") as part, part.open("wb") as file:
