@@ -173,7 +173,7 @@ def paint_table(hu: np.ndarray, body: Body, grid: Grid, site: Site) -> None:
     _, y, x = grid.axes
     y, x = y[:, None], x[None, :]
     edge = abs(grid.step[1])
-    back = float(profile("wall_back", np.arange(-200.0, 90.0)).max()) + 0.45 * body.fat_mm + 3.5
+    back = float(profile("wall_back", np.arange(-200.0, 90.0)).max()) + 0.45 * body.fat_mm - 3.0
     bend = 0.0 if site.table == "flat" else 1 / 1500.0
     top = y - (back * body.scale[1] + 3 - np.square(x) * np.float32(bend))
     wide = np.abs(x) - (215 if site.table == "flat" else 235)

@@ -149,11 +149,11 @@ def _healthy_air(body: Body, frame: Frame, lungs: LungShape) -> np.ndarray:
     """HU of the healthy lung between its vessels: denser at the back, mottled, fissures as faint sheets."""
     axes = frame.z.ravel(), frame.y.ravel(), frame.x.ravel()
     hu = np.float32(body.lung_hu) + np.float32(body.gravity_hu / 190) * (frame.y - 10)
-    hu = hu + 11 * field((body.seed, _LOBULE), 4.2).on(*axes) + 9 * field((body.seed, _CLOUD), 19.0).on(*axes)
+    hu = hu + 15 * field((body.seed, _LOBULE), 3.4).on(*axes) + 9 * field((body.seed, _CLOUD), 19.0).on(*axes)
     back = np.exp(-np.maximum(lungs.depth_mm, 0) / 4) * np.clip(-lungs.turn, 0, 1)
     hu += np.float32(0.6 * body.gravity_hu) * back
     sheet = np.minimum(
         np.abs(lungs.major), np.where(lungs.right & (lungs.major > 0), np.abs(lungs.minor), 99)
     )
     width = max(1.0, 0.5 * frame.pixel_mm)
-    return hu + np.float32(150 / width) * np.exp(-np.square(sheet / np.float32(width)))
+    return hu + np.float32(115 / width) * np.exp(-np.square(sheet / np.float32(width)))

@@ -12,7 +12,7 @@ from glasslung.data.phantom.shapes import Tube, occupancy, tubes, window_around
 from glasslung.data.phantom.texture import field
 from glasslung.data.phantom.thorax import LungShape, spine_x
 
-MARROW_HU, CORTEX_HU, DISC_HU, CORD_HU, CARTILAGE_HU = 140.0, 720.0, 85.0, 32.0, 110.0
+MARROW_HU, CORTEX_HU, DISC_HU, CORD_HU, CARTILAGE_HU = 130.0, 640.0, 85.0, 32.0, 110.0
 RIB_PITCH_MM = 23.5  # from one rib to the next, as from one vertebra to the next
 RIB_FIRST_MM = 92.0  # height of the first rib at the spine
 _MARROW = 21
@@ -57,7 +57,7 @@ def paint_ribs(hu: np.ndarray, body: Body, frame: Frame, lungs: LungShape) -> No
     share = occupancy(distance, frame.pixel_mm)
     kept = share > 0
     flat, share, distance, way, number = flat[kept], share[kept], distance[kept], way[kept], number[kept]
-    bone = bone_hu(distance, 2.0, body.bone, 0.0)
+    bone = bone_hu(distance, 1.15, body.bone, 0.0)
     value = np.where(way > _BONE_TO[number], np.float32(CARTILAGE_HU), bone)
     canvas = hu.reshape(-1)
     canvas[flat] += share * (value - canvas[flat])
@@ -83,17 +83,17 @@ def paint_spine(hu: np.ndarray, body: Body, frame: Frame) -> None:
     vertebra = np.maximum(around, ends)
     blend(canvas, occupancy(vertebra, edge), bone_hu(vertebra, 1.5, 0.85 * body.bone, rough))
     canal = 9 * (np.sqrt(np.square(x / 10.5) + np.square((y - 23) / 8.5)) - 1)
-    arch = np.maximum(np.maximum(np.abs(canal - 2.6) - 2.4, 10 - y), RIB_PITCH_MM * (off - 0.33))
+    arch = np.maximum(np.maximum(np.abs(canal - 2.6) - 2.4, 10 - y), RIB_PITCH_MM * (off - 0.43))
     blend(canvas, occupancy(np.maximum(np.abs(canal - 2.5) - 2.5, 12 - y), edge), 55.0)
     low = part.z + 0.75 * np.maximum(y - 32, 0)
     below = np.abs(low / RIB_PITCH_MM - 4 / RIB_PITCH_MM - np.rint((low - 4) / RIB_PITCH_MM))
     crest = np.maximum(
-        np.maximum(np.abs(x) - 2.2 - 0.09 * np.maximum(y - 46, 0), np.abs(y - 46) - 15),
-        RIB_PITCH_MM * (below - 0.27),
+        np.maximum(np.abs(x) - 2.2 - 0.09 * np.maximum(y - 46, 0), np.abs(y - 44) - 13),
+        RIB_PITCH_MM * (below - 0.36),
     )
     wing_y = y - 22 - 0.35 * (np.abs(x) - 14)
     wing = np.maximum(
-        np.maximum(np.abs(wing_y) - 4.2, np.abs(np.abs(x) - 24) - 13), RIB_PITCH_MM * (off - 0.2)
+        np.maximum(np.abs(wing_y) - 4.2, np.abs(np.abs(x) - 24) - 13), RIB_PITCH_MM * (off - 0.27)
     )
     process = np.minimum(np.minimum(arch, crest), wing)
     blend(canvas, occupancy(process, edge), bone_hu(process, 1.8, 0.9 * body.bone, rough))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from glasslung.data.phantom.anatomy import Body, Frame, profile
-from glasslung.data.phantom.shapes import Ball, join, occupancy
+from glasslung.data.phantom.shapes import Ball, join, meet, occupancy
 from glasslung.data.phantom.skeleton import blend, paint_front, paint_ribs, paint_shoulders, paint_spine
 from glasslung.data.phantom.texture import field
 from glasslung.data.phantom.thorax import LungShape, organs, spine_x
@@ -47,6 +47,7 @@ def skin_distance(body: Body, frame: Frame) -> np.ndarray:
     power = u * np.sqrt(np.sqrt(u)) + v * np.sqrt(np.sqrt(v))
     radius = np.sqrt(np.square(frame.x) + np.square(y))
     distance = radius * (1 - np.power(power + np.float32(1e-9), np.float32(-0.4)))
+    distance = meet(distance, frame.y - back + 5, 14)  # the back lies flat on the table
     distance += 2.5 * field((body.seed, _OUTLINE), 60.0).on(frame.z.ravel(), frame.y.ravel(), frame.x.ravel())
     if body.male:
         return distance
@@ -65,17 +66,28 @@ def muscle_share(
 ) -> np.ndarray:
     """Share of each voxel that is chest wall muscle: thick behind and at the shoulders."""
     turn, out = lungs.turn, lungs.cavity_mm
-    high = 1 / (1 + np.exp(-(frame.z - 20) / 22))
-    thick = 17 + 8 * high + np.square(np.minimum(turn, 0)) * (10 + 12 * high) + 6 * high * np.square(turn)
-    thick = thick + (30 * high) * (1 - np.square(turn))
-    edge = np.maximum(
-        out - thick * np.float32(body.muscle) - 2.0 * strands, skin + 0.55 * np.float32(body.fat_mm) + 3
+    high = 1 / (1 + np.exp(-(frame.z - 15) / 20))
+    front = np.clip(turn, 0, 1)
+    behind = np.clip(
+        -turn * (1.7 + turn), 0, 1
+    )  # greatest between side and back, where the shoulder blade lies
+    thick = 13 + 13 * high - 3 * front + 10 * high * front + behind * (22 + 26 * high)
+    thick = thick * np.float32(body.muscle) + 2.2 * strands
+    edge = np.maximum(out - thick, skin + 0.45 * np.float32(body.fat_mm) * (1 - 0.4 * behind) + 3)
+    planes = np.minimum(
+        np.abs(out - 14 - 2.5 * strands), np.abs(out - 26 - 6.0 * strands) + 0.4 * np.clip(strands, 0, 1)
     )
-    planes = np.minimum(np.abs(out - 14.5 - 2.5 * strands), np.abs(out - 27 - 5.0 * strands)) - 0.55
+    planes = np.maximum(planes - 0.7 - 0.5 * np.clip(strands, -1, 1), (20 - thick) * 0.3)
     x = np.abs(frame.x - spine_x(body, frame.z))
     y = frame.y - profile("spine_back", frame.z)
     erector = 20 * (np.sqrt(np.square((x - 31) / 30) + np.square((y - 46) / 21)) - 1)
     muscle = np.minimum(np.maximum(edge, -planes), erector)
+    for side in (-1, 1):
+        shoulder = Ball((100, 22, 118 * side), (52, 52, 54))
+        window = shoulder.window(frame, 3)
+        if window is not None:
+            lump = shoulder.distance(frame.window(*window)) + 6 * strands[window]
+            muscle[window] = np.minimum(muscle[window], lump)
     muscle = np.maximum(np.maximum(muscle, skin + 4), -out)
     return occupancy(muscle, frame.pixel_mm)
 
@@ -131,5 +143,7 @@ def carve_airways(hu: np.ndarray, body: Body, frame: Frame) -> None:
             window = part.window(frame, 3)
             if window is None:
                 continue
-            distance = part.distance(frame.window(*window)) + (0 if organ.holds == "air" else 5.0)
+            distance = part.distance(frame.window(*window))
+            if organ.holds == "gullet":  # collapsed, but for a bubble here and there
+                distance = distance + 7.2 + 3 * np.sin(frame.z[window[0]] / 9 + np.float32(body.seed % 7))
             blend(hu[window], occupancy(distance, frame.pixel_mm), AIR_HU + 8)
