@@ -123,3 +123,17 @@ def test_the_tree_misses_no_pair_that_comparing_all_finds():
 def test_flat_and_unreadable_scans_are_left_out():
     flat = ScanFacts(thumbs=np.zeros((1, 64, 64), np.uint8))
     assert near_pairs([flat, flat, ScanFacts(problem="is missing")], SETTINGS) == {}
+
+
+def test_a_volume_stored_anew_is_found_and_one_like_slice_is_not_enough(tmp_path):
+    rng = np.random.default_rng(3)
+    shared = lungs(rng)
+    for number in range(9):
+        one = lungs(rng)
+        save(one, tmp_path / "a" / f"{number}.png")
+        save(one[:, ::-1], tmp_path / "b" / f"{number}.jpg", quality=60)
+        save(shared if number == 4 else lungs(rng), tmp_path / "c" / f"{number}.png")
+        save(shared if number == 4 else lungs(rng), tmp_path / "d" / f"{number}.png")
+    cases = tuple(Case(name, name, Path(name), Intensity.DISPLAY8) for name in "abcd")
+    found = pairs_of(Cohort("c", tmp_path, cases))
+    assert [(p.first_row, p.second_row, p.turned) for p in found] == [(2, 3, "mirrored")]

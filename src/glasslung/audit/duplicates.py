@@ -75,22 +75,32 @@ def near_pairs(
 ) -> dict[tuple[int, int], tuple[float, str]]:
     """Pairs of scans that pass the coarse step -> (how alike the detail is, how the second was turned).
 
-    Of volumes the best pair of slices counts. Exact copies are among them; slices of one scan
-    are not compared with each other.
+    Of a pair of volumes, as much as a third of the slices of the shorter one reach in one position (of a
+    picture, its one slice): one slice among many is alike by chance. Exact copies are among the pairs; slices
+    of one scan are not compared with each other.
     """
     owner, thumbs = _all_thumbs(facts)
     best: dict[tuple[int, int], tuple[float, str]] = {}
     if len(thumbs) < 2:
         return best
+    slices = np.bincount(owner, minlength=len(facts))
     small, fine = coarse(thumbs), detail(thumbs)
     for name, flip, quarter in TURNS:
         turned_small, turned_fine = turn(small, flip, quarter), turn(fine, flip, quarter)
+        matches: dict[tuple[int, int], dict[int, float]] = defaultdict(dict)
         for first, second in _candidates(small, turned_small, owner, settings.coarse):
             alike = np.einsum("nij,nij->n", fine[first], turned_fine[second], dtype=np.float32)
-            for a, b, value in zip(owner[first], owner[second], alike.tolist(), strict=True):
-                if value > best.get((a, b), (-1.0, ""))[0]:
-                    best[a, b] = (round(value, 4), name or "as it is")
-    return {(int(a), int(b)): found for (a, b), found in best.items()}
+            shorter = np.where(slices[owner[first]] <= slices[owner[second]], first, second)
+            for a, b, one, value in zip(
+                owner[first].tolist(), owner[second].tolist(), shorter.tolist(), alike.tolist(), strict=True
+            ):
+                matches[a, b][one] = max(value, matches[a, b].get(one, -1.0))
+        for (a, b), values in matches.items():
+            enough = -(-int(min(slices[a], slices[b])) // 3)
+            if len(values) >= enough:
+                value = round(sorted(values.values(), reverse=True)[enough - 1], 4)
+                best[a, b] = max(best.get((a, b), (-1.0, "")), (value, name or "as it is"))
+    return best
 
 
 def turn(views: np.ndarray, flip: bool, quarter: int) -> np.ndarray:
@@ -183,7 +193,7 @@ def _remarks(pairs: Sequence[Pair]) -> Iterator[Remark]:
     if across:
         yield Remark(
             "duplicates-across-splits",
-            Severity.REFUSE,
+            Severity.REFUSE if any(pair.exact for pair in across) else Severity.WARN,
             f"{_told(across)} stand on two sides of a split: a score on the one is learned from the other.",
             "Give both the same patient name and split again, or leave one out.",
         )
