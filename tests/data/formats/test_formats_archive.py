@@ -199,8 +199,9 @@ def test_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_kinds_and_natural_order(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"P5 2 2 255\n1234")
     assert kind_of(tmp_path / "a") is Kind.PICTURE
-    (tmp_path / "a").write_text("Patient list\nof nobody")
-    assert kind_of(tmp_path / "a") is Kind.OTHER
+    for note in ("Patient list\nof nobody", "BMI 23, a note of a nurse, and more", "P1 patient one\n"):
+        (tmp_path / "a").write_text(note)
+        assert kind_of(tmp_path / "a") is Kind.OTHER
     names = ["s10", "s2", "s2b", "S1", "x", "10", "9", "s²"]
     ordered = sorted(map(Path, names), key=natural_key)
     assert [p.name for p in ordered] == ["9", "10", "S1", "s2", "s2b", "s10", "s²", "x"]

@@ -39,7 +39,6 @@ GRIDS = (Kind.NIFTI, Kind.NRRD, Kind.META)
 PICTURE_STARTS = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
-    b"BM",
     b"II*\x00",
     b"MM\x00*",
     b"GIF8",
@@ -48,6 +47,9 @@ PICTURE_STARTS = (
 DICOMDIR_CLASS = b"1.2.840.10008.1.3.10\x00"  # Media Storage Directory
 # Group 0002 or 0008, little endian, at the very start: DICOM without preamble, as old exports write it.
 BARE_DICOM = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00(?:[A-Z]{2}|[\x00-\xff]\x00\x00\x00)", re.DOTALL)
+# Two letters alone would take a note that starts with "BM" or "P1 ..." for a picture.
+BITMAP_START = re.compile(rb"BM.{4}\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL)
+PORTABLE_START = re.compile(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s")
 META_START = re.compile(rb"\s*(ObjectType|NDims|Comment|ID|ObjectSubType)\s*=", re.IGNORECASE)
 
 
@@ -81,7 +83,7 @@ def _kind_of_head(head: bytes) -> Kind:
         return Kind.NRRD
     if head.startswith(PICTURE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return Kind.PICTURE
-    if re.match(rb"P[1-6]\s", head):
+    if BITMAP_START.match(head) or PORTABLE_START.match(head):
         return Kind.PICTURE
     if _is_nifti(head):
         return Kind.NIFTI
