@@ -64,8 +64,8 @@ def phantom_pictures() -> list[tuple[str, np.ndarray]]:
         pictures.append((f"phantom, {disease}" + (f" day {day}" if disease != "healthy" else ""), hu))
     shown = [(title, windowed(hu, LUNG)) for title, hu in pictures]
     shown.insert(3, ("phantom, soft tissue", windowed(pictures[0][1], SOFT)))
-    small = render(draw_patient(31, "healthy", "b"), 9, shape=(79, 64, 64)).volume
-    return [*shown[:4], ("phantom 64 x 64, coronal", windowed(upright(small)[::-1, 31], LUNG)), *shown[4:]]
+    small = render(draw_patient(31, "healthy", "b"), 0, shape=(79, 64, 64), spacing=(4.0, 4.2, 4.2)).volume
+    return [*shown[:4], ("phantom 64 x 64, coronal", windowed(upright(small)[::-1, 32], LUNG)), *shown[4:]]
 
 
 def draw(data: Path, out: Path) -> None:
@@ -87,7 +87,7 @@ def draw(data: Path, out: Path) -> None:
     figure.tight_layout(pad=0.3)
     out.parent.mkdir(parents=True, exist_ok=True)
     fill_whole(
-        out, lambda path: figure.savefig(path, dpi=75, facecolor="black", pil_kwargs={"optimize": True})
+        out, lambda path: figure.savefig(path, dpi=72, facecolor="black", pil_kwargs={"optimize": True})
     )
     plt.close(figure)
 

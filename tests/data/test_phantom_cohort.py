@@ -67,8 +67,8 @@ def test_the_best_c_index_lies_between_chance_and_certainty_and_is_reached_by_th
     ill = [p for p in cohort.patients if p.disease != "healthy"]
     assert cohort.own_ceiling.patients == len(ill)
     risk = np.array([p.outcome.log_risk for p in ill])
-    days = np.array([p.outcome.stay_days for p in ill])
-    event = np.array([p.outcome.kind == "critical" for p in ill])
+    days = np.array([p.outcome.event_day for p in ill])
+    event = np.array([bool(p.outcome.event) for p in ill])
     assert cohort.own_ceiling.event == pytest.approx(slow_c_index(risk, days, event))
     age = np.array([p.age for p in ill])
     assert c_index(age, days, event) < cohort.own_ceiling.event
@@ -76,7 +76,7 @@ def test_the_best_c_index_lies_between_chance_and_certainty_and_is_reached_by_th
 
 def test_severe_patients_meet_the_event_more_often() -> None:
     fate = [
-        np.mean([draw_patient(seed, severity=worst).outcome.kind == "critical" for seed in range(200)])
+        np.mean([draw_patient(seed, severity=worst).outcome.event is True for seed in range(200)])
         for worst in (0.1, 0.5, 0.9)
     ]
     assert fate[0] < fate[1] < fate[2]
@@ -109,7 +109,7 @@ def test_a_written_cohort_reads_back(tmp_path: Path) -> None:
     noted = truth["patients"][case.patient]["scans"][case.scan]["lesion_ml"]
     for kind in (Lesion.GROUND_GLASS, Lesion.CONSOLIDATION):
         assert (lesions == kind).sum() * volume.voxel_ml == pytest.approx(noted[kind.name.lower()], abs=0.01)
-    assert case.event_day == patient.outcome.stay_days
+    assert case.event_day == patient.outcome.event_day
     assert case.extra["age"] == str(patient.age)
 
 

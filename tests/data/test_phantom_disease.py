@@ -13,7 +13,7 @@ from glasslung.data.phantom.disease import draw_course
 from glasslung.errors import UsageError
 from glasslung.types import Lesion, Lobe, Lung
 
-SMALL = (48, 96, 96)
+SMALL = (44, 88, 88)
 DAYS = (-3, 0, 3, 6, 10, 25, 60)
 
 
@@ -86,14 +86,14 @@ def test_noise_differs_from_day_to_day_but_not_from_call_to_call() -> None:
 
 def test_covid_is_bilateral_and_peripheral() -> None:
     nearer = []
-    for seed in range(5):
+    for seed in range(4):
         chest = render(draw_patient(seed, "covid", "c", 0.4), 8, shape=SMALL)
         ill = chest.lesions > 0
         for side in (Lung.RIGHT, Lung.LEFT):
             assert ill[chest.lungs == side].mean() > 0.005
         depth = ndimage.distance_transform_edt(chest.lungs > 0, chest.volume.spacing_mm)
         nearer.append(depth[ill].mean() < depth[chest.lungs > 0].mean())
-    assert np.mean(nearer) >= 0.8
+    assert np.mean(nearer) >= 0.75
 
 
 def test_bacterial_pneumonia_keeps_mostly_to_one_lobe_and_is_dense() -> None:

@@ -64,7 +64,7 @@ def draw_body(seed: int, male: bool, age: float) -> Body:
         muscle=float(np.clip(rng.normal(1.05 if male else 0.85, 0.12), 0.6, 1.4)),
         heart=float(np.clip(rng.normal(0.97 + 0.001 * (age - 55), 0.05), 0.84, 1.14)),
         dome_mm=float(np.clip(rng.normal(0, 7), -16, 16)),
-        dome_gap_mm=float(np.clip(rng.normal(8, 4), 0, 18)),
+        dome_gap_mm=float(np.clip(rng.normal(6, 4), 0, 16)),
         scoliosis_mm=float(rng.normal(0, 3)),
         fissure_mm=float(rng.normal(0, 6)),
         lung_hu=float(np.clip(rng.normal(-868 - 0.2 * (age - 55), 12), -905, -825)),

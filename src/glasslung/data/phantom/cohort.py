@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glasslung.data.phantom.disease import DISEASES
-from glasslung.data.phantom.outcome import OUTCOME_STREAM, c_index, draw_outcome, log_risk
+from glasslung.data.phantom.outcome import OUTCOME_STREAM, Outcome, c_index, draw_outcome, log_risk
 from glasslung.data.phantom.patient import Patient, draw_patient, draw_person
 from glasslung.errors import UsageError
 
@@ -23,9 +23,9 @@ LONG_STAY_DAYS = 7.0  # what the prognosis study calls a long stay
 class Ceiling:
     """The best score that any method could reach, because it is reached by the true risk.
 
-    event   Harrell's C of the true log hazard for the event; discharge ends a patient's observation
-    stay    Harrell's C of the true log hazard for the day of discharge (a high risk goes home late); the
-            event ends a patient's observation
+    event   Harrell's C of the true log hazard for critical illness; discharge ends observation
+    stay    Harrell's C of the true log hazard for the length of stay: a high risk stays longer; all stays
+            have ended
     long_stay_auc   AUC of the true log hazard for a stay of 7 days or longer
     patients        how many ill patients it was computed on
     """
@@ -111,34 +111,31 @@ def _counts(n: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 def ceiling_of(patients: Sequence[Patient]) -> Ceiling:
     """The best scores on these very patients; NaN where there is no pair to compare."""
-    ill = [patient.outcome for patient in patients if patient.outcome.log_risk is not None]
-    risk = np.array([outcome.log_risk for outcome in ill], float)
-    days = np.array([outcome.stay_days for outcome in ill], float)
-    return _ceiling(risk, days, np.array([outcome.kind == "critical" for outcome in ill], bool))
+    return _ceiling([patient.outcome for patient in patients if patient.outcome.log_risk is not None])
 
 
 def simulate_ceiling(mix: Mapping[str, float], seed: int, n: int = SIMULATED) -> Ceiling:
     """The best scores in a large population of the same mix; no picture is drawn for that."""
     rng = np.random.default_rng([seed, COHORT_STREAM, OUTCOME_STREAM])
     ill = {name: share for name, share in mix.items() if name != "healthy" and share > 0}
-    if not ill:
-        return Ceiling(float("nan"), float("nan"), float("nan"), 0)
     outcomes = []
-    for name, count in _counts(n, ill).items():
+    for name, count in _counts(n, ill).items() if ill else ():
         for one in rng.integers(2**40, size=count):
             age, male, severity = draw_person(int(one))
             outcomes.append(draw_outcome(int(one), log_risk(severity, age, male, name)))
-    return _ceiling(
-        np.array([outcome.log_risk for outcome in outcomes], float),
-        np.array([outcome.stay_days for outcome in outcomes], float),
-        np.array([outcome.kind == "critical" for outcome in outcomes], bool),
+    return _ceiling(outcomes)
+
+
+def _ceiling(outcomes: Sequence[Outcome]) -> Ceiling:
+    risk, day, stay = (
+        np.array([getattr(outcome, name) for outcome in outcomes], float)
+        for name in ("log_risk", "event_day", "stay_days")
     )
-
-
-def _ceiling(risk: np.ndarray, days: np.ndarray, event: np.ndarray) -> Ceiling:
-    long = days >= LONG_STAY_DAYS
-    above = (risk[long][:, None] > risk[~long]).mean() if long.any() and not long.all() else float("nan")
-    return Ceiling(c_index(risk, days, event), c_index(-risk, days, ~event), float(above), len(risk))
+    event = np.array([outcome.event for outcome in outcomes], bool)
+    long = stay >= LONG_STAY_DAYS
+    above = (risk[long][:, None] > risk[~long]).mean() if long.any() and not long.all() else np.nan
+    ended = np.ones(len(stay), bool)
+    return Ceiling(c_index(risk, day, event), c_index(-risk, stay, ended), float(above), len(risk))
 
 
 def counterfactual(cohort: PhantomCohort) -> PhantomCohort:

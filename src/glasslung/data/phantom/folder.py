@@ -27,10 +27,10 @@ TRUTH_NAME = "truth.json"
 SCAN_TRUTH = "scan.json"
 MASKS = ("lungs", "lobes", "lesions")
 BEST_DEFINITION = (
-    "Harrell's C of the true log hazard. event: critical illness, discharge ends observation; stay: "
-    "discharge, critical illness ends observation; long_stay_auc: area under the ROC curve for a stay of 7 "
-    "days or longer. No method can be expected to do better. One that sees the scans alone does not know "
-    "age and sex, and sees the severity through a course with chance in it, so it falls short of this."
+    "Harrell's C of the true log hazard. event: critical illness, discharge ends observation. stay: length "
+    "of stay, all of which have ended, a high risk staying longer. long_stay_auc: area under the ROC curve "
+    "for a stay of 7 days or longer. No method can be expected to do better. One that sees the scans alone "
+    "does not know age and sex, and sees the severity through a course with chance in it, so it falls short."
 )
 Progress = Callable[[Iterable[tuple[Patient, float]]], Iterable[tuple[Patient, float]]]
 
@@ -183,8 +183,8 @@ def _case(patient: Patient, day: float) -> Case:
         day=day,
         site=patient.site.name,
         label=patient.disease,
-        event=None if outcome.stay_days is None else outcome.kind == "critical",
-        event_day=outcome.stay_days,
+        event=outcome.event,
+        event_day=outcome.event_day,
         lungs=at / "lungs.nii.gz",
         lobes=at / "lobes.nii.gz",
         lesions=at / "lesions.nii.gz",

@@ -60,8 +60,7 @@ def slices(
     level     which slice: 0 the lowest of the scan, 1 the highest, 0.5 the middle one
     disease   False: the counterfactual, nobody ever ill
     progress  wraps the running number of the patients, for a progress bar
-    Same patient and day, same anatomy, noise and lesions as in `render`'s world; the crop is the same on all
-    days.
+    Anatomy and lesions are those of `render`; the noise is the slice's own. The crop is the same on all days.
     """
     if size < 8 or not 0 <= level <= 1 or not len(patients) or not len(days):
         raise UsageError("slices need patients, days, a size of 8 or more and a level from 0 to 1")

@@ -73,7 +73,7 @@ def coarse_lungs(body: Body) -> tuple[Frame, LungShape]:
     """The lungs on a grid as coarse as the tissue points."""
     z, y, x = (
         np.arange(low, high, TISSUE_MM, dtype=np.float32)
-        for low, high in ((-196, 114), (-108, 110), (-144, 144))
+        for low, high in ((-216, 114), (-108, 110), (-144, 144))
     )
     frame = Frame(z[:, None, None], y[None, :, None], x[None, None, :], TISSUE_MM, TISSUE_MM, TISSUE_MM)
     return frame, draw_lungs(body, frame)

@@ -12,7 +12,7 @@ from glasslung.data.phantom.shapes import occupancy
 from glasslung.errors import UsageError
 
 NOISE_STREAM = 3
-TOP_MM, BOTTOM_MM = 117.0, -190.0  # what a chest scan covers, atlas mm
+TOP_MM, BOTTOM_MM = 117.0, -206.0  # what a chest scan covers, atlas mm
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 CENTRE_Y_MM = 12.0
 

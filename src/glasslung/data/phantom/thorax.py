@@ -69,7 +69,7 @@ def _atlas_organs(body: Body) -> tuple[Organ, ...]:
     across /= np.linalg.norm(across)
     rows = tuple(tuple(float(v) for v in row) for row in (long, across, np.cross(long, across)))
     heart = (
-        Ball((-72, -26, 26), (67 * h, 46 * h, 43 * h), rows),  # type: ignore[arg-type]
+        Ball((-72, -26, 29), (67 * h, 46 * h, 43 * h), rows),  # type: ignore[arg-type]
         Ball((-62, -28, -14), (40 * h, 33 * h, 27 * h)),
         Ball((-48, 10, 4), (21 * h, 17 * h, 36 * h)),
     )
@@ -120,6 +120,9 @@ def cavity_distance(body: Body, frame: Frame) -> tuple[np.ndarray, np.ndarray, n
     """
     half, front, back = (profile(name, frame.z) for name in ("cavity_half", "cavity_front", "cavity_back"))
     half = half * (1 + 0.035 * ripple(body, 0, frame.z))
+    half = half * np.where(
+        frame.x > 0, np.float32(0.985), np.float32(1.005)
+    )  # the right lung is the larger one
     front, back = front * (1 + 0.05 * ripple(body, 1, frame.z)), back + 2.5 * ripple(body, 2, frame.z)
     middle, depth = (front + back) / 2, (back - front) / 2
     y, x = frame.y - middle, frame.x - spine_x(body, frame.z)
@@ -166,7 +169,7 @@ def mediastinum_distance(body: Body, frame: Frame, front: np.ndarray) -> np.ndar
     filler = half * (
         np.sqrt(np.square(x / half) + np.square((frame.y - middle - 10) / np.maximum(depth, 12))) - 1
     )
-    sheet = np.abs(x - 1.5 - 0.05 * (frame.y - 20)) - np.float32(SEPTUM_MM)
+    sheet = np.abs(x + 0.5 - 0.05 * (frame.y - 20)) - np.float32(SEPTUM_MM)
     total = join(column, filler, 10) + total_shape(frame)
     for organ in organs(body):
         for part in organ.parts:
@@ -215,7 +218,7 @@ def draw_lungs(body: Body, frame: Frame) -> LungShape:
     inner = meet(cavity, -dome, 5)
     front = profile("cavity_front", frame.z)
     inside = -meet(inner, -mediastinum_distance(body, frame, front), 9)
-    right = (frame.x - spine_x(body, frame.z)) < 1.5 + 0.05 * (frame.y - 20)
+    right = (frame.x - spine_x(body, frame.z)) < 0.05 * (frame.y - 20) - 0.5
     major, minor = fissures(body, frame, right)
     lobe = np.where(
         right,
@@ -232,5 +235,5 @@ def fissures(body: Body, frame: Frame, right: np.ndarray) -> tuple[np.ndarray, n
     lift = np.float32(body.fissure_mm)
     oblique = -46 + lift + 1.05 * frame.y + 0.0016 * np.square(aside) + np.where(right, -4, 6)
     major = (frame.z - oblique) * np.float32(0.69) + 3 * wave
-    minor = frame.z + 30 - lift - 0.10 * frame.y + 0.0022 * np.square(aside) + 3 * wave
+    minor = frame.z + 22 - lift - 0.10 * frame.y + 0.0022 * np.square(aside) + 3 * wave
     return major, minor
