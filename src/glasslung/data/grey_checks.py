@@ -388,7 +388,7 @@ def _display(sample: np.ndarray) -> Iterator[Remark]:
             "Look at the picture; give a CT slice in a lung window.",
         )
     yield Remark(
-        "display8",
+        "eight-bit",
         Severity.NOTE,
         "These are 8-bit grey values of a window that nobody wrote down: no Hounsfield figures, no affected "
         "tissue and no severity score can be given.",
