@@ -1,6 +1,6 @@
 """Damaged scans by the thousand: what do the readers make of them?
 
-    python benchmarks/fuzz_readers.py --cases 6000 [--data FOLDER] [--seed 0] [--seconds 10]
+    python benchmarks/fuzz_readers.py --cases 6000 [--data FOLDER] [--seed 0] [--seconds 40]
 
 Small good files of every format (written here, and real ones where the data folder is present) are cut short,
 flipped, spliced and overwritten with the numbers that break parsers. Each one is read in a process of its own
@@ -257,7 +257,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="formats whose name holds this, such as .dcm")
-    parser.add_argument("--seconds", type=float, default=10.0, help="limit for one file")
+    parser.add_argument("--seconds", type=float, default=40.0, help="limit for one file")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("GLASSLUNG_DATA", "../shared/data")))
     asked = parser.parse_args()
     started = time.monotonic()
