@@ -106,7 +106,7 @@ def test_a_wrong_answer_that_would_look_right_is_refused(fine, code, broken):
         ("front-back", Severity.WARN, lambda hu: hu[:, ::-1]),
         ("duplicate-slices", Severity.WARN, lambda hu: np.repeat(hu[::2], 2, axis=0)),
         ("padding", Severity.NOTE, lambda hu: np.where(hu < -900, -2048, hu)),
-        ("metal", Severity.NOTE, lambda hu: np.where(hu > 420, 3071, hu)),
+        ("metal", Severity.NOTE, lambda hu: np.where(hu > 400, 3071, hu)),
         ("little-lung", Severity.WARN, lambda hu: consolidated(hu, rows=115)),
         ("little-lung", Severity.WARN, lambda hu: hu[:, :, 60:-60]),  # the field of view cuts both lungs
     ],
