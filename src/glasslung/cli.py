@@ -152,7 +152,8 @@ def phantom(
         else:
             cohort = made.draw_cohort(patients, seed)
             made.write_cohort(cohort, out, days=_numbers(days, "--days"), progress=progress)
-    typer.echo(f"{patients} phantom patient(s) in {out}")
+    verb = f"glasslung analyze {out}/p* --out story" if patients == 1 else f"glasslung check {out}"
+    typer.echo(f"{patients} phantom patient(s) in {out}. Next: {verb}")
 
 
 @app.command()
@@ -207,9 +208,7 @@ def check(
 
     cohort = read_cohort(table)
     with _progress() as progress:
-        audit = audit_cohort(
-            cohort, progress=lambda done, all_: progress("reading scans", done / max(all_, 1))
-        )
+        audit = audit_cohort(cohort, progress=progress)
     typer.echo(f"{audit.cohort}: {audit.scans} scans of {audit.patients} patients")
     _print_remarks(audit.remarks)
     if out is not None:

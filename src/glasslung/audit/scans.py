@@ -15,7 +15,7 @@ from glasslung.audit.borders import DARK_8BIT, DARK_HU, border_facts, joined_to_
 from glasslung.audit.pictures import Picture, pictures_in, read_picture
 from glasslung.data.cohort import Cohort
 from glasslung.errors import DataError, ShapeError
-from glasslung.types import Case, Intensity
+from glasslung.types import Case, Intensity, Progress
 
 THUMB_PX = 64  # vessels of a lung can still be told at this size, grain of the scanner cannot
 FLAT_SHARE = (
@@ -80,19 +80,17 @@ class _Content(NamedTuple):
     read_mask: Callable[[Path], np.ndarray]
 
 
-def read_facts(
-    cohort: Cohort, slices: int, progress: Callable[[int, int], None] | None = None
-) -> list[ScanFacts]:
+def read_facts(cohort: Cohort, slices: int, progress: Progress | None = None) -> list[ScanFacts]:
     """Look at every scan of the cohort, in order; a scan that cannot be read is a fact too, not an error.
 
     slices    how many slices of a volume or stack are looked at for borders and thumbnails, evenly spaced
-    progress  called with (scans done, scans in all)
+    progress  told how much of the reading is done
     """
     facts = []
     for number, case in enumerate(cohort.cases, start=1):
         facts.append(scan_facts(cohort, case, slices))
         if progress:
-            progress(number, len(cohort.cases))
+            progress("reading scans", number / len(cohort.cases))
     return facts
 
 

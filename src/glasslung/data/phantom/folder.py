@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from glasslung.data.cohort import Cohort, split_by_patient
+from glasslung.data.cohort import DEFAULT_FRACTIONS, Cohort, split_by_patient
 from glasslung.data.cohort import write_cohort as write_table
 from glasslung.data.files import write_whole
 from glasslung.data.formats import DicomLabel, write_mask, write_volume
@@ -19,20 +19,20 @@ from glasslung.data.phantom.cohort import PhantomCohort
 from glasslung.data.phantom.outcome import HAZARD
 from glasslung.data.phantom.patient import Patient
 from glasslung.errors import DataError
-from glasslung.types import Case, Intensity
+from glasslung.types import Case, Intensity, Progress
 
 DEFAULT_DAYS = (0.0, 4.0, 8.0, 14.0)
 FIRST_DAY = dt.datetime(2020, 3, 2, 9, 30)  # local time
 TRUTH_NAME = "truth.json"
 SCAN_TRUTH = "scan.json"
 MASKS = ("lungs", "lobes", "lesions")
+FEWEST_TO_SPLIT = 10  # patients; below that a tenth for validation is nobody
 BEST_DEFINITION = (
     "Harrell's C of the true log hazard. event: critical illness, discharge ends observation. stay: length "
     "of stay, all of which have ended, a high risk staying longer. long_stay_auc: area under the ROC curve "
     "for a stay of 7 days or longer. No method can be expected to do better. One that sees the scans alone "
     "does not know age and sex, and sees the severity through a course with chance in it, so it falls short."
 )
-Progress = Callable[[Iterable[tuple[Patient, float]]], Iterable[tuple[Patient, float]]]
 
 
 def write_cohort(
@@ -41,7 +41,7 @@ def write_cohort(
     days: Sequence[float] = DEFAULT_DAYS,
     shape: tuple[int, int, int] | None = DEFAULT_SHAPE,
     *,
-    fractions: dict[str, float] | None = None,
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     progress: Progress | None = None,
 ) -> Path:
     """Render every patient on every day, and write scans, masks, `cohort.csv` and `truth.json`; returns the
@@ -51,24 +51,22 @@ def write_cohort(
     days       days since the first symptom
     shape      (D, H, W) of the scans; None: the sites' own numbers of slices
     fractions  of patients in 'train', 'val' and 'test'; default of `split_by_patient`
-    progress   wraps the work, for a progress bar
+    progress   told which scan is being drawn, and how much is done
     A scan that is already there, whole and with the same settings, is kept, so the call can be repeated
     after a stop.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    work: Iterable[tuple[Patient, float]] = [
-        (patient, float(day)) for patient in cohort.patients for day in days
-    ]
+    work = [(patient, float(day)) for patient in cohort.patients for day in days]
     scans: list[tuple[Patient, float, dict[str, Any]]] = []
-    for patient, day in progress(work) if progress else work:
+    for number, (patient, day) in enumerate(work):
+        if progress:
+            progress(f"drawing {scan_name(patient, day)}", number / len(work))
         folder = out / patient.name / scan_name(patient, day)
         scans.append((patient, day, write_scan(patient, day, folder, shape)))
     table = Cohort("phantom", out, tuple(_case(patient, day) for patient, day, _ in scans), _note(cohort))
-    strata = ("label", "site") if len({patient.disease for patient in cohort.patients}) > 1 else ("site",)
-    kept = {"fractions": fractions} if fractions else {}
-    if len(cohort.patients) >= 10:
-        table = split_by_patient(table, seed=cohort.seed, stratify=strata, **kept)
+    if len(cohort.patients) >= FEWEST_TO_SPLIT:
+        table = split_by_patient(table, fractions, seed=cohort.seed)
     write_whole(out / TRUTH_NAME, json.dumps(_truth(cohort, scans, shape), indent=1, allow_nan=False) + "\n")
     return write_table(table, out)
 
@@ -79,6 +77,7 @@ def write_patient(
     out: Path,
     as_dicom: bool = False,
     shape: tuple[int, int, int] | None = DEFAULT_SHAPE,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write one patient's scans for a demonstration, one folder or file per scan; returns the scans' paths.
 
@@ -90,6 +89,8 @@ def write_patient(
     paths = []
     for number, day in enumerate(days, start=1):
         name = scan_name(patient, day)
+        if progress:
+            progress(f"drawing {name}", (number - 1) / len(days))
         scan = out / name if as_dicom else out / f"{name}.nii.gz"
         truth = out / "truth" / name
         paths.append(scan)

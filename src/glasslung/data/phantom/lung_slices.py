@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from glasslung.data.phantom.scanner import HIGHEST_HU, LOWEST_HU, Site, scan_gri
 from glasslung.data.phantom.scene import View
 from glasslung.data.phantom.thorax import draw_lungs
 from glasslung.errors import UsageError
+from glasslung.types import Progress
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)  # level -600, width 1500: what 0 and 255 stand for
 FINER = (
@@ -52,24 +53,23 @@ def slices(
     size: int = 64,
     level: float = 0.5,
     disease: bool = True,
-    progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
+    progress: Progress | None = None,
 ) -> Slices:
     """One axial lung slice of every patient on every day, patient by patient.
 
     size      rows and columns
     level     which slice: 0 the lowest of the scan, 1 the highest, 0.5 the middle one
     disease   False: the counterfactual, nobody ever ill
-    progress  wraps the running number of the patients, for a progress bar
+    progress  told which patient is being drawn, and how much is done
     Anatomy and lesions are those of `render`; the noise is the slice's own. The crop is the same on all days.
     """
     if size < 8 or not 0 <= level <= 1 or not len(patients) or not len(days):
         raise UsageError("slices need patients, days, a size of 8 or more and a level from 0 to 1")
-    order: Iterable[int] = range(len(patients))
-    rows = [
-        (*slice_of(patients[n], day, size, level, disease), n, day)
-        for n in (progress(order) if progress else order)
-        for day in days
-    ]
+    rows = []
+    for n, patient in enumerate(patients):
+        if progress:
+            progress(f"drawing {patient.name}", n / len(patients))
+        rows += [(*slice_of(patient, day, size, level, disease), n, day) for day in days]
     hu, lungs, lesions, pixel, index, on = zip(*rows, strict=True)
     volume = np.stack(hu)
     mask = np.stack(lungs)
