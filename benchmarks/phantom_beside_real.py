@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasslung.data.files import fill_whole
+from glasslung.data.files import whole_file
 from glasslung.data.formats import read_scan
 from glasslung.data.orientation import orientation_of, to_upright
 from glasslung.data.phantom import Grid, draw_patient, render
@@ -85,10 +85,8 @@ def draw(data: Path, out: Path) -> None:
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="equal", interpolation="bilinear")
             axis.set_title(title, color="white", fontsize=9)
     figure.tight_layout(pad=0.3)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fill_whole(
-        out, lambda path: figure.savefig(path, dpi=72, facecolor="black", pil_kwargs={"optimize": True})
-    )
+    with whole_file(out) as part:
+        figure.savefig(part, dpi=72, facecolor="black", pil_kwargs={"optimize": True})
     plt.close(figure)
 
 

@@ -117,7 +117,7 @@ def test_a_cohort_from_phantom_to_audit(tmp_path):
         "split", tmp_path / "c", "--out", tmp_path / "c" / "again.csv", "--train", "0.5", "--val", "0"
     )
     assert done.returncode == 0, done.stderr
-    assert "train: 6 scans of 6 patients" in done.stdout
+    assert "train: 7 scans of 7 patients" in done.stdout
     done = glasslung("check", tmp_path / "c", "--out", tmp_path / "audit.json")
     assert done.returncode in (0, 1), done.stderr
     assert Path(tmp_path / "audit.json").is_file()

@@ -12,10 +12,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from glasslung.data.files import whole_file
 from glasslung.data.formats.damage import COPY_AGAIN, LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import check_affine, check_finite, shear_of
 from glasslung.data.formats.identity import file_digest
-from glasslung.data.formats.whole import whole_file
 from glasslung.errors import DataError
 from glasslung.types import Remark, Severity
 
@@ -174,7 +174,7 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     image.set_qform(ras, ALIGNED if tilted else SCANNER, strip_shears=True)
     if label:
         image.header.set_intent("label")
-    with whole_file(path, ".nii") as part, part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         _stream(image, file, zipped=path.name.endswith(".gz"))
 
 

@@ -87,7 +87,9 @@ def _ignored(found: Survey) -> tuple[Remark, ...]:
     if not found.ignored:
         return ()
     return (
-        Remark("files-ignored", Severity.NOTE, f"{found.ignored} files that are no scan were left alone."),
+        Remark(
+            "files-ignored", Severity.NOTE, f"Files left alone because they are no scan: {found.ignored}."
+        ),
     )
 
 
