@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@$(BIN)/glasslung phantom $(DEMO)/patient --seed 4 --days 0,4,9,18
-	@$(BIN)/glasslung analyze $(DEMO)/patient/* --out $(DEMO)/report $(if $(OPEN),--open)
+	@$(BIN)/glasslung analyze $(DEMO)/patient/p* --out $(DEMO)/report $(if $(OPEN),--open)
 
 test: lint unit
 

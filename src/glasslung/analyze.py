@@ -19,7 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,10 +28,7 @@ from glasslung import __version__
 from glasslung.data import results
 from glasslung.data.files import write_whole
 from glasslung.errors import DataError, UsageError
-from glasslung.types import DISCLAIMER, Findings, Intensity, Provenance, Remark, Story, Volume
-
-Progress = Callable[[str, float], None]
-"""Called with what is being done and how much of the whole run is done, 0 to 1."""
+from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
 
 # Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
 _SHARES = {"lungs": 0.45, "opacities": 0.30, "measures": 0.05, "pictures": 0.05, "masks": 0.15}

@@ -6,6 +6,8 @@ their traceback: they are told in one line and end with exit code 2. Anything el
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glasslung import __version__
+from glasslung.data.files import write_whole
 from glasslung.errors import GlasslungError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+_QUIET_SECONDS = 10.0  # where progress goes to a file, a long step is told again after this time
 
 ScanPaths = Annotated[
     list[Path], typer.Argument(help="DICOM folder, NIfTI, NRRD, MHA, pictures or zip.", show_default=False)
@@ -147,7 +152,8 @@ def phantom(
         else:
             cohort = made.draw_cohort(patients, seed)
             made.write_cohort(cohort, out, days=_numbers(days, "--days"), progress=progress)
-    typer.echo(f"{patients} phantom patient(s) in {out}")
+    verb = f"glasslung analyze {out}/p* --out story" if patients == 1 else f"glasslung check {out}"
+    typer.echo(f"{patients} phantom patient(s) in {out}. Next: {verb}")
 
 
 @app.command()
@@ -196,8 +202,21 @@ def check(
         Path | None, typer.Option("--out", "-o", help="Write the audit as JSON.", show_default=False)
     ] = None,
 ) -> None:
-    """Audit a cohort: leaks, duplicates, shortcuts, confounders. Exit code 1 if something is serious."""
-    raise NotImplementedError
+    """Audit a cohort: leaks, copies, shortcuts, confounders. Exit code 1 if something is serious."""
+    from glasslung.audit import audit_cohort
+    from glasslung.data.cohort import read_cohort
+
+    cohort = read_cohort(table)
+    with _progress() as progress:
+        audit = audit_cohort(cohort, progress=progress)
+    typer.echo(f"{audit.cohort}: {audit.scans} scans of {audit.patients} patients")
+    _print_remarks(audit.remarks)
+    if out is not None:
+        write_whole(out, json.dumps(audit.as_dict(), indent=1) + "\n")
+        typer.echo(f"audit: {out}")
+    typer.echo(audit.disclaimer)
+    if audit.serious:
+        raise typer.Exit(1)
 
 
 # --- what the verbs share ----------------------------------------------------------------------------------
@@ -224,8 +243,13 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    said, said_at = "", 0.0
+
     def say(what: str, done: float) -> None:
-        typer.echo(f"{done:4.0%}  {what}", err=True)
+        nonlocal said, said_at
+        if what != said or time.monotonic() - said_at > _QUIET_SECONDS:
+            typer.echo(f"{done:4.0%}  {what}", err=True)
+            said, said_at = what, time.monotonic()
 
     console = Console(stderr=True)
     columns = (

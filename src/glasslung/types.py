@@ -13,6 +13,7 @@ Whatever is computed on a Volume comes back on that Volume's own grid.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from pathlib import Path
@@ -20,6 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from glasslung.errors import DataError, ShapeError
+
+Progress = Callable[[str, float], None]
+"""Long work calls it with what is being done and how much of the whole is done, 0 to 1."""
 
 DISCLAIMER = "Research use only. Not a medical device: not for diagnosis or treatment."
 

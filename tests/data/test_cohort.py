@@ -210,7 +210,7 @@ def test_sites_are_spread_and_seeds_differ():
     counts = Counter((c.label, c.site, c.split) for c in split.cases)
     assert {counts[label, site, "test"] for label in ("covid", "healthy") for site in "AB"} == {10}
     assert split != split_by_patient(cohort, {"train": 0.8, "test": 0.2}, seed=2)
-    assert split == split_by_patient(cohort, {"test": 0.2, "train": 0.8, "val": 0}, seed=1)
+    assert split == split_by_patient(cohort, {"test": 0.2, "train": 0.8, "val": 1 - 0.8 - 0.2}, seed=1)
 
 
 def test_the_lot_is_fair():

@@ -106,7 +106,7 @@ def test_a_wrong_answer_that_would_look_right_is_refused(fine, code, broken):
         ("front-back", Severity.WARN, lambda hu: hu[:, ::-1]),
         ("duplicate-slices", Severity.WARN, lambda hu: np.repeat(hu[::2], 2, axis=0)),
         ("padding", Severity.NOTE, lambda hu: np.where(hu < -900, -2048, hu)),
-        ("metal", Severity.NOTE, lambda hu: np.where(hu > 420, 3071, hu)),
+        ("metal", Severity.NOTE, lambda hu: np.where(hu > 400, 3071, hu)),
         ("little-lung", Severity.WARN, lambda hu: consolidated(hu, rows=115)),
         ("little-lung", Severity.WARN, lambda hu: hu[:, :, 60:-60]),  # the field of view cuts both lungs
     ],
@@ -131,7 +131,8 @@ def test_header(fine):
         ((2.0, 20.0, 20.0), "absurd-spacing", Severity.REFUSE),
         ((7.0, 1.4, 1.4), "thick-slices", Severity.WARN),
         ((4.9, 0.6, 0.6), "anisotropic", Severity.NOTE),
-        ((2.0, 2.0, 2.0), "coarse-pixels", Severity.WARN),
+        ((2.0, 2.0, 2.0), "coarse-pixels", Severity.NOTE),
+        ((4.0, 3.5, 3.5), "coarse-pixels", Severity.WARN),
         ((2.0, 0.5, 0.5), "small-field", Severity.WARN),
         ((4.0, 3.8, 3.8), "large-field", Severity.WARN),
         ((0.9, 1.4, 1.4), "slab-only", Severity.WARN),
@@ -215,8 +216,8 @@ def test_a_picture_of_a_ct_is_let_through_with_a_note():
     remarks = inspect(picture_of(slice_grey()))
     assert codes(remarks) == {
         "few-slices": Severity.WARN,
-        "assumed-spacing": Severity.NOTE,
-        "display8": Severity.NOTE,
+        "geometry-assumed": Severity.NOTE,
+        "eight-bit": Severity.NOTE,
     }
     cut_out = np.where(lung_mask(9, 200)[4] > 0, slice_grey(), 0)
     assert "no-lung-like" not in codes(inspect(picture_of(cut_out)))

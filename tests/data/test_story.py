@@ -83,6 +83,13 @@ def test_a_story_comes_back_as_it_was_written(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["story.json"]
 
 
+def test_a_name_that_is_not_utf8_does_not_stop_the_writing(tmp_path):
+    scan = replace(a_scan("scan-01", 0.0), gate=(Remark("x", Severity.NOTE, "file caf\udce9.dcm \x00"),))
+    write_story(replace(a_story(), scans=(scan,)), tmp_path)
+    assert read_story(tmp_path).scans[0].gate[0].text == "file caf?.dcm \x00"
+    assert findings_from_json(json.loads(json.dumps(as_json(scan)))).gate[0].text == "file caf?.dcm \x00"
+
+
 def test_findings_come_back_too():
     assert findings_from_json(as_json(a_scan("scan-01", None))) == a_scan("scan-01", None)
 

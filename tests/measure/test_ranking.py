@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glasslung.errors import DataError, ShapeError
-from glasslung.measure.ranking import auc, auc_interval, auc_weighted
+from glasslung.measure.ranking import auc, auc_interval, auc_weighted, errors_from_chance
 
 
 def slow_auc(truth, score):
@@ -84,3 +84,12 @@ def test_what_cannot_be_ranked_is_told():
         auc(np.array([0, 1, 2]), score)
     with pytest.raises(ShapeError):
         auc(truth, score[:2])
+
+
+def test_standard_errors_from_chance_are_those_of_scores_that_know_nothing():
+    generator = np.random.default_rng(3)
+    truth = np.arange(40) < 12
+    luck = [auc(truth, generator.normal(size=40)) for _ in range(3000)]
+    errors = np.array([errors_from_chance(value, 12, 28) for value in luck])
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(1, abs=0.05)
+    assert errors_from_chance(0.5, 3, 3) == 0

@@ -14,14 +14,15 @@ An empty field means "not known". Any further column is kept as text in `Case.ex
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from glasslung.data.files import write_whole
 from glasslung.data.splits import deal
 from glasslung.errors import DataError, LeakError, UsageError
 from glasslung.types import Case, Intensity
@@ -36,6 +37,7 @@ PATHS = ("image", "lungs", "lobes", "lesions")
 SPLITS = ("train", "val", "test")
 YES_NO = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": None}
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
+ROUNDING = 1e-6  # 1 - 0.7 - 0.3 is not 0 in floating point
 DEFAULT_STRATA = ("label", "site")  # as far as they vary: what a score is read against, and what shifts it
 
 
@@ -103,16 +105,13 @@ def write_cohort(cohort: Cohort, path: Path) -> Path:
     table.parent.mkdir(parents=True, exist_ok=True)
     extra = sorted({column for case in cohort.cases for column in case.extra})
     base = table.parent.absolute()
-    beside = table.with_name(f".{table.name}.{os.getpid()}")
-    with beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *extra])
-        writer.writerows(_row(cohort, base, case, extra) for case in cohort.cases)
-    beside.replace(table)
-    beside.write_text(
-        json.dumps({"name": cohort.name, "note": cohort.note}, indent=1) + "\n", encoding="utf-8"
-    )
-    beside.replace(_origin_path(table))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*COLUMNS, *extra])
+    writer.writerows(_row(cohort, base, case, extra) for case in cohort.cases)
+    write_whole(table, text.getvalue())
+    origin = {"name": cohort.name, "note": cohort.note}
+    write_whole(_origin_path(table), json.dumps(origin, indent=1) + "\n")
     return table
 
 
@@ -206,11 +205,11 @@ def _checked_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
     for name, share in fractions.items():
         if name not in SPLITS:
             raise UsageError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
-        if not 0 <= share <= 1:
+        if not -ROUNDING <= share <= 1 + ROUNDING:
             raise UsageError(f"the fraction of {name} must lie between 0 and 1, got {share}")
-    if not math.isclose(sum(fractions.values()), 1.0, abs_tol=1e-6):
+    if not math.isclose(sum(fractions.values()), 1.0, abs_tol=ROUNDING):
         raise UsageError(f"the fractions must sum to 1, got {sum(fractions.values()):g}")
-    return {name: fractions[name] for name in SPLITS if fractions.get(name, 0) > 0}
+    return {name: fractions[name] for name in SPLITS if fractions.get(name, 0) > ROUNDING}
 
 
 def case_value(case: Case, field: str) -> str:

@@ -1,26 +1,72 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all: made beside their place, then moved into it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from glasslung.errors import DataError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, never half of it."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    fill_whole(path, lambda beside: beside.write_bytes(data))
+    """Write a file so that a reader sees the old content or the new one, never half of it.
 
-
-def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
-    """Let `fill` write a file beside `path`, with the same ending, and put it in place when it is done.
-
-    For libraries that write files themselves. Whatever happens, nothing is left beside.
+    Missing folders above it are made. Raises DataError where the place cannot be written.
     """
-    beside = path.with_name(f".part-{os.getpid()}-{path.name}")
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with whole_file(path) as part:
+        part.write_bytes(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, moved onto it when the block succeeds and removed when it does not.
+
+    It ends as `path` does, for libraries that choose a format by the ending.
+    """
+    _make_parent(path)
+    part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
-        fill(beside)
-        beside.replace(path)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, moved into its place when the block succeeds.
+
+    Raises DataError when `path` already holds something: a folder that a person filled is never replaced.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path.name}: is there already and not empty; choose another name or remove it")
+    _make_parent(path)
+    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    try:
+        part.mkdir()
+        yield part
+        if path.is_dir():
+            path.rmdir()
+        part.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    why = os.strerror(error.errno) if error.errno else "the disk refused it"
+    return DataError(f"{path.name}: cannot be written ({why}); check the folder and the free space")

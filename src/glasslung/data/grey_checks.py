@@ -31,7 +31,7 @@ LEAST_SOFT_SHARE, FEW_SOFT_SHARE = 0.005, 0.05  # a lung-only crop still has ves
 AIR_OFF_HU = 50  # calibration holds air within some 10 HU; hospitals are called at 20
 CLIPPED_SHARE = 0.002  # voxels exactly at the maximum
 NOISY_HU, VERY_NOISY_HU = 60.0, 120.0  # a sharp kernel on thin slices has 40 to 60 HU
-METAL_SHARE = 1e-4
+METAL_SHARE = 5e-4  # a pacemaker or a prosthesis; a clip or a tooth edge stays below
 PADDING_SHARE = 0.4  # a round field of view leaves 21 per cent
 NOISE_CORRELATION = 0.5  # neighbouring voxels of any CT correlate above 0.9, of noise 0
 
@@ -388,7 +388,7 @@ def _display(sample: np.ndarray) -> Iterator[Remark]:
             "Look at the picture; give a CT slice in a lung window.",
         )
     yield Remark(
-        "display8",
+        "eight-bit",
         Severity.NOTE,
         "These are 8-bit grey values of a window that nobody wrote down: no Hounsfield figures, no affected "
         "tissue and no severity score can be given.",

@@ -23,7 +23,10 @@ MIN_PIXELS = 16  # across: fewer cannot show a lung at all
 FEW_SLICES = 10  # fewer slices are no volume: thirds, scores and ml would be those of a slab
 CHEST_HEIGHT_MM = 100.0  # lungs of an adult are 200 to 300 mm high; below this a slab was scanned
 THICK_MM, VERY_THICK_MM = 5.0, 10.0  # the usual routine slice; the gaps of old sequential scans
-COARSE_PIXEL_MM = 1.5  # a 512-pixel chest has 0.6 to 0.98 mm
+COARSE_PIXEL_MM, BLIND_PIXEL_MM = (
+    1.5,
+    3.0,
+)  # a 512-pixel chest has 0.6 to 0.98 mm; lesions of 10 mm need 3 pixels
 ANISOTROPY_MOST = 8.0  # slice distance over pixel size
 SMALL_FIELD_MM, LARGE_FIELD_MM = 150.0, 700.0  # scanners show 200 to 500 mm, wide-bore ones up to 650
 ABSURD_FIELD_MM = (30.0, 2000.0)
@@ -88,7 +91,7 @@ def grid_remarks(volume: Volume) -> Iterator[Remark]:
     yield from _coverage(volume, axis)
     if volume.geometry is Geometry.ASSUMED:
         yield Remark(
-            "assumed-spacing",
+            "geometry-assumed",
             Severity.NOTE,
             "The files say nothing about size and position, so no volume in ml is given, only shares.",
             "Give DICOM, NIfTI, NRRD or MHA to get volumes.",
@@ -110,8 +113,8 @@ def _coverage(volume: Volume, axis: int) -> Iterator[Remark]:
         yield Remark(
             "few-slices",
             Severity.WARN,
-            f"This is a scan of {slices}{covered}: its lung volume is that of these slices only, thirds, "
-            "severity score and involvement of the lungs cannot be known from it.",
+            f"This is a scan of {slices}{covered}: its lung volume is that of these slices only; "
+            "thirds, severity score and the involvement of whole lungs cannot be known from it.",
             "Give the whole series; use these figures for these slices only.",
         )
     elif volume.has_ml and height_mm < CHEST_HEIGHT_MM:
@@ -157,7 +160,7 @@ def _spacing(volume: Volume, axis: int, across: list[int]) -> Iterator[Remark]:
     if pixel_mm > COARSE_PIXEL_MM:
         yield Remark(
             "coarse-pixels",
-            Severity.WARN,
+            Severity.WARN if pixel_mm > BLIND_PIXEL_MM else Severity.NOTE,
             f"Pixels measure {pixel_mm:.1f} mm (a chest CT has 0.6 to 1): the picture was reduced, vessels "
             "and small lesions are lost in it.",
             "Use the scan as the scanner made it.",

@@ -24,7 +24,7 @@ _LPS_COMPONENT = (2, 1, 0)
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a file's axes map to upright ones: upright axis n is file axis `axes[n]`, reversed if `flips[n]`."""
+    """How a file's axes map to upright ones: upright axis n is axis `axes[n]`, reversed if `flips[n]`."""
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from glasslung.data.files import write_whole
 from glasslung.data.orientation import Orientation, orientation_of, to_upright, upright_spacing_mm
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Geometry, Intensity, Lung, Lungs, Volume
@@ -55,7 +55,7 @@ class Window:
 
 LUNG_WINDOW = Window("lung", -600.0, 1500.0)
 SOFT_TISSUE_WINDOW = Window("soft tissue", 40.0, 400.0)
-AS_STORED = Window("as stored", 127.5, 255.0)
+AS_STORED = Window("grey values as stored", 127.5, 255.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,8 @@ class Profile:
 class Preview:
     """What the pictures of one scan are drawn from.
 
-    views    axial planes from head to feet, then coronal, then sagittal right and left where they can be made
+    views    axial planes from head to feet, the one with most opacity if it is not among them, then coronal
+             and sagittal right and left where they can be made
     windows  the display windows that make sense for these grey values, the one to show first first
     profile  None where the spacing is not known or there are too few slices
     """
@@ -212,12 +213,12 @@ def levels_of(first: int, last: int, levels: int = LEVELS) -> list[int]:
 
 
 def _axial_views(chest: _Chest) -> list[View]:
-    """The axial planes, head first, with the plane that holds most opacity after them."""
-    views = [_cut(chest, Plane.AXIAL, z, _third(chest, z)) for z in levels_of(*_extent(chest))]
-    if chest.affected_area is not None and chest.affected_area.any():
-        z = int(np.argmax(chest.affected_area))
-        views.append(_cut(chest, Plane.AXIAL, z, _third(chest, z), most=True))
-    return views
+    """The axial planes, head first; the one with most opacity is marked, and comes last if not among them."""
+    levels = levels_of(*_extent(chest))
+    affected = chest.affected_area
+    most = int(np.argmax(affected)) if affected is not None and affected.any() else None
+    shown = levels if most is None or most in levels else [*levels, most]
+    return [_cut(chest, Plane.AXIAL, z, _third(chest, z), most=z == most) for z in shown]
 
 
 def _third(chest: _Chest, z: int) -> str:
@@ -327,12 +328,7 @@ def write_preview(preview: Preview, path: Path) -> None:
     written = io.BytesIO()
     np.savez_compressed(written, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(written.getvalue())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(path, written.getvalue())
 
 
 def _meta(preview: Preview) -> dict[str, object]:

@@ -10,12 +10,12 @@ import csv
 import io
 import json
 import math
-import os
 import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glasslung.data.files import write_whole
 from glasslung.errors import DataError
 from glasslung.types import Findings, RegionMeasures, Story
 
@@ -38,11 +38,24 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def as_json(thing: Story | Findings) -> dict[str, Any]:
-    """A story, or the findings of one scan, as plain JSON values."""
+    """A story, or the findings of one scan, as plain JSON values.
+
+    A file name that is not UTF-8 comes from the system with halves of surrogate pairs in it, which no JSON
+    file can hold: they become question marks.
+    """
     kind: Any = type(thing)
-    plain = _adapter(kind).dump_python(thing, mode="json")
+    plain = _encodable(_adapter(kind).dump_python(thing, mode="json"))
     assert isinstance(plain, dict)
     return plain
+
+
+def _encodable(value: Any) -> Any:
+    """The same value with every text fit for UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def findings_from_json(plain: dict[str, Any]) -> Findings:
@@ -72,7 +85,8 @@ def write_story(story: Story, folder: Path) -> Path:
     """Write story.json into the folder, whole or not at all; returns its path."""
     assert story.schema == STORY_SCHEMA, f"schema {story.schema!r} is not what this version writes"
     text = json.dumps(as_json(story), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return _write_whole(folder / STORY_FILE, text)
+    write_whole(folder / STORY_FILE, text)
+    return folder / STORY_FILE
 
 
 def read_story(folder: Path) -> Story:
@@ -133,7 +147,8 @@ def write_findings_csv(story: Story, path: Path) -> Path:
     for scan in story.scans:
         for region in scan.regions:
             writer.writerow([*_scan_cells(scan), *_region_cells(region, bands)])
-    return _write_whole(path, table.getvalue())
+    write_whole(path, table.getvalue())
+    return path
 
 
 def _band_names(story: Story) -> list[str]:
@@ -173,17 +188,6 @@ def _cell(value: float | None) -> str:
         return ""
     assert math.isfinite(value)
     return f"{value:.3f}".rstrip("0").rstrip(".") or "0"
-
-
-def _write_whole(path: Path, text: str) -> Path:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
 
 
 if __name__ == "__main__":  # python -m glasslung.data.story > docs/story.schema.json

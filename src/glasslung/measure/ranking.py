@@ -76,6 +76,18 @@ def auc_interval(
     )
 
 
+def errors_from_chance(auc_value: float, patients_with: int, patients_without: int) -> float:
+    """How many standard errors an AUC lies from 0.5, if the score knew nothing. 0 chance, 2 unusual, 4 rare.
+
+    The error of a score that knows nothing is that of the Mann-Whitney statistic,
+    sqrt((m + n + 1) / (12 m n)); m and n are counted in patients, whose scans are not independent.
+    """
+    m, n = patients_with, patients_without
+    if min(m, n) < 1:
+        raise DataError("chance needs patients with and without the finding")
+    return float(abs(auc_value - 0.5) / np.sqrt((m + n + 1) / (12 * m * n)))
+
+
 def truth_strata(truth: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """0 patients without the finding, 1 with it in every scan, 2 in some: (N,), (N,) codes -> (N,) int64."""
     scans = np.bincount(codes)

@@ -6,8 +6,8 @@ import numpy as np
 
 from glasslung.errors import ShapeError
 from glasslung.measure.density import BANDS, band_counts
-from glasslung.measure.zones import Regions, label_counts, lobe_regions, regions_of
 from glasslung.measure.severity import severity_score
+from glasslung.measure.zones import Regions, label_counts, lobe_regions, regions_of
 from glasslung.types import Amount, Lungs, RegionMeasures, SeverityScore, Volume
 
 

@@ -73,7 +73,13 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], limits: ZipLimits
 def _check_entry(path: Path, entry: zipfile.ZipInfo, seen: set[str]) -> None:
     name = entry.filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or parts[0] == "/" or ".." in parts or ":" in parts[0] or "\x00" in entry.orig_filename:
+    if (
+        not parts
+        or parts[0].startswith("/")
+        or ".." in parts
+        or ":" in parts[0]
+        or "\x00" in entry.orig_filename
+    ):
         raise DataError(
             f"{path.name}: an entry of the zip points outside it (path escape); make the zip again"
         )

@@ -8,6 +8,7 @@ the error and left out of the line, because they can hold full paths and values 
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from glasslung.errors import DataError, GlasslungError
 
+LOUD_LOGGERS = ("pydicom", "nibabel", "nibabel.global", "PIL")
 COPY_AGAIN = "copy or export it again from its source"
 
 
@@ -35,6 +37,22 @@ LIMITS = Limits()
 
 
 @contextmanager
+def silenced() -> Iterator[None]:
+    """The libraries without a voice: their warnings quote damaged values, which may name a patient."""
+    loggers = [logging.getLogger(name) for name in LOUD_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
 def told_plainly(path: Path, fact: str, remedy: str = COPY_AGAIN) -> Iterator[None]:
     """Run a library on one file: silence its warnings, and turn whatever it raises into one DataError.
 
@@ -42,8 +60,7 @@ def told_plainly(path: Path, fact: str, remedy: str = COPY_AGAIN) -> Iterator[No
     remedy  what the person can do about it
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silenced():
             yield
     except GlasslungError:
         raise

@@ -75,8 +75,12 @@ def _choose(stacks: list[Stack], series: str | None, where: str) -> tuple[Stack,
     picked, picking = best_of(wanted)
     single, copies = without_copies(picked, _same_pixels)
     parts = split_by_phase(single)
-    if series is not None and len(parts) > 1:
-        parts = [part for part in parts if part.key == series.strip()] or parts
+    if series is not None and series.strip().startswith(f"{single.key}."):
+        parts = [part for part in parts if part.key == series.strip()]
+        if not parts:
+            raise DataError(
+                f"{where}: series {single.key} has no part {series.strip()!r}; pass series={single.key}"
+            )
     stack, phase = best_of(parts)
     remarks = picking + phase
     if copies:
@@ -98,7 +102,7 @@ def _same_pixels(one: Frame, other: Frame) -> bool:
 def _check_size(stack: Stack) -> None:
     rows, columns = stack.first.size
     check_promise(stack.first.path, rows * columns * len(stack.frames) * 2)
-    if stack.first.samples != 1:
+    if stack.first.samples != 1 or stack.first.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise DataError(
             f"{stack.first.path.name}: a colour DICOM picture (screenshot, report or ultrasound), no "
             "CT; pass the CT series"
@@ -169,7 +173,9 @@ def _read_hu(
 
 
 def _read_grey(stack: Stack, digests: dict[Path, str]) -> tuple[np.ndarray, tuple[Remark, ...]]:
-    voxels, (low, high) = grey_volume(stack.frames, digests, inverted=False)
+    voxels, (low, high) = grey_volume(
+        stack.frames, digests, inverted=stack.first.photometric == "MONOCHROME1"
+    )
     text = f"The values are not Hounsfield units; {low:g} to {high:g} were mapped to 8-bit grey."
     return voxels, (*eight_bit_remarks(voxels), Remark("windowed", Severity.NOTE, text))
 

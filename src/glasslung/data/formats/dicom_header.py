@@ -68,6 +68,7 @@ class Frame:
     size: tuple[int, int]
     bits: int
     samples: int
+    photometric: str
     position: tuple[float, ...] | None
     rows_cols: tuple[float, ...] | None
     pixel_mm: tuple[float, ...] | None
@@ -109,17 +110,13 @@ def _check_frames(path: Path, dataset: Any, count: int, size: int, syntax: str) 
         raise DataError(
             f"{path.name}: its header says {count} slices of {rows} x {columns} pixels; {COPY_AGAIN}"
         )
-    bytes_each = (
-        pixels
-        * max(1, int(dataset.get("BitsAllocated") or 16) // 8)
-        * int(dataset.get("SamplesPerPixel") or 1)
-    )
+    bits_each = pixels * int(dataset.get("BitsAllocated") or 16) * int(dataset.get("SamplesPerPixel") or 1)
     raw = syntax in ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-    if bytes_each * count > (size if raw else LIMITS.volume_bytes) or count > size:
+    promised = bits_each * count // 8
+    if promised > (size if raw else LIMITS.volume_bytes) or count > size:
         raise DataError(
-            f"{path.name}: its header promises {count} x {bytes_each} bytes of pixels and the file "
-            f"has {size}: "
-            f"it was cut short; {COPY_AGAIN}"
+            f"{path.name}: its header promises {promised} bytes of pixels ({count} slices) and the file has "
+            f"{size}: it was cut short or its header is damaged; {COPY_AGAIN}"
         )
 
 
@@ -152,6 +149,7 @@ def _frame_of(path: Path, ds: Any, index: int, count: int) -> Frame:
         size=(int(ds.Rows), int(ds.Columns)),
         bits=int(ds.get("BitsStored") or ds.get("BitsAllocated") or 16),
         samples=int(ds.get("SamplesPerPixel") or 1),
+        photometric=_text(ds.get("PhotometricInterpretation")).upper(),
         position=_numbers(get("ImagePositionPatient"), 3),
         rows_cols=_numbers(get("ImageOrientationPatient"), 6),
         pixel_mm=_numbers(get("PixelSpacing"), 2),
@@ -202,7 +200,8 @@ def _acquired(ds: Any) -> dt.datetime | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip().strip("\x00")
+    """The value as one printable line: damaged headers hold anything, and messages are one line."""
+    return "" if value is None else "".join(char for char in str(value) if char.isprintable()).strip()
 
 
 def _texts(value: Any) -> list[str]:

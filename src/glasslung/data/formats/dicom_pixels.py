@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from glasslung.data.formats.damage import told_plainly
+from glasslung.data.formats.decoder_process import Decoder, decode, is_fragile
 from glasslung.data.formats.dicom_header import Frame
 from glasslung.data.formats.intensities import HU_AIR_PROOF, to_int16_hu
 from glasslung.errors import DataError
@@ -24,11 +25,13 @@ def stored_slices(
     Each file is read once where its frames follow one another. `digests` receives each file's SHA-256.
     """
     opened: tuple[Path, Any] | None = None
-    for frame in frames:
-        if opened is None or opened[0] != frame.path:
-            opened = (frame.path, _open(frame.path, digests))
-        with told_plainly(frame.path, "its pixels are damaged or cut short"):
-            yield _decode(frame, opened[1])
+    with Decoder() as decoder:
+        for frame in frames:
+            if opened is None or opened[0] != frame.path:
+                opened = (frame.path, _open(frame.path, digests))
+            with told_plainly(frame.path, "its pixels are damaged or cut short"):
+                decoded = _decode(frame, opened[1], decoder)
+            yield decoded
 
 
 def _open(path: Path, digests: dict[Path, str]) -> Any:
@@ -52,37 +55,27 @@ def _check_decoder(path: Path, syntax: Any) -> None:
     from pydicom.pixels import get_decoder
 
     remedy = "convert it with `gdcmconv --raw` or dcmdjpeg first"
+    name = syntax.name if syntax.name != str(syntax) else "an unknown transfer syntax"
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise DataError(
-            f"{path.name}: its pixels are coded as {syntax.name}, which is not read here; {remedy}"
+            f"{path.name}: its pixels are coded as {name}, which is not read here; {remedy}"
         ) from error
     if not decoder.is_available:
-        raise DataError(f"{path.name}: no installed decoder reads {syntax.name}; {remedy}")
+        raise DataError(f"{path.name}: no installed decoder reads {name}; {remedy}")
 
 
-def _decode(frame: Frame, dataset: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    from pydicom.pixels import pixel_array
-
-    _silence_gdcm()
-    values = pixel_array(dataset, index=frame.index if int(dataset.get("NumberOfFrames") or 1) > 1 else None)
-    if values.ndim == 3 and values.shape[0] == 1:
-        values = values[0]
+def _decode(frame: Frame, dataset: Any, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+    if is_fragile(dataset):
+        values = decoder.stored_values(frame.path, frame.index)
+    else:
+        values = decode(dataset, frame.path, frame.index)
     if values.shape != frame.size:
         raise DataError(
             f"{frame.path.name}: its pixels are {values.shape}, its header says {frame.size}; export it again"
         )
     return values, _padding(dataset, values)
-
-
-def _silence_gdcm() -> None:
-    """GDCM reports damage on stderr besides raising; the error is enough."""
-    import gdcm
-
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
-    gdcm.Trace.DebugOff()
 
 
 def _padding(dataset: Any, values: np.ndarray) -> np.ndarray | None:
@@ -115,6 +108,8 @@ def hu_volume(frames: Sequence[Frame], digests: dict[Path, str]) -> tuple[np.nda
     n_low = n_high = 0
     for d, (values, padding) in enumerate(stored_slices(frames, digests)):
         slope, intercept = rescale_of(frames[d])
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError(f"{frames[d].path.name}: holds voxels that are no numbers; export it again")
         voxels[d], low, high = _slice_hu(values, padding, slope, intercept)
         n_low, n_high = n_low + low, n_high + high
     return voxels, n_low, n_high
@@ -134,8 +129,6 @@ def rescale_of(frame: Frame) -> tuple[float, float]:
 def _slice_hu(
     values: np.ndarray, padding: np.ndarray | None, slope: float, intercept: float
 ) -> tuple[np.ndarray, int, int]:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise DataError("its voxels are no numbers")
     whole = (
         slope.is_integer()
         and intercept.is_integer()

@@ -34,8 +34,12 @@ COVERS_CHEST = 0.8  # of the longest stack: reconstructions of one scan differ b
 LISTED = 8  # other series named in a remark; a study has rarely more, and the count is given
 
 CHEST = re.compile(r"CHEST|THORAX|LUNG|TORSO|TRUNK|PULMO|CAP\b")
-NO_STACK = re.compile(r"LOCALI[SZ]ER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM|DOSE|SCREEN SAVE", re.IGNORECASE)
-REFORMAT = re.compile(r"MPR|MIP|MINIP|PROJECTION|REFORMATTED|VOLUME|3D", re.IGNORECASE)
+# Not plain "dose": a low-dose chest CT is the scan itself.
+NO_STACK = re.compile(
+    r"LOCALI[SZ]ER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM|DOSE (REPORT|INFO|SHEET)|PATIENT PROTOCOL|SCREEN SAVE",
+    re.IGNORECASE,
+)
+REFORMAT = re.compile(r"MPR|MIP|MINIP|PROJECTION|REFORMATTED|CSA 3D", re.IGNORECASE)
 SHARP_WORDS = re.compile(r"LUNG|BONE|EDGE|SHARP|ULTRA|DETAIL", re.IGNORECASE)
 
 
@@ -137,8 +141,10 @@ def split_by_phase(stack: Stack) -> list[Stack]:
 
     Raises DataError when no tag tells them apart.
     """
-    if not shared_places(stack):
+    groups = shared_places(stack)
+    if not groups:
         return [stack]
+    passes = max(map(len, groups))
     for n in range(len(PHASE_TAGS)):
         parts: dict[str, list[Frame]] = {}
         for frame in stack.frames:
@@ -146,9 +152,9 @@ def split_by_phase(stack: Stack) -> list[Stack]:
         split = [
             Stack(tuple(part), f"{stack.key}.{m}") for m, (_, part) in enumerate(sorted(parts.items()), 1)
         ]
-        if len(split) > 1 and not any(shared_places(part) for part in split):
+        # A clock time that differs on every slice would tear the stack into single slices.
+        if 1 < len(split) <= 2 * passes and not any(shared_places(part) for part in split):
             return split
-    groups = shared_places(stack)
     names = ", ".join(frame.path.name for frame in groups[0][:3])
     raise DataError(
         f"{names}: lie at one position with different pixels, as do {len(groups)} groups of slices in "
@@ -180,11 +186,7 @@ def check_one_patient(stacks: Sequence[Stack], where: str) -> None:
 def asked_for(stacks: Sequence[Stack], series: str, where: str) -> list[Stack]:
     """The stacks that a person means by a series number, UID or short key."""
     wanted = series.strip()
-    found = [
-        s
-        for s in stacks
-        if wanted and wanted in (s.key, s.key.split(".")[0], s.first.series_uid, s.first.number)
-    ]
+    found = [stack for stack in stacks if wanted and _is_meant(stack, wanted)]
     if not found:
         raise DataError(f"{where}: has no series {wanted!r}; there are {_listing(stacks)}")
     if len({stack.first.series for stack in found}) > 1:
@@ -192,6 +194,13 @@ def asked_for(stacks: Sequence[Stack], series: str, where: str) -> list[Stack]:
             f"{where}: several series have number {wanted}; pass one by its key: {_listing(found)}"
         )
     return found
+
+
+def _is_meant(stack: Stack, wanted: str) -> bool:
+    """By number, by UID, by the stack's key, by its series' key, or by the key of one of its phases."""
+    if wanted in (stack.first.number, stack.first.series_uid, stack.key):
+        return True
+    return bool(stack.key) and (wanted.startswith(f"{stack.key}.") or stack.key.startswith(f"{wanted}."))
 
 
 RULES: tuple[tuple[str, Callable[[Stack, float], float]], ...] = (

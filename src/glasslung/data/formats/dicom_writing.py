@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from glasslung.data.files import whole_folder
 from glasslung.data.formats.damage import told_plainly
-from glasslung.data.formats.whole import whole_folder
 from glasslung.errors import DataError
 from glasslung.types import DISCLAIMER, Intensity, Volume
 

@@ -24,14 +24,19 @@ def assumed_affine(feet_first: bool = False) -> np.ndarray:
     return (FEET_FIRST if feet_first else HEAD_FIRST).copy()
 
 
+def check_finite(affine: np.ndarray, name: str) -> None:
+    """Refuse an affine that holds NaN or infinite numbers."""
+    if affine.shape != (4, 4) or not np.isfinite(affine).all():
+        raise DataError(f"{name}: its geometry holds values that are no numbers; export the scan again")
+
+
 def check_affine(affine: np.ndarray, name: str) -> np.ndarray:
     """Refuse a geometry that no scanner makes: not finite, absurd spacing, axes that coincide.
 
     affine (4, 4), index -> LPS mm; name: the file's name, for the message. Returns the affine as float64.
     """
     affine = np.asarray(affine, dtype=np.float64)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise DataError(f"{name}: its geometry holds values that are no numbers; export the scan again")
+    check_finite(affine, name)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < SMALLEST_SPACING_MM or spacing.max() > LARGEST_SPACING_MM:
         raise DataError(

@@ -10,6 +10,7 @@ from glasslung.types import Intensity, Remark, Severity
 AIR_FLOOR_HU = -1024  # the lowest value of a 12-bit CT; what lies below is padding outside the scanned circle
 HU_AIR_PROOF = -500  # a scan in HU holds air, so something below this; raw or windowed numbers do not
 LABEL_VALUES = 8  # an 8-bit scan with no more grey values than this is a mask
+BEYOND_HU = 100_000  # int16 ends at 32767; int32 exports pad with -99999 at most
 HU_MOST = int(np.iinfo(np.int16).max)
 
 
@@ -68,6 +69,10 @@ def settle_intensity(
     uint8 is a picture's window; anything with air below -500 is HU; the rest is refused with a remedy.
     """
     low, high = float(values.min()), float(values.max())
+    if max(-low, high) > BEYOND_HU:
+        raise DataError(
+            f"{name}: its grey values run from {low:g} to {high:g}, far beyond any scan; export it again"
+        )
     if said is Intensity.HU:
         return said, ()
     if said is Intensity.DISPLAY8:

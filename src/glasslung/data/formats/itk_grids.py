@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from glasslung.data.files import whole_file
 from glasslung.data.formats.damage import LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import check_affine
 from glasslung.data.formats.survey import Kind
-from glasslung.data.formats.whole import whole_file
 from glasslung.errors import DataError
 from glasslung.types import Remark, Severity
 
@@ -71,7 +71,7 @@ def _header_fields(path: Path, kind: Kind) -> dict[str, str]:
             break  # a blank line ends a NRRD header
         found = re.match(r"([^:=#]+?)\s*(?::=|:|=)\s*(.*)", text)
         if found:
-            fields[found[1].lower()] = found[2]
+            fields[found[1].lower()] = "".join(char for char in found[2] if char.isprintable())
         if kind is Kind.META and "elementdatafile" in fields:
             break
     return fields
@@ -183,7 +183,7 @@ def write_itk_grid(voxels: np.ndarray, affine: np.ndarray, path: Path) -> None:
     image.SetDirection((axes / spacing).ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     with (
-        whole_file(path, path.suffix) as part,
+        whole_file(path) as part,
         told_plainly(path, "cannot be written", "check the free space"),
         _quiet(sitk),
     ):

@@ -12,18 +12,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from glasslung.data.files import whole_file
 from glasslung.data.formats.damage import COPY_AGAIN, LIMITS, check_promise, told_plainly
-from glasslung.data.formats.geometry import check_affine, shear_of
+from glasslung.data.formats.geometry import check_affine, check_finite, shear_of
 from glasslung.data.formats.identity import file_digest
-from glasslung.data.formats.whole import whole_file
 from glasslung.errors import DataError
 from glasslung.types import Remark, Severity
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GZIP_LEVEL = 1  # masks shrink a hundredfold at any level, and level 1 is five times faster than 6
 SHEAR_IS_NONE = 1e-4  # cosine between axes; below this a quaternion (qform) holds the geometry exactly enough
+CHUNK_BYTES = 1 << 20
+TRAILING_CHUNKS = 64  # what follows the voxels is nothing, or some padding; endless zeros are not waited for
 MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+SCANNER, ALIGNED = 1, 2  # NIFTI_XFORM_SCANNER_ANAT, NIFTI_XFORM_ALIGNED_ANAT
 
 
 def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Remark, ...]]:
@@ -48,6 +50,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[Remark, ...]]:
         shape = _three(path, image.shape)
         _check_size(path, image)
         values = np.asanyarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
+        _read_to_end(file)
         slope, inter = image.dataobj.slope, image.dataobj.inter
         units = image.header.get_xyzt_units()[0]
         codes = int(image.header["sform_code"]), int(image.header["qform_code"])
@@ -93,11 +96,19 @@ def _check_size(path: Path, image: Any) -> None:
     check_promise(path, math.prod(image.shape) * dtype.itemsize, held)
 
 
+def _read_to_end(file: BinaryIO) -> None:
+    """Let gzip check its sum, which stands behind the last byte: a flipped bit is then found, not shown."""
+    for _ in range(TRAILING_CHUNKS):
+        if not file.read(CHUNK_BYTES):
+            return
+
+
 def _scaled(path: Path, values: np.ndarray, slope: float, inter: float) -> np.ndarray:
     """Apply scl_slope and scl_inter; whole numbers stay integers."""
-    if not (math.isfinite(slope) and math.isfinite(inter)) or slope == 0:
+    sane = math.isfinite(slope) and math.isfinite(inter) and 0 < abs(slope) <= 1e4 and abs(inter) <= 1e6
+    if not sane:
         raise DataError(
-            f"{path.name}: its scaling (slope {slope}, intercept {inter}) is no number; {COPY_AGAIN}"
+            f"{path.name}: its scaling (slope {slope}, intercept {inter}) is damaged; {COPY_AGAIN}"
         )
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise DataError(
@@ -118,6 +129,7 @@ def _lps(
 ) -> tuple[np.ndarray, tuple[Remark, ...]]:
     """RAS affine over (i, j, k) -> LPS affine over (k, j, i), in mm, with what had to be assumed."""
     remarks = []
+    check_finite(ras, path.name)
     affine = RAS_TO_LPS @ ras[:, [2, 1, 0, 3]]
     if units in MM_PER_UNIT:
         affine[:3] *= MM_PER_UNIT[units]
@@ -147,7 +159,8 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     """Write voxels (D, H, W) with an LPS affine as `.nii` or `.nii.gz`, whole or not at all.
 
     sform holds the affine exactly. qform holds it too, except for a tilted stack: no quaternion can hold a
-    shear, so qform is left uncoded there rather than close. The bytes depend on the content alone.
+    shear, and ITK refuses a file without a qform, so it gets the nearest upright box there, coded 2 (aligned)
+    and not 1 (scanner). The bytes depend on the content alone.
     label  marks the file as a label map (NIFTI_INTENT_LABEL) so that viewers do not interpolate it
     """
     import nibabel
@@ -157,12 +170,11 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     image.header.set_xyzt_units("mm")
     image.header.set_data_dtype(voxels.dtype)
     image.set_sform(ras, SCANNER)
-    image.set_qform(
-        ras if shear_of(affine) < SHEAR_IS_NONE else None, SCANNER if shear_of(affine) < SHEAR_IS_NONE else 0
-    )
+    tilted = shear_of(affine) > SHEAR_IS_NONE
+    image.set_qform(ras, ALIGNED if tilted else SCANNER, strip_shears=True)
     if label:
         image.header.set_intent("label")
-    with whole_file(path, ".nii") as part, part.open("wb") as file:
+    with whole_file(path) as part, part.open("wb") as file:
         _stream(image, file, zipped=path.name.endswith(".gz"))
 
 

@@ -11,22 +11,23 @@ Pictures have no geometry. By convention they are upright, 1 mm, and the first i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glasslung.data.files import whole_folder
 from glasslung.data.formats.damage import LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import assumed_affine
 from glasslung.data.formats.identity import combined_digest, file_digest
 from glasslung.data.formats.intensities import eight_bit_remarks, stretch_to_display8
-from glasslung.data.formats.whole import whole_folder
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Geometry, Intensity, Remark, Severity, Source, Volume
 
-PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM")
+PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM")
 COLOUR_SPREAD = 20  # largest minus smallest channel; JPEG chroma noise and tinted scans stay below
 # Share of pixels with that spread. Of 224 colour figures cut from COVID papers the most is .12 (a scan with
 # coloured arrows and contours); photographs have .3 and more.
@@ -91,13 +92,21 @@ def _digest(files: Sequence[Path]) -> str:
     return combined_digest(file_digest(file) for file in files)
 
 
-def _pages(path: Path, alone: bool) -> Iterator[_Page]:
+def _opened(path: Path) -> Any:
+    """The picture, not yet decoded, when it is of one of our formats and Pillow was built with it."""
+    from PIL import Image
+
+    Image.init()  # the less common formats register themselves only then
+    return Image.open(path, formats=[name for name in PICTURE_FORMATS if name in Image.OPEN])
+
+
+def _pages(path: Path, alone: bool) -> list[_Page]:
     """The page of an ordinary picture; all pages of a TIFF or GIF that is the whole stack."""
-    from PIL import Image, ImageSequence
+    from PIL import ImageSequence
 
     with (
         told_plainly(path, "the picture is damaged or cut short"),
-        Image.open(path, formats=PICTURE_FORMATS) as image,
+        _opened(path) as image,
     ):
         count = getattr(image, "n_frames", 1)
         if count > 1 and image.format == "MPO":
@@ -105,10 +114,7 @@ def _pages(path: Path, alone: bool) -> Iterator[_Page]:
         if count > 1 and not alone:
             raise DataError(f"{path.name}: has {count} pages, and lies among other pictures; pass it alone")
         check_promise(path, image.size[0] * image.size[1] * count)
-        for n, page in enumerate(ImageSequence.Iterator(image)):
-            if n >= count:
-                break
-            yield _page(path, page)
+        return [_page(path, page) for page in islice(ImageSequence.Iterator(image), count)]
 
 
 def _page(path: Path, image: Any) -> _Page:
@@ -125,7 +131,7 @@ def _page(path: Path, image: Any) -> _Page:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"{path.name}: holds pixels that are no numbers; save it as 8-bit grey")
         return _Page(values, 0.0, "")
-    if image.mode in ("1", "L"):
+    if image.mode in ("1", "L") and "transparency" not in image.info:
         return _Page(np.array(image.convert("L")), 0.0, "")
     return _from_colour(path, image)
 
@@ -245,8 +251,6 @@ def read_picture_mask(folder: Path, like: Volume, files: Sequence[Path]) -> np.n
 
     Raises ShapeError when the number or the sizes of the pictures are not those of the volume.
     """
-    from PIL import Image
-
     boxes = (
         like.source.boxes
         if isinstance(like.source, PictureSource)
@@ -260,7 +264,7 @@ def read_picture_mask(folder: Path, like: Volume, files: Sequence[Path]) -> np.n
     for d, file in enumerate(files):
         with (
             told_plainly(file, "the picture is damaged or cut short"),
-            Image.open(file, formats=PICTURE_FORMATS) as image,
+            _opened(file) as image,
         ):
             if image.mode not in ("1", "L", "P"):
                 raise DataError(

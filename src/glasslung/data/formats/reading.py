@@ -39,6 +39,7 @@ def read_scan(
     Raises DataError, one line with the file's name and a remedy; UsageError for an option out of place.
     """
     path = Path(path)
+    path = path if path.name else path.resolve()  # '.' has no name to put into a message
     found = survey(path)
     if found.kind is Kind.ZIP:
         return _read_zip(path, series, intensity, feet_first)
@@ -86,7 +87,9 @@ def _ignored(found: Survey) -> tuple[Remark, ...]:
     if not found.ignored:
         return ()
     return (
-        Remark("files-ignored", Severity.NOTE, f"{found.ignored} files that are no scan were left alone."),
+        Remark(
+            "files-ignored", Severity.NOTE, f"Files left alone because they are no scan: {found.ignored}."
+        ),
     )
 
 

@@ -39,7 +39,6 @@ GRIDS = (Kind.NIFTI, Kind.NRRD, Kind.META)
 PICTURE_STARTS = (
     b"\x89PNG\r\n\x1a\n",
     b"\xff\xd8\xff",
-    b"BM",
     b"II*\x00",
     b"MM\x00*",
     b"GIF8",
@@ -48,6 +47,9 @@ PICTURE_STARTS = (
 DICOMDIR_CLASS = b"1.2.840.10008.1.3.10\x00"  # Media Storage Directory
 # Group 0002 or 0008, little endian, at the very start: DICOM without preamble, as old exports write it.
 BARE_DICOM = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00(?:[A-Z]{2}|[\x00-\xff]\x00\x00\x00)", re.DOTALL)
+# Two letters alone would take a note that starts with "BM" or "P1 ..." for a picture.
+BITMAP_START = re.compile(rb"BM.{4}\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL)
+PORTABLE_START = re.compile(rb"P[1-6]\s+(?:#[^\n]*\n\s*)*\d+\s+(?:#[^\n]*\n\s*)*\d+\s")
 META_START = re.compile(rb"\s*(ObjectType|NDims|Comment|ID|ObjectSubType)\s*=", re.IGNORECASE)
 
 
@@ -81,7 +83,7 @@ def _kind_of_head(head: bytes) -> Kind:
         return Kind.NRRD
     if head.startswith(PICTURE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return Kind.PICTURE
-    if re.match(rb"P[1-6]\s", head):
+    if BITMAP_START.match(head) or PORTABLE_START.match(head):
         return Kind.PICTURE
     if _is_nifti(head):
         return Kind.NIFTI
@@ -110,8 +112,9 @@ def survey(path: Path) -> Survey:
     Hidden files, DICOMDIR and files that are no scan are left alone. Raises DataError, saying what was found
     and what to pass, when there is nothing, or more than one thing.
     """
+    path = path if path.name else path.resolve()
     if not path.exists():
-        raise DataError(f"{path.name or path}: there is no such file or folder; check the path")
+        raise DataError(f"{path.name}: there is no such file or folder; check the path")
     if path.is_dir():
         return _survey_folder(path)
     if not path.is_file():
@@ -157,7 +160,7 @@ def _survey_folder(folder: Path) -> Survey:
             f"{folder.name}: holds only zip files ({len(zips)}); pass one of them, such as {zips[0].name}"
         )
     what = f"{_counts(found)}, none of them a scan" if any(found.values()) else "no files"
-    raise DataError(f"{folder.name or folder}: the folder holds {what}; pass a folder with a scan in it")
+    raise DataError(f"{folder.name}: the folder holds {what}; pass a folder with a scan in it")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -215,5 +218,5 @@ def _one_folder_of(folder: Path, pictures: list[Path]) -> list[Path]:
 
 def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
     """Order names as a person does: slice2 before slice10."""
-    parts = re.split(r"(\d+)", path.stem.lower())
-    return (*((0, int(part)) if part.isdigit() else (1, part) for part in parts if part), (1, path.suffix))
+    parts = [part for part in re.split(r"([0-9]+)", path.stem.lower()) if part]
+    return (*((0, int(part)) if "0" <= part[0] <= "9" else (1, part) for part in parts), (1, path.suffix))

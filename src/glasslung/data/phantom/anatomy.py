@@ -64,7 +64,7 @@ def draw_body(seed: int, male: bool, age: float) -> Body:
         muscle=float(np.clip(rng.normal(1.05 if male else 0.85, 0.12), 0.6, 1.4)),
         heart=float(np.clip(rng.normal(0.97 + 0.001 * (age - 55), 0.05), 0.84, 1.14)),
         dome_mm=float(np.clip(rng.normal(0, 7), -16, 16)),
-        dome_gap_mm=float(np.clip(rng.normal(8, 4), 0, 18)),
+        dome_gap_mm=float(np.clip(rng.normal(6, 4), 0, 16)),
         scoliosis_mm=float(rng.normal(0, 3)),
         fissure_mm=float(rng.normal(0, 6)),
         lung_hu=float(np.clip(rng.normal(-868 - 0.2 * (age - 55), 12), -905, -825)),
@@ -77,13 +77,13 @@ def draw_body(seed: int, male: bool, age: float) -> Body:
 _LEVELS_MM = (-210, -170, -120, -80, -40, 0, 40, 65, 85, 98, 108, 125, 160)
 _PROFILES = {
     # inner face of the rib cage: half width, front, back
-    "cavity_half": (122, 130, 134, 133, 129, 121, 105, 88, 66, 44, 20, 6, 4),
-    "cavity_front": (-84, -91, -98, -97, -91, -80, -62, -46, -30, -16, -2, 8, 6),
-    "cavity_back": (86, 91, 96, 97, 97, 95, 88, 78, 65, 52, 36, 20, 14),
+    "cavity_half": (128, 136, 140, 140, 138, 132, 119, 103, 80, 54, 20, 6, 4),
+    "cavity_front": (-82, -88, -95, -94, -88, -79, -65, -51, -35, -19, -2, 8, 6),
+    "cavity_back": (86, 91, 96, 97, 97, 96, 91, 83, 71, 57, 36, 20, 14),
     # outer face of the muscles (fat comes on top): half width, front, back
-    "wall_half": (144, 150, 154, 156, 159, 165, 174, 178, 174, 166, 158, 148, 140),
-    "wall_front": (-104, -112, -117, -117, -112, -104, -90, -78, -66, -58, -54, -52, -52),
-    "wall_back": (112, 117, 122, 125, 127, 128, 126, 122, 114, 106, 98, 90, 82),
+    "wall_half": (143, 149, 152, 154, 157, 163, 175, 184, 180, 170, 158, 148, 140),
+    "wall_front": (-98, -104, -110, -110, -105, -97, -87, -77, -67, -58, -54, -52, -52),
+    "wall_back": (118, 123, 128, 131, 132, 133, 131, 126, 117, 106, 98, 90, 82),
     "spine_back": (60, 63, 66, 67, 65, 60, 52, 45, 38, 33, 30, 25, 18),  # centre of the vertebral bodies
     "filler_half": (18, 19, 20, 22, 26, 28, 28, 27, 28, 30, 32, 34, 36),  # mediastinal fat around the organs
 }
@@ -102,6 +102,34 @@ def profile(name: str, z: np.ndarray) -> np.ndarray:
     """One of the atlas's tables at heights z (mm), same shape as z, float32."""
     heights, rows = _dense()
     return np.interp(z, heights, rows[name]).astype(np.float32)
+
+
+WARP_MM = 3.6  # how far an organ stands from its place in the atlas
+WARP_STREAM = 2
+
+
+@lru_cache(maxsize=64)
+def _waves(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wave vectors (3, 4, 3) and phases (3, 4) of one body's own displacement of its organs."""
+    rng = np.random.default_rng([seed, ANATOMY_STREAM, WARP_STREAM])
+    long = rng.normal(size=(3, 4, 3))
+    long *= (2 * np.pi / rng.uniform(130, 300, (3, 4, 1))) / np.linalg.norm(long, axis=2, keepdims=True)
+    return long, rng.uniform(0, 2 * np.pi, (3, 4))
+
+
+def warped(body: Body, point: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Where a point (z, y, x) of the atlas lies in this body: neighbours move alike, organs stay joined."""
+    long, phase = _waves(body.seed)
+    shift = WARP_MM / np.sqrt(2) * np.sin(long @ np.asarray(point, float) + phase).sum(axis=1)
+    z, y, x = np.asarray(point, float) + shift
+    return float(z), float(y), float(x)
+
+
+def ripple(body: Body, row: int, z: np.ndarray) -> np.ndarray:
+    """A slow random curve along the body, about -1 to 1: no two rib cages have the same outline."""
+    long, phase = _waves(body.seed)
+    turns = np.sin(z[..., None] * np.linalg.norm(long[row], axis=1) + 2 * phase[row])
+    return (turns.sum(axis=-1) / np.sqrt(2) / 2).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,13 +18,12 @@ from glasslung.data.phantom.anatomy import Body, Frame
 from glasslung.data.phantom.lungtree import LungMap, lung_map
 from glasslung.data.phantom.shapes import window_around
 from glasslung.data.phantom.texture import field
-from glasslung.data.phantom.thorax import LungShape
 from glasslung.errors import UsageError
 from glasslung.types import Lesion, Lobe
 
 DISEASES = ("covid", "bacterial", "healthy")
 DISEASE_STREAM = 2
-SEEN_SHARE = 0.08  # a voxel is lesion when this share of its air has given way: about 70 HU
+SEEN_SHARE = 0.10  # a voxel is lesion when this share of its air has given way: about 90 HU
 CONSOLIDATION_SHARE = 0.60  # denser than this, vessels can no longer be told apart
 NEVER_DAY = 1e6
 _ROUGH, _FINE, _CORE, _NET, _NET2, _PAVED, _BAND = 41, 42, 43, 44, 45, 46, 47
@@ -111,6 +110,7 @@ class Spread:
 
     centre (F, 3) mm; size (F,) mm; lead (F,) head start of each focus; depth (F,) mm below the ribs
     lobes    labels the disease keeps to, () for all
+    taper    over which range of potential its outermost border fades
     levels, days   a point of potential levels[i] is reached on days[i]; below levels[0] never
     """
 
@@ -121,11 +121,18 @@ class Spread:
     depth: np.ndarray
     lobes: tuple[int, ...]
     roughness: float
+    taper: float
     levels: np.ndarray
     days: np.ndarray
 
-    def day_reached(self, frame: Frame, lungs: LungShape) -> np.ndarray:
-        """The day on which the disease reaches each point, (D, H, W) float32; NEVER_DAY where never."""
+    def reach(self, frame: Frame, lobes: np.ndarray, depth_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """When the disease reaches each point, and how fully.
+
+        lobes     (D, H, W) labels of `Lobe`, 0 outside the lungs
+        depth_mm  (D, H, W) below the rib cage or diaphragm
+        Returns the day, (D, H, W) float32, NEVER_DAY where never, and the fullness: 0 at the outermost border
+        that it ever has, 1 a few millimetres further in.
+        """
         potential = np.full(frame.shape, -np.inf, np.float32)
         rough = self.rough(frame)
         top = 2.5 * self.roughness
@@ -136,16 +143,18 @@ class Spread:
             window = window_around(frame, tuple(centre - reach), tuple(centre + reach))
             if window is None:
                 continue
-            away = _away(frame.window(*window), lungs.depth_mm[window], centre, depth)
+            away = _away(frame.window(*window), depth_mm[window], centre, depth)
             near = potential[window]
             np.maximum(near, np.float32(lead) - away * np.float32(1 / size), out=near)
         potential += np.float32(self.roughness) * np.clip(rough, -2.5, 2.5)
         if self.lobes:
-            potential[~np.isin(lungs.lobe, self.lobes)] = -np.inf
+            potential[~np.isin(lobes, self.lobes)] = -np.inf
         day = np.full(frame.shape, NEVER_DAY, np.float32)
-        ill = (potential >= self.levels[0]) & (lungs.inside_mm > -2)
+        ill = (potential >= self.levels[0]) & (lobes > 0)
         day[ill] = np.interp(potential[ill], self.levels, self.days)
-        return day
+        fullness = np.zeros(frame.shape, np.float32)
+        fullness[ill] = _step(potential[ill] - np.float32(self.levels[0] + self.taper / 2), self.taper / 2)
+        return day, fullness
 
     def rough(self, frame: Frame) -> np.ndarray:
         """The random field that makes borders irregular: one coarse, one fine."""
@@ -165,11 +174,14 @@ def _potential_of(
     roughness: float,
 ) -> np.ndarray:
     """The potential at the coarse points of the lungs: what the ranking is made of."""
-    gap = np.zeros((len(size), len(lungs.points)), np.float32)
-    for axis in range(3):
-        gap += np.square(lungs.points[None, :, axis] - centre[:, axis, None])
-    gap += np.square(1.1 * (np.minimum(lungs.depth_mm, 60)[None] - depth[:, None])).astype(np.float32)
-    potential = np.max(lead[:, None] - np.sqrt(gap) / size[:, None], axis=0)
+    points = lungs.points.T
+    potential = np.full(len(lungs.depth_mm), -np.inf, np.float32)
+    deep = np.minimum(lungs.depth_mm, 60)
+    for at, wide, ahead, below in zip(centre.astype(np.float32), size, lead, depth, strict=True):
+        gap = np.square(np.float32(1.1) * (deep - np.float32(below)))
+        for axis in range(3):
+            gap += np.square(points[axis] - at[axis])
+        np.maximum(potential, np.float32(ahead) - np.sqrt(gap) * np.float32(1 / wide), out=potential)
     potential = potential + roughness * np.clip(_rough_at(seed, lungs), -2.5, 2.5)
     return np.where(np.isin(lungs.lobes, lobes), potential, -np.inf) if lobes else potential
 
@@ -210,7 +222,7 @@ def spread_of(body: Body, disease: str, course: Course) -> Spread:
     days = course.start_day + (course.peak_day - course.start_day) * np.interp(
         share / course.most, t * t * (3 - 2 * t), t
     )
-    return Spread(*kept, levels=levels, days=days)
+    return Spread(*kept, taper=0.25 if covid else 0.12, levels=levels, days=days)
 
 
 def _where(
@@ -250,10 +262,12 @@ class Illness:
     label: np.ndarray
 
 
-def ill_on(day: float, course: Course, seed: int, reached: np.ndarray, frame: Frame) -> Illness:
+def ill_on(
+    day: float, course: Course, seed: int, reached: np.ndarray, fullness: np.ndarray, frame: Frame
+) -> Illness:
     """The state of every ill point on one day.
 
-    reached  (D, H, W) the day on which the disease reached each point
+    reached, fullness  (D, H, W) from `Spread.reach`
     """
     where = np.flatnonzero(reached < day)
     if where.size == 0:
@@ -273,17 +287,15 @@ def ill_on(day: float, course: Course, seed: int, reached: np.ndarray, frame: Fr
     paving = np.clip((age - 2.5) / 2.5, 0, 1) * _step(sample(_PAVED, 22.0) + 2.4 * (course.paved - 0.5), 0.35)
     lost += np.float32(0.30) * net * paving * (1 - solid)
     late = max(0.0, day - course.peak_day - course.hold_days)
-    left = (
-        np.exp(-np.maximum(late * (1 + 0.25 * core), 0) / np.float32(course.clear_days))
-        if late
-        else np.float32(1)
-    )
+    full = fullness.reshape(-1)[where]
+    pace = np.maximum(1.5 - 0.5 * full + 0.25 * core, 0.2)  # clearing starts from the border
+    left = np.exp(-np.float32(late / course.clear_days) * pace)
     band = _thin(sample(_BAND, (9.0, 15.0, 15.0)), 0.22) * np.clip(age / 8, 0, 1)
     lost = lost * left + np.float32(course.scar) * band * (1 - left)
-    lost = np.clip(lost, 0, 0.97).astype(np.float32)
+    lost = np.clip(lost * full, 0, 0.97).astype(np.float32)
     label = np.full(where.size, Lesion.GROUND_GLASS, np.uint8)
     label[(paving > 0.5) & (solid < 0.35) & (left > 0.35)] = Lesion.CRAZY_PAVING
-    label[lost - 0.30 * net * paving * (1 - solid) * left > CONSOLIDATION_SHARE] = Lesion.CONSOLIDATION
+    label[lost - 0.30 * net * paving * (1 - solid) * left * full > CONSOLIDATION_SHARE] = Lesion.CONSOLIDATION
     label[lost < SEEN_SHARE] = Lesion.NONE
     return Illness(where, lost, label)
 

@@ -70,6 +70,8 @@ class Grid:
 
 
 def index_range(axis: np.ndarray, low: float, high: float) -> slice:
-    """Indices of a monotone axis whose positions lie in [low, high]; an empty slice where there are none."""
-    inside = np.flatnonzero((axis >= low) & (axis <= high))
-    return slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0)
+    """Indices of a rising or falling axis whose positions lie in [low, high]; empty where there are none."""
+    if axis[-1] >= axis[0]:
+        return slice(int(axis.searchsorted(low, "left")), int(axis.searchsorted(high, "right")))
+    turned, n = axis[::-1], axis.size
+    return slice(n - int(turned.searchsorted(high, "right")), n - int(turned.searchsorted(low, "left")))

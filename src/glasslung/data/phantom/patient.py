@@ -8,7 +8,7 @@ import numpy as np
 
 from glasslung.data.phantom.anatomy import Body, draw_body
 from glasslung.data.phantom.disease import DISEASES, NO_COURSE, Course, draw_course
-from glasslung.data.phantom.outcome import Outcome, draw_outcome, log_risk
+from glasslung.data.phantom.outcome import NO_OUTCOME, Outcome, draw_outcome, log_risk
 from glasslung.data.phantom.scanner import Site, site_named
 from glasslung.errors import UsageError
 
@@ -42,9 +42,7 @@ class Patient:
 
     def without_disease(self) -> Patient:
         """The counterfactual: the same person, never ill."""
-        return replace(
-            self, disease="healthy", severity=0.0, course=NO_COURSE, outcome=Outcome("control", None, None)
-        )
+        return replace(self, disease="healthy", severity=0.0, course=NO_COURSE, outcome=NO_OUTCOME)
 
     def at_site(self, site: str | Site) -> Patient:
         """The same person and disease on another scanner."""
@@ -70,7 +68,7 @@ def draw_patient(
         raise UsageError(f"a phantom's seed is 0 or more, got {seed}")
     age, male, drawn = draw_person(seed)
     worst = 0.0 if disease == "healthy" else drawn if severity is None else float(severity)
-    outcome = Outcome("control", None, None)
+    outcome = NO_OUTCOME
     if disease != "healthy":
         outcome = draw_outcome(seed, log_risk(worst, age, male, disease))
     return Patient(

@@ -12,7 +12,7 @@ from glasslung.data.phantom.shapes import occupancy
 from glasslung.errors import UsageError
 
 NOISE_STREAM = 3
-TOP_MM, BOTTOM_MM = 117.0, -190.0  # what a chest scan covers, atlas mm
+TOP_MM, BOTTOM_MM = 117.0, -206.0  # what a chest scan covers, atlas mm
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 CENTRE_Y_MM = 12.0
 
@@ -173,7 +173,7 @@ def paint_table(hu: np.ndarray, body: Body, grid: Grid, site: Site) -> None:
     _, y, x = grid.axes
     y, x = y[:, None], x[None, :]
     edge = abs(grid.step[1])
-    back = float(profile("wall_back", np.arange(-200.0, 90.0)).max()) + 0.45 * body.fat_mm + 3.5
+    back = float(profile("wall_back", np.arange(-200.0, 90.0)).max()) + 0.45 * body.fat_mm - 3.0
     bend = 0.0 if site.table == "flat" else 1 / 1500.0
     top = y - (back * body.scale[1] + 3 - np.square(x) * np.float32(bend))
     wide = np.abs(x) - (215 if site.table == "flat" else 235)
@@ -247,3 +247,14 @@ def _band(height: int, width: int, band: tuple[float, float]) -> np.ndarray:
     spectrum = np.sqrt(f / (f + max(low, 1e-3))) * np.exp(-np.power(f / high, 4))
     power = 4 * np.sum(np.square(spectrum)) / (height * width) ** 2
     return (spectrum / np.sqrt(power)).astype(np.float32)
+
+
+def finish(hu: np.ndarray, grid: Grid, site: Site) -> np.ndarray:
+    """Round to whole HU within the scanner's range, and cut out the reconstructed circle, int16."""
+    voxels = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+    if site.padding_hu is not None:
+        _, y, x = grid.axes
+        middle = (y[0] + y[-1]) / 2, (x[0] + x[-1]) / 2
+        gap = np.square(y[:, None] - middle[0]) + np.square(x[None, :] - middle[1])
+        voxels[:, gap > (site.fov_mm / 2) ** 2] = np.int16(site.padding_hu)
+    return voxels

@@ -36,9 +36,13 @@ def meet(a: np.ndarray, b: np.ndarray, round_mm: float) -> np.ndarray:
 
 def window_around(frame: Frame, low: Point, high: Point) -> Window | None:
     """The index ranges of a box given by two corners (z, y, x) in mm; None where the frame misses it."""
-    axes = (frame.z.ravel(), frame.y.ravel(), frame.x.ravel())
-    parts = tuple(index_range(axis, lo, hi) for axis, lo, hi in zip(axes, low, high, strict=True))
-    return None if any(part.stop == part.start for part in parts) else parts  # type: ignore[return-value]
+    parts = []
+    for axis, lo, hi in zip((frame.z, frame.y, frame.x), low, high, strict=True):
+        part = index_range(axis.reshape(-1), lo, hi)
+        if part.stop <= part.start:
+            return None
+        parts.append(part)
+    return parts[0], parts[1], parts[2]
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from glasslung.data.phantom.shapes import Tube, occupancy, tubes, window_around
 from glasslung.data.phantom.texture import field
 from glasslung.data.phantom.thorax import LungShape, spine_x
 
-MARROW_HU, CORTEX_HU, DISC_HU, CORD_HU, CARTILAGE_HU = 170.0, 720.0, 85.0, 32.0, 110.0
+MARROW_HU, CORTEX_HU, DISC_HU, CORD_HU, CARTILAGE_HU = 130.0, 640.0, 85.0, 32.0, 110.0
 RIB_PITCH_MM = 23.5  # from one rib to the next, as from one vertebra to the next
 RIB_FIRST_MM = 92.0  # height of the first rib at the spine
 _MARROW = 21
 # How far a rib has fallen below its own vertebra at shares of the way from spine (0) to breastbone (1)
 _WAY = (0.0, 0.10, 0.3, 0.5, 0.7, 0.84, 1.0)
-_FALL_MM = (0.0, -2.0, 16.0, 42.0, 66.0, 74.0, 58.0)
+_FALL_MM = (0.0, 5.0, 28.0, 52.0, 74.0, 84.0, 64.0)
 # Share of the way to the breastbone at which each of the twelve ribs turns into cartilage, and at which it
 # ends
 _BONE_TO = np.array([0.80, 0.78, 0.78, 0.78, 0.77, 0.76, 0.75, 0.72, 0.68, 0.64, 0.45, 0.28], np.float32)
@@ -45,17 +45,19 @@ def paint_ribs(hu: np.ndarray, body: Body, frame: Frame, lungs: LungShape) -> No
     z = frame.z.ravel()[flat // (frame.y.size * frame.x.size)]
     out = lungs.cavity_mm.ravel()[flat]
     way = np.arccos(np.clip(-lungs.turn.ravel()[flat], -1, 1)) * np.float32(1 / np.pi)
-    slant = np.clip(0.45 + (100 - z) / 160, 0.45, 1.0)
+    slant = np.clip(0.55 + (100 - z) / 160, 0.55, 1.0)
     order = (RIB_FIRST_MM - z - slant * np.interp(way, _WAY, _FALL_MM).astype(np.float32)) / RIB_PITCH_MM
     number = np.clip(np.rint(order), 0, 11).astype(np.int64)
     tall = np.where(number < 2, 6.0, 6.6).astype(np.float32)
     across = np.square((order - number) * RIB_PITCH_MM / tall) + np.square((out - 7) / 4.3)
     distance = (np.sqrt(across) - 1) * 4.3
     distance = np.maximum(distance, (way - _ENDS[number]) * 110)
+    x = frame.x.ravel()[flat % frame.x.size] - spine_x(body, z)
+    distance = np.maximum(distance, np.float32(30) - np.abs(x))
     share = occupancy(distance, frame.pixel_mm)
     kept = share > 0
     flat, share, distance, way, number = flat[kept], share[kept], distance[kept], way[kept], number[kept]
-    bone = bone_hu(distance, 2.0, body.bone, 0.0)
+    bone = bone_hu(distance, 1.15, body.bone, 0.0)
     value = np.where(way > _BONE_TO[number], np.float32(CARTILAGE_HU), bone)
     canvas = hu.reshape(-1)
     canvas[flat] += share * (value - canvas[flat])
@@ -81,14 +83,17 @@ def paint_spine(hu: np.ndarray, body: Body, frame: Frame) -> None:
     vertebra = np.maximum(around, ends)
     blend(canvas, occupancy(vertebra, edge), bone_hu(vertebra, 1.5, 0.85 * body.bone, rough))
     canal = 9 * (np.sqrt(np.square(x / 10.5) + np.square((y - 23) / 8.5)) - 1)
-    arch = np.maximum(np.maximum(np.abs(canal - 2.6) - 2.4, 10 - y), RIB_PITCH_MM * (off - 0.33))
+    arch = np.maximum(np.maximum(np.abs(canal - 2.6) - 2.4, 10 - y), RIB_PITCH_MM * (off - 0.43))
     blend(canvas, occupancy(np.maximum(np.abs(canal - 2.5) - 2.5, 12 - y), edge), 55.0)
     low = part.z + 0.75 * np.maximum(y - 32, 0)
     below = np.abs(low / RIB_PITCH_MM - 4 / RIB_PITCH_MM - np.rint((low - 4) / RIB_PITCH_MM))
-    crest = np.maximum(np.maximum(np.abs(x) - 2.8, np.abs(y - 46) - 15), RIB_PITCH_MM * (below - 0.27))
+    crest = np.maximum(
+        np.maximum(np.abs(x) - 2.2 - 0.09 * np.maximum(y - 46, 0), np.abs(y - 44) - 13),
+        RIB_PITCH_MM * (below - 0.36),
+    )
     wing_y = y - 22 - 0.35 * (np.abs(x) - 14)
     wing = np.maximum(
-        np.maximum(np.abs(wing_y) - 4.2, np.abs(np.abs(x) - 24) - 13), RIB_PITCH_MM * (off - 0.2)
+        np.maximum(np.abs(wing_y) - 4.2, np.abs(np.abs(x) - 24) - 13), RIB_PITCH_MM * (off - 0.27)
     )
     process = np.minimum(np.minimum(arch, crest), wing)
     blend(canvas, occupancy(process, edge), bone_hu(process, 1.8, 0.9 * body.bone, rough))

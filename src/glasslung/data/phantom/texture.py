@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-LATTICE_NODES = 48
+LATTICE_NODES = 32
 # Mean over all phases of the sum of squared cubic B-spline weights: 151/315 per axis.
 _STD_AFTER_SMOOTHING = (151.0 / 315.0) ** 1.5
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from glasslung.data.phantom.anatomy import Body, Frame, profile
+from glasslung.data.phantom.anatomy import Body, Frame, profile, ripple, warped
 from glasslung.data.phantom.shapes import Ball, Tube, join, meet, tubes
 from glasslung.data.phantom.texture import field
 from glasslung.types import Lobe
@@ -33,7 +33,22 @@ class Organ:
 
 @lru_cache(maxsize=64)
 def organs(body: Body) -> tuple[Organ, ...]:
-    """Heart, great vessels, gullet and large airways of one body, in atlas mm (z, y, x)."""
+    """Heart, great vessels, gullet and large airways of one body, each where this body has it."""
+    return tuple(
+        replace(organ, parts=tuple(_moved(body, part) for part in organ.parts))
+        for organ in _atlas_organs(body)
+    )
+
+
+def _moved(body: Body, part: Tube | Ball) -> Tube | Ball:
+    """One part of an organ, moved from its place in the atlas to its place in this body."""
+    if isinstance(part, Ball):
+        return replace(part, centre=warped(body, part.centre))
+    return replace(part, start=warped(body, part.start), end=warped(body, part.end))
+
+
+def _atlas_organs(body: Body) -> tuple[Organ, ...]:
+    """The organs in atlas mm (z, y, x)."""
     h = body.heart
     aorta = [(-48, -25, 0), (-15, -30, -14), (8, -26, -11), (24, -4, 3), (22, 20, 18), (4, 36, 25)]
     aorta += [(-22, 43, 24), (-70, 47, 21), (-130, 47, 12), (-215, 38, 4)]
@@ -54,7 +69,7 @@ def organs(body: Body) -> tuple[Organ, ...]:
     across /= np.linalg.norm(across)
     rows = tuple(tuple(float(v) for v in row) for row in (long, across, np.cross(long, across)))
     heart = (
-        Ball((-72, -26, 26), (67 * h, 46 * h, 43 * h), rows),  # type: ignore[arg-type]
+        Ball((-72, -26, 29), (67 * h, 46 * h, 43 * h), rows),  # type: ignore[arg-type]
         Ball((-62, -28, -14), (40 * h, 33 * h, 27 * h)),
         Ball((-48, 10, 4), (21 * h, 17 * h, 36 * h)),
     )
@@ -104,9 +119,15 @@ def cavity_distance(body: Body, frame: Frame) -> tuple[np.ndarray, np.ndarray, n
     back, 0 at the side, +1 at the front.
     """
     half, front, back = (profile(name, frame.z) for name in ("cavity_half", "cavity_front", "cavity_back"))
+    half = half * (1 + 0.035 * ripple(body, 0, frame.z))
+    half = half * np.where(
+        frame.x > 0, np.float32(0.985), np.float32(1.005)
+    )  # the right lung is the larger one
+    front, back = front * (1 + 0.05 * ripple(body, 1, frame.z)), back + 2.5 * ripple(body, 2, frame.z)
     middle, depth = (front + back) / 2, (back - front) / 2
     y, x = frame.y - middle, frame.x - spine_x(body, frame.z)
-    u, v = np.square(x / half), np.square(y / depth)
+    u = np.square(x / (half * (0.955 + 0.085 * np.clip(y / depth, -1, 1))))  # narrower in front than behind
+    v = np.square(y / depth)
     power = u * np.sqrt(np.sqrt(u)) + v * np.sqrt(np.sqrt(v))  # superellipse of exponent 2.5
     radius = np.sqrt(np.square(x) + np.square(y)) + np.float32(1e-3)
     distance = radius * (1 - np.power(power + np.float32(1e-9), np.float32(-0.4)))
@@ -141,13 +162,14 @@ def mediastinum_distance(body: Body, frame: Frame, front: np.ndarray) -> np.ndar
     spine = profile("spine_back", frame.z)
     behind = frame.y - spine - 4
     behind = behind - np.clip(behind, 0, 60)  # the column's hind parts keep the lungs apart to the very back
-    column = 20.5 * (np.sqrt(np.square(x / 22.5) + np.square(behind / 21.5)) - 1)
+    flank = 21 + 0.42 * np.clip(frame.y - spine - 4, 0, 46)  # the heads of the ribs push the lungs aside
+    column = 20.5 * (np.sqrt(np.square(x / flank) + np.square(behind / 21.5)) - 1)
     half = profile("filler_half", frame.z)
     middle, depth = (front + spine) / 2, (spine - front) / 2 - 14
     filler = half * (
         np.sqrt(np.square(x / half) + np.square((frame.y - middle - 10) / np.maximum(depth, 12))) - 1
     )
-    sheet = np.abs(x - 1.5 - 0.05 * (frame.y - 20)) - np.float32(SEPTUM_MM)
+    sheet = np.abs(x + 0.5 - 0.05 * (frame.y - 20)) - np.float32(SEPTUM_MM)
     total = join(column, filler, 10) + total_shape(frame)
     for organ in organs(body):
         for part in organ.parts:
@@ -195,8 +217,8 @@ def draw_lungs(body: Body, frame: Frame) -> LungShape:
     dome = (frame.z - dome_height(body, frame)) * np.float32(0.8)
     inner = meet(cavity, -dome, 5)
     front = profile("cavity_front", frame.z)
-    inside = -meet(inner, -mediastinum_distance(body, frame, front), 5)
-    right = (frame.x - spine_x(body, frame.z)) < 1.5 + 0.05 * (frame.y - 20)
+    inside = -meet(inner, -mediastinum_distance(body, frame, front), 9)
+    right = (frame.x - spine_x(body, frame.z)) < 0.05 * (frame.y - 20) - 0.5
     major, minor = fissures(body, frame, right)
     lobe = np.where(
         right,
@@ -213,5 +235,5 @@ def fissures(body: Body, frame: Frame, right: np.ndarray) -> tuple[np.ndarray, n
     lift = np.float32(body.fissure_mm)
     oblique = -46 + lift + 1.05 * frame.y + 0.0016 * np.square(aside) + np.where(right, -4, 6)
     major = (frame.z - oblique) * np.float32(0.69) + 3 * wave
-    minor = frame.z + 30 - lift - 0.10 * frame.y + 0.0022 * np.square(aside) + 3 * wave
+    minor = frame.z + 22 - lift - 0.10 * frame.y + 0.0022 * np.square(aside) + 3 * wave
     return major, minor

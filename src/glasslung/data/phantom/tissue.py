@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from glasslung.data.phantom.anatomy import Body, Frame, profile
-from glasslung.data.phantom.shapes import Ball, occupancy
+from glasslung.data.phantom.shapes import Ball, join, meet, occupancy
 from glasslung.data.phantom.skeleton import blend, paint_front, paint_ribs, paint_shoulders, paint_spine
 from glasslung.data.phantom.texture import field
 from glasslung.data.phantom.thorax import LungShape, organs, spine_x
 
 AIR_HU, FAT_HU, MUSCLE_HU, SKIN_HU, LIVER_HU, SPLEEN_HU = -1000.0, -102.0, 52.0, 15.0, 58.0, 48.0
-WALL_HU, FLUID_HU = 25.0, 12.0
+WALL_HU = 25.0
 _SOFT, _STRANDS, _OUTLINE, _GUT = 31, 32, 33, 34
 
 
-def draw_tissue(body: Body, frame: Frame, lungs: LungShape, blood_hu: float) -> tuple[np.ndarray, np.ndarray]:
-    """HU of the chest with its lungs still empty, and the distance to the skin (negative inside)."""
+def draw_tissue(body: Body, frame: Frame, lungs: LungShape, blood_hu: float) -> np.ndarray:
+    """HU of the chest with its lungs still empty, (D, H, W) float32."""
     axes = frame.z.ravel(), frame.y.ravel(), frame.x.ravel()
     soft = field((body.seed, _SOFT), 6.0).on(*axes)
-    strands = field((body.seed, _STRANDS), (9.0, 5.0, 5.0)).on(*axes)
+    strands = field((body.seed, _STRANDS), (24.0, 15.0, 15.0)).on(*axes)
     skin = skin_distance(body, frame)
-    fat = FAT_HU + 7 * soft + 26 * np.clip(np.abs(strands) - 1.3, 0, 1.5)
+    fat = FAT_HU + 7 * soft
     hu = np.full(frame.shape, AIR_HU, np.float32)
     blend(hu, occupancy(skin, frame.pixel_mm), SKIN_HU)
     blend(hu, occupancy(skin + 2.0, frame.pixel_mm), fat)
@@ -33,7 +33,7 @@ def draw_tissue(body: Body, frame: Frame, lungs: LungShape, blood_hu: float) -> 
     paint_ribs(hu, body, frame, lungs)
     paint_front(hu, body, frame)
     paint_spine(hu, body, frame)
-    return hu, skin
+    return hu
 
 
 def skin_distance(body: Body, frame: Frame) -> np.ndarray:
@@ -47,16 +47,17 @@ def skin_distance(body: Body, frame: Frame) -> np.ndarray:
     power = u * np.sqrt(np.sqrt(u)) + v * np.sqrt(np.sqrt(v))
     radius = np.sqrt(np.square(frame.x) + np.square(y))
     distance = radius * (1 - np.power(power + np.float32(1e-9), np.float32(-0.4)))
+    distance = meet(distance, frame.y - back + 5, 14)  # the back lies flat on the table
     distance += 2.5 * field((body.seed, _OUTLINE), 60.0).on(frame.z.ravel(), frame.y.ravel(), frame.x.ravel())
     if body.male:
         return distance
     size = 0.75 + 0.02 * body.fat_mm
     for side in (-1, 1):
-        breast = Ball((-62, -100 - 0.5 * body.fat_mm, 84 * side), (48 * size, 34 * size, 56 * size))
-        window = breast.window(frame, 12)
+        breast = Ball((-66, -92 - 0.5 * body.fat_mm, 88 * side), (52 * size, 34 * size, 58 * size))
+        window = breast.window(frame, 45)
         if window is not None:
             near = breast.distance(frame.window(*window))
-            distance[window] = np.minimum(distance[window], near)
+            distance[window] = join(distance[window], near, 34)
     return distance
 
 
@@ -65,16 +66,29 @@ def muscle_share(
 ) -> np.ndarray:
     """Share of each voxel that is chest wall muscle: thick behind and at the shoulders."""
     turn, out = lungs.turn, lungs.cavity_mm
-    high = 1 / (1 + np.exp(-(frame.z - 20) / 22))
-    thick = 15 + 10 * high + np.square(np.minimum(turn, 0)) * (10 + 12 * high) + 6 * high * np.square(turn)
-    thick = thick + (28 * high) * (1 - np.square(turn))
-    edge = out - thick * np.float32(body.muscle) - 2.5 * strands
-    layers = np.minimum(np.abs(out - 15.5 - 1.5 * strands), np.abs(out - 27 - 2.0 * strands)) - 1.0
+    high = 1 / (1 + np.exp(-(frame.z - 15) / 20))
+    front = np.clip(turn, 0, 1)
+    behind = np.clip(
+        -turn * (1.7 + turn), 0, 1
+    )  # greatest between side and back, where the shoulder blade lies
+    thick = 13 + 13 * high - 3 * front + 10 * high * front + behind * (22 + 26 * high)
+    thick = thick * np.float32(body.muscle) + 2.2 * strands
+    edge = np.maximum(out - thick, skin + 0.45 * np.float32(body.fat_mm) * (1 - 0.4 * behind) + 3)
+    planes = np.minimum(
+        np.abs(out - 14 - 2.5 * strands), np.abs(out - 26 - 6.0 * strands) + 0.4 * np.clip(strands, 0, 1)
+    )
+    planes = np.maximum(planes - 0.7 - 0.5 * np.clip(strands, -1, 1), (20 - thick) * 0.3)
     x = np.abs(frame.x - spine_x(body, frame.z))
     y = frame.y - profile("spine_back", frame.z)
-    erector = 20 * (np.sqrt(np.square((x - 33) / 31) + np.square((y - 48) / 20)) - 1)
-    muscle = np.minimum(np.maximum(edge, 1.1 - layers * 0 - layers), erector)
-    muscle = np.maximum(np.maximum(muscle, skin + 5), -out)
+    erector = 20 * (np.sqrt(np.square((x - 31) / 30) + np.square((y - 46) / 21)) - 1)
+    muscle = np.minimum(np.maximum(edge, -planes), erector)
+    for side in (-1, 1):
+        shoulder = Ball((100, 22, 118 * side), (52, 52, 54))
+        window = shoulder.window(frame, 3)
+        if window is not None:
+            lump = shoulder.distance(frame.window(*window)) + 6 * strands[window]
+            muscle[window] = np.minimum(muscle[window], lump)
+    muscle = np.maximum(np.maximum(muscle, skin + 4), -out)
     return occupancy(muscle, frame.pixel_mm)
 
 
@@ -115,7 +129,8 @@ def paint_mediastinum(hu: np.ndarray, body: Body, frame: Frame, blood_hu: float,
             value = MUSCLE_HU if organ.holds == "gullet" else blood_hu
             if organ.holds == "air":
                 value = WALL_HU
-            blend(hu[window], occupancy(distance - organ.wall_mm, edge), value + 7 * soft[window])
+            uneven = 1.6 * soft[window] if organ.name == "heart" else 0
+            blend(hu[window], occupancy(distance - organ.wall_mm + uneven, edge), value + 7 * soft[window])
     carve_airways(hu, body, frame)
 
 
@@ -128,5 +143,7 @@ def carve_airways(hu: np.ndarray, body: Body, frame: Frame) -> None:
             window = part.window(frame, 3)
             if window is None:
                 continue
-            distance = part.distance(frame.window(*window)) + (0 if organ.holds == "air" else 5.0)
+            distance = part.distance(frame.window(*window))
+            if organ.holds == "gullet":  # collapsed, but for a bubble here and there
+                distance = distance + 7.2 + 3 * np.sin(frame.z[window[0]] / 9 + np.float32(body.seed % 7))
             blend(hu[window], occupancy(distance, frame.pixel_mm), AIR_HU + 8)

@@ -1,0 +1,73 @@
+"""The chest's other half: where a lung should be, judged by the lung of the other side.
+
+Behind the heart and above it the halves of a chest mirror each other; in front and below they do not (the
+heart lies left, the liver's dome stands higher on the right), so nothing is said there. Beside the spine
+the descending aorta takes the left lung's place, so nothing is said there either.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from glasslung.data.lungs.morphology import Spacing
+from glasslung.data.lungs.settings import Settings
+from glasslung.types import Lung
+
+BACK_PART = 0.5  # of the lungs' depth: behind this lies neither heart nor the dome's top
+UPPER_PART = 0.62  # of the lungs' height: above this only great vessels lie between the lungs
+AORTA_MM = 45.0  # from the middle to the left flank of a wide descending aorta
+PLANE_MM = 35.0  # the mirror plane is sought this far from half-way between the lungs' flanks
+
+
+def mirrored(lungs: dict[int, np.ndarray], side: int, spacing_mm: Spacing) -> np.ndarray:
+    """The other lung seen in the mirror plane, where mirroring can be trusted, (z, y, x) bool.
+
+    lungs maps `Lung.RIGHT` and `Lung.LEFT` to bool masks on one upright grid.
+    """
+    own, other = lungs[side], lungs[3 - side]
+    if not own.any() or not other.any():
+        return np.zeros(own.shape, bool)
+    both = own | other
+    trusted = _symmetric_part(both)
+    columns = np.flatnonzero(both.any(axis=(0, 1)))
+    if side == Lung.LEFT:
+        middle = (columns[0] + columns[-1]) / 2
+        trusted[:, :, : int(middle + AORTA_MM / spacing_mm[2])] = False
+    return _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm)) & trusted
+
+
+def certainty(ghost: np.ndarray, spacing_mm: Spacing, settings: Settings) -> np.ndarray:
+    """0 at the mirrored lung's rim to 1 deep inside, float32."""
+    depth = ndimage.distance_transform_edt(ghost, sampling=spacing_mm)
+    ramp = (depth - settings.mirror_from_mm) / (settings.mirror_full_mm - settings.mirror_from_mm)
+    return np.clip(ramp, 0.0, 1.0).astype(np.float32)
+
+
+def _symmetric_part(both: np.ndarray) -> np.ndarray:
+    z, y = np.flatnonzero(both.any(axis=(1, 2))), np.flatnonzero(both.any(axis=(0, 2)))
+    part = np.zeros(both.shape, bool)
+    part[int(z[0] + UPPER_PART * (z[-1] - z[0])) :] = True
+    part[:, int(y[0] + BACK_PART * (y[-1] - y[0])) :] = True
+    return part
+
+
+def _plane(own: np.ndarray, other: np.ndarray, centre: int, spacing_mm: Spacing) -> int:
+    """Twice the mirror plane's column: the one that lays the other lung best over this lung, off itself."""
+    reach = int(PLANE_MM / spacing_mm[2])
+
+    def fit(twice: int) -> float:
+        ghost = _flip(other, twice)
+        return float(np.count_nonzero(ghost & own) - 0.5 * np.count_nonzero(ghost & other))
+
+    return max(range(centre - reach, centre + reach + 1), key=fit)
+
+
+def _flip(mask: np.ndarray, twice: int) -> np.ndarray:
+    """Column x goes to column `twice` - x."""
+    x = np.arange(mask.shape[2])
+    from_x = twice - x
+    on_grid = (from_x >= 0) & (from_x < mask.shape[2])
+    out = np.zeros_like(mask)
+    out[:, :, x[on_grid]] = mask[:, :, from_x[on_grid]]
+    return out

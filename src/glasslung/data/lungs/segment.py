@@ -1,0 +1,101 @@
+"""Lungs without learned weights: find the air, tell the sides, give dense parts back, draw the edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from glasslung.data.lungs import morphology as mm
+from glasslung.data.lungs import pictures
+from glasslung.data.lungs.airways import find_airways
+from glasslung.data.lungs.coarse import Coarse, coarsen
+from glasslung.data.lungs.dense import recover
+from glasslung.data.lungs.fine import CoarseAnswer, refine
+from glasslung.data.lungs.morphology import Spacing
+from glasslung.data.lungs.quality import Evidence, judge
+from glasslung.data.lungs.settings import DEFAULT, Settings
+from glasslung.data.lungs.sides import choose_lungs, middle_of, tell_sides
+from glasslung.data.lungs.thorax import body_of, edge_hu, interior_air
+from glasslung.data.orientation import from_upright, orientation_of, to_upright, upright_spacing_mm
+from glasslung.types import Geometry, Intensity, Lungs, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A mask (z, y, x) uint8 on the upright grid, and how many of its voxels were inferred, not seen."""
+
+    mask: np.ndarray
+    inferred_voxels: int = 0
+
+
+def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
+    """Both lungs of a chest CT, right and left apart, with a verdict on how far to trust them.
+
+    Returns a mask (D, H, W) uint8 on the volume's own grid with the labels of `Lung`: 1 right, 2 left, 3
+    where sides cannot be told. Vessels, small bronchi, consolidation and tumour inside a lung count as
+    lung; windpipe, main bronchi, bowel gas and the room do not. Where no lung is found the mask is zero
+    and the verdict says so: no scan makes this raise. Tilted stacks are treated as upright ones.
+    """
+    orientation = orientation_of(volume)
+    upright = to_upright(volume.voxels, orientation)
+    spacing = upright_spacing_mm(volume, orientation)
+    hounsfield = volume.intensity is Intensity.HU
+    found = find_in_scan(upright, spacing, settings) if hounsfield else find_in_pictures(upright, settings)
+    measured = volume.geometry is Geometry.MEASURED
+    quality = judge(Evidence(found.mask, spacing, measured, hounsfield, found.inferred_voxels))
+    return Lungs(np.ascontiguousarray(from_upright(found.mask, orientation)), quality)
+
+
+def find_in_scan(hu: np.ndarray, spacing_mm: Spacing, settings: Settings) -> Found:
+    """Lungs of an upright scan (z, y, x) in HU, or on the scale of `pictures.stretch`."""
+    coarse = coarsen(hu, spacing_mm, settings.coarse_mm)
+    edge = edge_hu(coarse, settings)
+    answer, inferred = reason(coarse, edge, settings)
+    mask = refine(hu, answer, coarse, settings)
+    return Found(mask, inferred * int(np.prod(coarse.factors)))
+
+
+def reason(coarse: Coarse, edge: float, settings: Settings) -> tuple[CoarseAnswer, int]:
+    """The global reasoning on the coarse grid: the answer, and how many coarse voxels were inferred."""
+    air = interior_air(coarse, edge)
+    middle = middle_of(body_of(coarse.hu > edge, coarse))
+    airways = find_airways(air, coarse, middle)
+    aerated = choose_lungs(air & ~airways, coarse, settings)
+    sides = fill(tell_sides(aerated, coarse, middle), coarse.spacing_mm, settings)
+    added = recover(sides, airways, coarse, settings)
+    whole = fill(np.where(added > 0, added, sides), coarse.spacing_mm, settings)
+    return answer_of(whole, airways, coarse, edge), int(np.count_nonzero(added))
+
+
+def answer_of(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, edge: float) -> CoarseAnswer:
+    """What the fine step needs: lung is sure inside, and where it is dense and was filled or recovered."""
+    lung = sides > 0
+    inside = ndimage.binary_erosion(lung, border_value=1)
+    return CoarseAnswer(sides, lung & ((coarse.hu >= edge) | inside), airways & ~lung, edge)
+
+
+def fill(sides: np.ndarray, spacing_mm: Spacing, settings: Settings) -> np.ndarray:
+    """Vessels, bronchi and holes inside each lung, lung by lung, so that nothing bridges the two."""
+    out = sides.copy()
+    for side in np.unique(sides[sides > 0]):
+        closed = mm.close(sides == side, settings.fill_mm, spacing_mm)
+        out[(out == 0) & mm.fill_slices(closed)] = side
+    return out
+
+
+def find_in_pictures(grey: np.ndarray, settings: Settings) -> Found:
+    """Lungs of upright pictures (z, y, x) uint8: cut-out lungs, a whole stack, or slice by slice."""
+    spacing = pictures.assumed_spacing_mm(grey, settings)
+    given = pictures.cut_out(grey)
+    if given is not None:
+        return Found(pictures.label_sections(given, Coarse(grey, spacing, (1, 1, 1))))
+    hu = pictures.stretch(grey)
+    sections = pictures.find_sections(hu, grey, spacing, settings)
+    if sections.is_scan:
+        return find_in_scan(hu, spacing, settings)
+    coarse = sections.coarse
+    sides = fill(pictures.label_sections(sections.lung, coarse), mm.flat(coarse.spacing_mm), settings)
+    answer = answer_of(sides, np.zeros(sides.shape, bool), coarse, sections.edge_hu)
+    return Found(refine(hu, answer, coarse, settings, stacked=False))

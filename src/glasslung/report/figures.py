@@ -1,0 +1,202 @@
+"""Figures: planes of a scan as pictures with outline, overlay, side marks and scale bar.
+
+One plane is one SVG: the grey picture once per display window, the opacities as a clear layer, the lungs'
+outline as a crisp line. What is shown is set by the page through inherited CSS variables, so the same layers
+serve screen, print and the enlarged view.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from PIL import Image
+
+from glasslung.data.preview import Plane, Preview, View, Window
+from glasslung.report.markup import Html, joined, tag
+from glasslung.report.wording import SPACE, number
+from glasslung.types import Lesion, Lung
+
+# Colours that stay apart for every kind of colour blindness and on paper; the style sheet repeats them.
+LESION_RGB = {
+    Lesion.GROUND_GLASS: (240, 165, 0),
+    Lesion.CONSOLIDATION: (170, 51, 160),
+    Lesion.CRAZY_PAVING: (0, 150, 136),
+}
+LESION_NAMES = {
+    Lesion.GROUND_GLASS: "ground glass",
+    Lesion.CONSOLIDATION: "consolidation",
+    Lesion.CRAZY_PAVING: "crazy paving",
+}
+_WEBP_QUALITY = 82  # no visible loss in the lung window at the size shown
+_OUTLINE_TOLERANCE_PX = 0.35  # how far a simplified outline may stray
+_SCALE_BARS_MM = (100, 50, 20, 10, 5)
+_MARKS = {
+    Plane.AXIAL: ("R", "L"),
+    Plane.CORONAL: ("R", "L"),
+    Plane.SAGITTAL: ("A", "P"),
+}
+_image = partial(tag, "image")
+
+
+def window_key(window: Window) -> str:
+    """The window's name as a CSS word."""
+    return window.name.replace(" ", "-")
+
+
+def windowed(grey: np.ndarray, window: Window) -> np.ndarray:
+    """(H, W) grey values -> uint8 as the window shows them, 0 black to 255 white."""
+    low = window.level - window.width / 2
+    shown = (grey.astype(np.float32) - low) * (255.0 / window.width)
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def caption(view: View) -> tuple[str, str]:
+    """What a plane is, and where: ('Slice 231 of 300', 'upper third, z -42 mm')."""
+    axis = {Plane.AXIAL: "z", Plane.CORONAL: "y", Plane.SAGITTAL: "x"}[view.plane]
+    where = [] if view.position_mm is None else [f"{axis}\u00a0{number(view.position_mm)}{SPACE}mm"]
+    if view.plane is Plane.AXIAL:
+        third = [f"{view.where} third"] if view.where else []
+        return f"Slice {view.number} of {view.count}", ", ".join(third + where)
+    name = view.plane.value.capitalize() + (f", {view.where}" if view.where else "")
+    return name, ", ".join(where)
+
+
+def picture(view: View, windows: Sequence[Window], key: str) -> Html:
+    """One plane as an SVG element; `key` is its id, so that it can be shown again without a second copy."""
+    height, width = view.grey.shape
+    layers: list[Html | None] = [
+        _image(
+            href=_webp(windowed(view.grey, window)),
+            width=width,
+            height=height,
+            class_=f"w-{window_key(window)}",
+        )
+        for window in windows
+    ]
+    layers += [_overlay(view), *_outlines(view), *_marks(view), _scale_bar(view)]
+    what, where = caption(view)
+    label = f"{what}{f', {where}' if where else ''}; lungs outlined"
+    if view.opacities is not None:
+        label += ", opacities coloured" if view.opacities.any() else ", no opacity found in this plane"
+    return tag(
+        "svg",
+        tag("g", *layers, id=key),
+        viewBox=f"0 0 {width} {height}",
+        class_="plane",
+        role="img",
+        aria_label=label,
+    )
+
+
+def same_again(view: View, key: str, frame_mm: tuple[float, float]) -> Html:
+    """The plane that `picture` drew under this id, shown again in a frame (height, width) of so many mm.
+
+    Planes of different scans in one frame have one scale. The view must have a pixel size.
+    """
+    assert view.pixel_mm is not None, "a plane without a pixel size has no scale"
+    height, width = view.grey.shape
+    tall, wide = (side / view.pixel_mm for side in frame_mm)
+    what, where = caption(view)
+    return tag(
+        "svg",
+        tag("use", href=f"#{key}"),
+        viewBox=f"{(width - wide) / 2:.1f} {(height - tall) / 2:.1f} {wide:.1f} {tall:.1f}",
+        class_="plane",
+        role="img",
+        aria_label=f"{what}{f', {where}' if where else ''}",
+    )
+
+
+def size_mm(view: View) -> tuple[float, float]:
+    """Height and width of a plane, mm; (0, 0) where the pixel size is not known."""
+    height, width = view.grey.shape
+    pixel = view.pixel_mm or 0.0
+    return height * pixel, width * pixel
+
+
+def lesions_in(preview: Preview) -> list[Lesion]:
+    """The kinds of opacity that any of the planes shows."""
+    shown = [view.opacities for view in preview.views if view.opacities is not None]
+    return [lesion for lesion in LESION_RGB if any((layer == lesion).any() for layer in shown)]
+
+
+def _uri(kind: str, image: Image.Image, **options: object) -> str:
+    written = io.BytesIO()
+    image.save(written, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+
+
+def _webp(grey: np.ndarray) -> str:
+    return _uri("webp", Image.fromarray(grey), quality=_WEBP_QUALITY, method=4)
+
+
+def _overlay(view: View) -> Html | None:
+    """The opacities as a picture that is clear wherever there are none; None where there are none at all."""
+    if view.opacities is None or not view.opacities.any():
+        return None
+    palette = np.zeros((256, 3), np.uint8)
+    for lesion, rgb in LESION_RGB.items():
+        palette[lesion] = rgb
+    image = Image.fromarray(view.opacities)
+    image.putpalette(palette.ravel().tolist())
+    height, width = view.opacities.shape
+    href = _uri("png", image, transparency=0, optimize=True)
+    return _image(href=href, width=width, height=height, class_="opacity")
+
+
+def _outlines(view: View) -> list[Html]:
+    """The edge of each lung as a line between its pixels and the rest."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    lines = []
+    for lung in (Lung.RIGHT, Lung.LEFT, Lung.UNSIDED):
+        inside = np.pad(view.lungs == lung, 1)
+        if not inside.any():
+            continue
+        steps = []
+        for contour in find_contours(inside.astype(np.float32), 0.5):
+            corners = approximate_polygon(contour, _OUTLINE_TOLERANCE_PX) - 0.5
+            steps.append("M" + " ".join(f"{x:.1f},{y:.1f}" for y, x in corners) + "z")
+        style = "outline unsided" if lung is Lung.UNSIDED else "outline"
+        lines.append(tag("path", d="".join(steps), class_=style))
+    return lines
+
+
+def _marks(view: View) -> list[Html]:
+    """The patient's sides at the picture's edges; none where the file does not tell them."""
+    if view.pixel_mm is None:
+        return []
+    height, width = view.grey.shape
+    size = max(height, width) / 24
+    left, right = _MARKS[view.plane]
+    text = partial(tag, "text", y=height / 2, font_size=size, class_="mark")
+    return [text(left, x=size * 0.4), text(right, x=width - size * 0.4, text_anchor="end")]
+
+
+def _scale_bar(view: View) -> Html | None:
+    """A bar of a round length, at most two fifths of the picture wide."""
+    if view.pixel_mm is None:
+        return None
+    height, width = view.grey.shape
+    fitting = [mm for mm in _SCALE_BARS_MM if mm / view.pixel_mm <= width * 0.4]
+    if not fitting:
+        return None
+    length, size = fitting[0] / view.pixel_mm, max(height, width) / 28
+    y, x = height - size * 0.6, width - size * 0.6
+    label = f"{fitting[0] // 10}{SPACE}cm" if fitting[0] >= 10 else f"{fitting[0]}{SPACE}mm"
+    return joined(
+        tag("path", d=f"M{x - length:.1f},{y:.1f}H{x:.1f}", class_="scale"),
+        tag(
+            "text",
+            label,
+            x=x,
+            y=y - size * 0.45,
+            font_size=size,
+            text_anchor="end",
+            class_="mark scale-label",
+        ),
+    )

@@ -1,0 +1,102 @@
+"""Methods: how every figure came about, in words fit for a methods section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from glasslung.measure.density import BANDS
+from glasslung.measure.opacity import Settings as Opacity
+from glasslung.report.wording import MINUS, SPACE, listing
+from glasslung.types import Geometry, Intensity, Story
+
+
+class Paragraph(NamedTuple):
+    """One paragraph of the methods and its heading."""
+
+    heading: str
+    text: str
+
+
+def methods(story: Story) -> list[Paragraph]:
+    """Headed paragraphs: only what was done for this story is told."""
+    return list(_paragraphs(story))
+
+
+def _paragraphs(story: Story) -> Iterator[Paragraph]:
+    yield Paragraph(
+        "Scans",
+        "Each scan passed an input gate that checks modality, coverage, spacing, missing or repeated slices, "
+        "tilt, orientation and whether the grey values are Hounsfield units. All masks lie on the scan's own "
+        "grid; nothing was resampled to measure it.",
+    )
+    yield Paragraph(
+        "Lungs",
+        f"The lungs were outlined by glasslung {story.provenance.glasslung} with rules of density and shape, "
+        "without learned weights; trachea and main bronchi are taken out and dense disease is taken in. A "
+        "rule-based check says whether the outline can be trusted; its score is not a probability.",
+    )
+    if any(region.name.endswith("third") for scan in story.scans for region in scan.regions):
+        yield Paragraph(
+            "Regions",
+            "Thirds are cut by two planes across the body that both lungs share, placed so that the upper, "
+            "middle and lower third each hold a third of the lung volume.",
+        )
+    if any(scan.intensity is Intensity.HU for scan in story.scans):
+        yield from _density()
+    scores = [scan.severity for scan in story.scans if scan.severity is not None]
+    for definition in dict.fromkeys(score.definition for score in scores):
+        yield Paragraph("CT severity score", definition)
+    if len(story.scans) > 1:
+        yield Paragraph("Change", _change(story))
+    yield Paragraph("Pictures", _pictures(story))
+
+
+def _density() -> Iterator[Paragraph]:
+    yield Paragraph(
+        "Density bands", f"Each lung voxel, vessels included, is in one band: {listing(_band_ranges())}."
+    )
+    used = Opacity()
+    yield Paragraph(
+        "Opacity and involvement",
+        f"Opacity is tissue denser than the scan's own healthy lung (by {used.over_healthy_sd:g} of its "
+        f"spreads and at least {used.over_healthy_hu:g} HU) and, away from the pleura, thicker than "
+        f"{2 * used.ball_mm:g} mm, so that vessels and airway walls stay out; above "
+        f"{_hu(used.consolidation_hu)} HU it is called consolidation, below ground glass; parts under "
+        f"{used.least_ml:g} ml are dropped. It cannot tell disease from collapse, tumour or scar, nor see "
+        "thinner lesions. Involvement is the volume of opacity over the volume of both lungs, in per cent.",
+    )
+
+
+def _band_ranges() -> list[str]:
+    """'emphysema-like (up to -950 HU)', 'aerated (-950 to -700)', ..."""
+    told = []
+    for band in BANDS:
+        low, high = (_hu(edge) for edge in (band.over_hu, band.to_hu))
+        span = f"to {high}" if band.over_hu is None else f"above {low}"
+        told.append(f"{band.name} ({span if not (low and high) else f'above {low} to {high}'}{SPACE}HU)")
+    return told
+
+
+def _hu(edge: float | None) -> str:
+    return "" if edge is None else f"{edge:g}".replace("-", MINUS)
+
+
+def _change(story: Story) -> str:
+    """How days came about, and what was compared."""
+    days = {
+        "dicom dates": "Days are whole days between the acquisition dates in the DICOM headers.",
+        "given": "Days are those given by the user.",
+    }
+    known = days.get(story.days_known, "The days are not known, so no rate is given; the order is as given.")
+    return (
+        f"Each scan is compared with the one before it, figure by figure and not voxel by voxel. {known} "
+        "A difference between two percentages is in percentage points (pp)."
+    )
+
+
+def _pictures(story: Story) -> str:
+    text = "Axial planes stand at equal shares of the lungs' height."
+    if any(scan.geometry is Geometry.ASSUMED for scan in story.scans):
+        text += " Where the file carries no position, sides follow the radiological convention unchecked."
+    return text + " Pictures are for orientation; figures come from the full-resolution scan."

@@ -1,0 +1,123 @@
+"""The command line as a person meets it: a process, its words, its exit code."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from glasslung import __version__
+
+
+def glasslung(*words: object, **more) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "glasslung", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **more)
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The single line of a user's mistake; no traceback, exit code 2."""
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.lstrip()[:1].isdigit()]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("glasslung: ")
+    return lines[0]
+
+
+def test_help_names_every_verb_and_what_this_is_not():
+    told = glasslung("--help").stdout
+    for verb in ("analyze", "inspect", "report", "phantom", "cohort", "split", "check"):
+        assert verb in told
+    assert "not a medical device" in " ".join(told.split())
+
+
+def test_help_loads_nothing_heavy():
+    heavy = "{'numpy', 'scipy', 'SimpleITK', 'pandas', 'matplotlib', 'torch'}"
+    probe = f"import sys, glasslung.cli; print(len({heavy} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", probe], text=True).strip() == "0"
+
+
+def test_version():
+    assert glasslung("--version").stdout.strip() == f"glasslung {__version__}"
+
+
+def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
+    out = tmp_path / "out"
+    done = glasslung(
+        "analyze", course / "day00.nii.gz", course / "day09.nii.gz", "--days", "0,9", "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    assert "scan-02, day 9: lungs" in done.stdout
+    assert "Not a medical device" in done.stdout
+    assert f"report: {out / 'report.html'}" in done.stdout
+    assert {p.name for p in out.iterdir()} == {"findings.csv", "masks", "report.html", "story.json"}
+    drawn = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert glasslung("report", out).returncode == 0
+    assert (out / "report.html").read_bytes() == drawn
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["analyze", "{tmp}/none"], "does not exist"),
+        (["analyze", "{tmp}/empty"], "empty"),
+        (["analyze", "{tmp}/note.txt"], "note.txt"),
+        (["analyze", "{course}/day00.nii.gz", "--days", "zero"], "numbers with commas"),
+        (["analyze", "{course}/day00.nii.gz", "--intensity", "suv"], "hu, display8"),
+        (["report", "{tmp}/empty"], "story.json"),
+        (["phantom", "{tmp}/p", "--disease", "measles"], "covid, bacterial, healthy"),
+        (["check", "{tmp}/empty"], "cohort.csv"),
+        (["cohort", "{tmp}/empty"], "cage"),
+        (["split", "{tmp}/none.csv", "--out", "{tmp}/s.csv"], "none.csv"),
+    ],
+)
+def test_mistakes_end_in_one_line(course, tmp_path, words, told):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").write_text("not a scan")
+    before = sorted(tmp_path.iterdir())
+    done = glasslung(*(word.format(tmp=tmp_path, course=course) for word in words), cwd=tmp_path)
+    assert told in one_line(done)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_phantom_patient_is_dicom_that_analyze_reads(tmp_path):
+    assert glasslung("phantom", tmp_path / "p", "--days", "0,6", "--seed", "3").returncode == 0
+    folders = sorted((tmp_path / "p").glob("p*"))
+    assert len(folders) == 2
+    done = glasslung("inspect", *folders)
+    assert done.returncode == 0, done.stderr
+    assert "dicom, hu, " in done.stdout
+
+
+def test_ctrl_c_leaves_a_folder_that_the_next_run_finishes(course, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "glasslung", "analyze", str(course / "day00.nii.gz"), "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        for line in run.stderr:
+            if "lungs" in line:
+                break
+        time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        told = run.stderr.read()
+    assert run.returncode == 130, told
+    assert "goes on where it stopped" in told
+    assert not [p for p in (out / "masks").rglob("*") if out.exists()]
+    assert glasslung(*command[3:]).returncode == 0
+
+
+def test_a_cohort_from_phantom_to_audit(tmp_path):
+    done = glasslung("phantom", tmp_path / "c", "--patients", "12", "--days", "2", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    done = glasslung(
+        "split", tmp_path / "c", "--out", tmp_path / "c" / "again.csv", "--train", "0.5", "--val", "0"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "train: 7 scans of 7 patients" in done.stdout
+    done = glasslung("check", tmp_path / "c", "--out", tmp_path / "audit.json")
+    assert done.returncode in (0, 1), done.stderr
+    assert Path(tmp_path / "audit.json").is_file()
