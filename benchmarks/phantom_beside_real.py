@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glasslung.data.files import whole_file
 from glasslung.data.formats import read_scan
 from glasslung.data.orientation import orientation_of, to_upright
 from glasslung.data.phantom import Grid, draw_patient, render
+from glasslung.files import whole_file
 from glasslung.types import Volume
 
 LUNG, SOFT = (-600.0, 1500.0), (40.0, 400.0)

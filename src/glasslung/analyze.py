@@ -26,8 +26,8 @@ from pathlib import Path
 
 from glasslung import __version__
 from glasslung.data import results
-from glasslung.data.files import write_whole
 from glasslung.errors import DataError, UsageError
+from glasslung.files import write_whole
 from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
 
 # Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.data.files import write_whole
 from glasslung.errors import GlasslungError, UsageError
+from glasslung.files import write_whole
 
 if TYPE_CHECKING:
     from glasslung.types import Intensity, Remark, Story

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from glasslung.data.files import write_whole
 from glasslung.data.results import (
     DONE,
     arrange,
@@ -19,6 +18,7 @@ from glasslung.data.results import (
     new_scan,
 )
 from glasslung.errors import DataError, UsageError
+from glasslung.files import write_whole
 
 
 def finish(masks: Path, key: str) -> None:

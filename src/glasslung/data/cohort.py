@@ -22,9 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glasslung.data.files import write_whole
 from glasslung.data.splits import deal
 from glasslung.errors import DataError, LeakError, UsageError
+from glasslung.files import write_whole
 from glasslung.types import Case, Intensity
 
 TABLE_NAME = "cohort.csv"

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from glasslung.data.files import write_whole
 from glasslung.data.orientation import Orientation, orientation_of, to_upright, upright_spacing_mm
 from glasslung.errors import DataError, ShapeError
+from glasslung.files import write_whole
 from glasslung.types import Geometry, Intensity, Lung, Lungs, Volume
 
 LEVELS = 8  # axial planes spread over the lungs: two rows of four

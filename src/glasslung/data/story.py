@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glasslung.data.files import write_whole
 from glasslung.errors import DataError
+from glasslung.files import write_whole
 from glasslung.types import Findings, RegionMeasures, Story
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from glasslung import __version__
-from glasslung.data.files import write_whole
 from glasslung.data.preview import Preview, read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError
+from glasslung.files import write_whole
 from glasslung.report import course, figures, tables
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.methods import methods

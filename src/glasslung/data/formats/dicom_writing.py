@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.files import whole_folder
 from glasslung.data.formats.damage import told_plainly
 from glasslung.errors import DataError
+from glasslung.files import whole_folder
 from glasslung.types import DISCLAIMER, Intensity, Volume
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.files import whole_file
 from glasslung.data.formats.damage import LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import check_affine
 from glasslung.data.formats.survey import Kind
 from glasslung.errors import DataError
+from glasslung.files import whole_file
 from glasslung.types import Remark, Severity
 
 HEADER_BYTES = 1 << 16

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from glasslung.data.files import whole_file
 from glasslung.data.formats.damage import COPY_AGAIN, LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import check_affine, check_finite, shear_of
 from glasslung.data.formats.identity import file_digest
 from glasslung.errors import DataError
+from glasslung.files import whole_file
 from glasslung.types import Remark, Severity
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.files import whole_folder
 from glasslung.data.formats.damage import LIMITS, check_promise, told_plainly
 from glasslung.data.formats.geometry import assumed_affine
 from glasslung.data.formats.identity import combined_digest, file_digest
 from glasslung.data.formats.intensities import eight_bit_remarks, stretch_to_display8
 from glasslung.errors import DataError, ShapeError
+from glasslung.files import whole_folder
 from glasslung.types import Geometry, Intensity, Remark, Severity, Source, Volume
 
 PICTURE_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP", "JPEG2000", "PPM")

@@ -12,13 +12,13 @@ from typing import Any
 
 from glasslung.data.cohort import DEFAULT_FRACTIONS, Cohort, split_by_patient
 from glasslung.data.cohort import write_cohort as write_table
-from glasslung.data.files import write_whole
 from glasslung.data.formats import DicomLabel, write_mask, write_volume
 from glasslung.data.phantom.chest import DEFAULT_SHAPE, Chest, render
 from glasslung.data.phantom.cohort import PhantomCohort
 from glasslung.data.phantom.outcome import HAZARD
 from glasslung.data.phantom.patient import Patient
 from glasslung.errors import DataError
+from glasslung.files import write_whole
 from glasslung.types import Case, Intensity, Progress
 
 DEFAULT_DAYS = (0.0, 4.0, 8.0, 14.0)

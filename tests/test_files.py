@@ -2,8 +2,8 @@
 
 import pytest
 
-from glasslung.data.files import whole_file, whole_folder, write_whole
 from glasslung.errors import DataError
+from glasslung.files import whole_file, whole_folder, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
