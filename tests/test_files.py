@@ -1,9 +1,11 @@
 """A reader never sees half a file or half a folder."""
 
+import os
+
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.files import whole_file, whole_folder, write_whole
+from glasslung.files import read_json, replace_folder, whole_file, whole_folder, write_json, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
@@ -44,3 +46,43 @@ def test_a_folder_appears_whole_and_never_replaces_a_full_one(tmp_path):
         (part / "1.dcm").touch()
     with pytest.raises(DataError, match="not empty"), whole_folder(tmp_path / "series"):
         pytest.fail("it was replaced")
+
+
+def test_a_folder_of_ours_takes_the_place_of_an_earlier_try(tmp_path):
+    for content in ("first", "second"):
+        part = tmp_path / "part"
+        part.mkdir()
+        (part / "state").write_text(content)
+        replace_folder(part, tmp_path / "checkpoint")
+        assert (tmp_path / "checkpoint" / "state").read_text() == content
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    with pytest.raises(DataError, match="cannot be written"):
+        replace_folder(tmp_path / "nothing", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def sync(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, (tmp_path / "weights").exists()))
+
+    monkeypatch.setattr("glasslung.files.os.fsync", sync)
+    write_whole(tmp_path / "weights", "content")
+    assert synced == [((tmp_path / "weights").stat().st_ino, False)]
+
+
+def test_json_comes_back_and_knows_no_nan(tmp_path):
+    write_json(tmp_path / "state.json", {"step": 3, "name": "ü"})
+    assert read_json(tmp_path / "state.json") == {"step": 3, "name": "ü"}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "state.json", {"step": float("nan")})
+    assert read_json(tmp_path / "state.json")["step"] == 3
+
+
+@pytest.mark.parametrize("content", ["", "{half", "[1, 2]", None])
+def test_a_damaged_json_is_told(tmp_path, content):
+    if content is not None:
+        (tmp_path / "state.json").write_text(content)
+    with pytest.raises(DataError, match=r"state\.json"):
+        read_json(tmp_path / "state.json")

@@ -1,12 +1,17 @@
-"""Files and folders that are there whole or not at all: made beside their place, then moved into it."""
+"""Files and folders that are there whole or not at all: made beside their place, then moved into it.
+
+What is moved has reached the disk before: a power cut leaves the old content or the new, never an empty name.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from glasslung.errors import DataError
 
@@ -21,6 +26,24 @@ def write_whole(path: Path, content: str | bytes) -> None:
         part.write_bytes(data)
 
 
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole; NaN and infinity, which JSON does not know, are refused (ValueError)."""
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of ours; DataError when it is missing, damaged, or not a set of named values."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); it is not a folder of ours, or it is damaged"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no named values; it is not a file of ours, or it is damaged")
+    return content
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block succeeds and removed when it does not.
@@ -31,6 +54,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{os.getpid()}.part.{path.name}")
     try:
         yield part
+        _to_disk(part)
         part.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -58,6 +82,29 @@ def whole_folder(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def replace_folder(part: Path, path: Path) -> None:
+    """Put the finished folder `part` in the place of `path`, one of our own that an earlier try may have left.
+
+    For folders that several processes fill together, so that no single block can hold them; `part` must lie
+    on the same disk as `path`.
+    """
+    aside = path.with_name(f".{path.name}.old")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        if path.exists():
+            path.replace(aside)
+        part.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Push a file out of the system's memory before its name is given away."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _make_parent(path: Path) -> None:

@@ -24,7 +24,7 @@ from glasslung.data.slices import (
     square_slice,
 )
 from glasslung.data.sources import cage
-from glasslung.errors import DataError, LeakError, ShapeError, UsageError
+from glasslung.errors import DataError, LeakError, ShapeError
 from glasslung.types import Case, Intensity
 
 
@@ -166,7 +166,7 @@ def test_a_half_written_cache_is_made_again(tmp_path):
     with pytest.raises(DataError, match="damaged"):
         cached_slices(cohort, cache, 16)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="no cache can be written"):
+    with pytest.raises(DataError, match="cannot be written"):
         cached_slices(cohort, tmp_path / "file" / "cache", 16)
     assert json.loads((cache / "key.json").read_text())["sha256"]
 

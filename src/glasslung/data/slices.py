@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from glasslung.data.cohort import Cohort, check_disjoint
-from glasslung.data.files import fill_whole, write_whole
-from glasslung.errors import DataError, ShapeError, UsageError
+from glasslung.errors import DataError, ShapeError
+from glasslung.files import whole_file, write_whole
 from glasslung.types import Case, Intensity
 
 if TYPE_CHECKING:
@@ -267,26 +267,19 @@ def _has_key(folder: Path, key: str) -> bool:
 
 
 def _write_cache(slices: SliceSet, folder: Path, key: str) -> None:
-    """The key goes away first and comes last, so that a half-written cache has none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "key.json").unlink(missing_ok=True)
-        fill_whole(folder / "images.npy", lambda beside: np.save(beside, slices.images, allow_pickle=False))
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["scan", "patient", "group", "day"])
-        for scan, patient, group, day in zip(
-            slices.scans, slices.patient, slices.group, slices.day, strict=True
-        ):
-            writer.writerow(
-                [scan, slices.patients[patient], group, "" if np.isnan(day) else repr(float(day))]
-            )
-        write_whole(folder / "slices.csv", table.getvalue())
-        write_whole(folder / "key.json", json.dumps({"sha256": key, "recipe": RECIPE}) + "\n")
-    except OSError as problem:
-        raise UsageError(
-            f"no cache can be written in {folder} ({problem.strerror}); choose another folder"
-        ) from problem
+    """The key is emptied first and comes last, so that a half-written cache has none."""
+    write_whole(folder / "key.json", json.dumps({"sha256": "", "recipe": RECIPE}) + "\n")
+    with whole_file(folder / "images.npy") as part:
+        np.save(part, slices.images, allow_pickle=False)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["scan", "patient", "group", "day"])
+    for scan, patient, group, day in zip(
+        slices.scans, slices.patient, slices.group, slices.day, strict=True
+    ):
+        writer.writerow([scan, slices.patients[patient], group, "" if np.isnan(day) else repr(float(day))])
+    write_whole(folder / "slices.csv", table.getvalue())
+    write_whole(folder / "key.json", json.dumps({"sha256": key, "recipe": RECIPE}) + "\n")
 
 
 def _read_cache(folder: Path) -> SliceSet:

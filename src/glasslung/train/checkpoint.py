@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from glasslung.errors import DataError, UsageError
+from glasslung.files import read_json, replace_folder, whole_file, write_json
 from glasslung.train.game import Game
-from glasslung.train.whole import read_json, replace_folder, whole_file, write_json
 
 PREFIX = "checkpoint-"
 FORMAT = 1

@@ -20,7 +20,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,9 +32,9 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from glasslung.errors import DataError, UsageError
+from glasslung.files import read_json, whole_folder, write_json, write_whole
 from glasslung.train.checkpoint import fill, load_checkpoint, load_tensors, save_checkpoint, save_tensors
 from glasslung.train.game import Game
-from glasslung.train.whole import read_json, whole_file, write_json
 
 SETTINGS, METRICS, STATUS, LOCK, WEIGHTS = "settings.json", "metrics.jsonl", "status.json", "lock", "weights"
 FORMAT = 1
@@ -113,24 +112,23 @@ class RunDir:
             "inputs": {role: {"path": str(p), "sha256": hash_input(p)} for role, p in (inputs or {}).items()},
             "versions": library_versions(),
         }
-        beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         try:
-            beside.mkdir(parents=True)
-            (beside / METRICS).touch()
-            write_json(beside / SETTINGS, about)
-            beside.replace(folder)
-        except (OSError, TypeError, ValueError) as problem:
+            with whole_folder(folder) as part:
+                (part / METRICS).touch()
+                write_json(part / SETTINGS, about)
+        except (TypeError, ValueError) as problem:
             raise UsageError(
-                f"no run can be made at {folder} ({problem}); check the path, rights and settings"
+                f"no run can be made at {folder}: a setting is no plain value ({problem}); "
+                "give text, numbers, true, false or null"
             ) from problem
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
         return cls(folder, about)
 
     @classmethod
     def open(cls, folder: Path) -> RunDir:
         """The run in a folder, to read or to go on with."""
         folder = Path(folder)
+        if not (folder / SETTINGS).is_file():
+            raise DataError(f"{folder} is not a run: it has no {SETTINGS}; `glasslung runs` lists runs")
         about = read_json(folder / SETTINGS)
         if about.get("format") != FORMAT:
             raise DataError(
@@ -194,8 +192,7 @@ class RunDir:
     def rewind(self, step: int) -> None:
         """Drop every record of `step` or later: the run goes on from there and will log them again."""
         kept = [record for record in self.metrics() if record.get("step", -1) < step]
-        with whole_file(self.folder / METRICS) as beside:
-            beside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        write_whole(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
 
     def save(self, name: str, module: nn.Module) -> Path:
         """Write a network's weights as weights/<name>.safetensors."""

@@ -1,4 +1,4 @@
-"""Whether a lung mask can be trusted: what a reader would check at a glance, each with its reason in words."""
+"""Whether a lung mask can be trusted: what a reader would check at a glance, each with its reason."""
 
 from __future__ import annotations
 
