@@ -13,6 +13,14 @@ Departs   As `models.usvae` does by default (softplus, direct log-density, bound
           KL, KL weight 1 by a linear climb). Besides, by default only the age that was seen is decoded in
           training: the other 48 of 64 images reach the loss through nothing but batch statistics
           (`decode_all=True` decodes them).
+Remedies  against the tourist crisis (an age is decoded from latents of slices that were seen at another
+          age, or from prior draws, though it was trained on neither); each behind its own settings, off by
+          default, some of them together in `REMEDIES`; none of them is the paper's:
+          R1 `owner_gate`: a slice votes on its own age only, see `nn.owners`
+          R2 `match`, `match_prior`: clouds of (z, k_j) of tourists, and of prior draws, held against the
+          owners', see `nn.matching`
+          R3b `critic`: a critic looks at every age, decoded from tourists and prior draws, see `nn.critics`;
+          `identity` keeps the outline of the lungs
 CAGE-Tj   `single_age=j`: z and k_0 .. k_j only, the likelihood at age j, k_0 .. k_{j-1} by the way round the
           ages. The papers do not say how CAGE-T0 and -T1 were made; this definition is ours.
 """
@@ -27,14 +35,18 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.errors import ShapeError, UsageError
-from glasslung.nn.backbones import CUT_WIDTHS, MOBILENET_MOMENTUM, CutMobileNetV2, encoder_scale
+from glasslung.nn.backbones import MOBILENET_MOMENTUM, encoder_scale
 from glasslung.nn.batches import SliceBatch
-from glasslung.nn.blocks import Decoder, Down, Smooth, initialise_glorot, set_norm_momentum
+from glasslung.nn.blocks import initialise_glorot, set_norm_momentum
 from glasslung.nn.borrow import evaluating
+from glasslung.nn.critics import Critic, critic_loss, look, outline_moved
 from glasslung.nn.density import sum_per_sample
-from glasslung.nn.ladder import Descent, Gaussian, Ladder, latent_shapes
+from glasslung.nn.ladder import Descent, Gaussian, Ladder, latent_shapes, merge
+from glasslung.nn.matching import Queue, block_spread, latent_features, latent_widths, mmd
+from glasslung.nn.owners import gate, gated_divergence
+from glasslung.nn.parts import Parts
 from glasslung.nn.player import Player
-from glasslung.nn.recipe import FEATURES, LEVELS, LadderRecipe, Pixels
+from glasslung.nn.recipe import LEVELS, LadderRecipe, Pixels
 
 AGES = 4
 FIRST_EPOCH = 0  # the released loop counts its epochs from 0
@@ -51,9 +63,29 @@ class Config(LadderRecipe):
     decode_all: bool = False  # True: decode all four ages of every slice; three quarters of it trains nothing
     tourist_vote: float = 1.0  # KL weight of k_j on slices of other groups; 1 is the paper's
     single_age: int | None = None  # CAGE-Tj
+    owner_gate: bool = False  # R1
+    exemplars: int = 64  # R1: owners kept of every age to make the mixture; more than a batch has
+    mixed_levels: int = 1  # R1: coarsest levels held against the mixture; the top is where p(k_0) is fixed
+    match: float = 0.0  # R2: nats per image for one unit of squared discrepancy, tourists against owners
+    match_prior: float = 0.0  # R2: the same, prior draws against owners
+    match_coarse: int = 3  # R2: levels 5 to 3 number by number (84 of them), finer ones by their moments
+    match_queue: int = 64  # R2: owners kept of every age, so that a batch of few sees a cloud
+    critic: float = 0.0  # R3b: nats per pixel for one unit of the critic's opinion
+    critic_r1: float = 1.0  # R3b: gradient penalty on real slices; not swept
+    critic_width: int = 16  # R3b: channels of its first layer; a wider one learns 100 slices by heart
+    critic_lr: float = 3e-4  # R3b
+    identity: float = 0.0  # R3b: nats per pixel for one unit of mean square change of the lungs' outline
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if min(self.match, self.match_prior, self.critic, self.identity) < 0:
+            raise UsageError("match, match_prior, critic and identity must not be negative; 0 turns each off")
+        if not 0 < self.match_coarse <= LEVELS or not 0 < self.mixed_levels <= LEVELS:
+            raise UsageError(f"match_coarse and mixed_levels count levels: 1 to {LEVELS}")
+        if min(self.exemplars, self.match_queue) < 2:
+            raise UsageError("exemplars and match_queue must be 2 or more")
+        if self.single_age is not None and (self.matches or self.criticises):
+            raise UsageError("matching and a critic compare ages; leave them off, or single_age none")
         if self.single_age is not None and not 0 <= self.single_age < AGES:
             raise UsageError(
                 f"single_age {self.single_age} is no age; choose 0 to {AGES - 1}, or none for all"
@@ -62,6 +94,16 @@ class Config(LadderRecipe):
             raise UsageError(
                 "tourist_vote must not be negative; 1 is the paper's, 0 gives other groups no vote"
             )
+
+    @property
+    def matches(self) -> bool:
+        """Whether clouds of latents are compared (R2)."""
+        return self.match > 0 or self.match_prior > 0
+
+    @property
+    def criticises(self) -> bool:
+        """Whether other ages than the one seen are decoded and judged in training (R3b)."""
+        return self.critic > 0 or self.identity > 0
 
     @property
     def ages(self) -> range:
@@ -92,6 +134,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "A3": {"absolute_index": True, "target_upper": True},
 }
 
+_MATCHED = {"match": 100.0, "match_prior": 100.0}  # makes the discrepancies about as large as the divergence
+_JUDGED = {"critic": 0.05, "identity": 1.0}  # not swept
+REMEDIES: dict[str, dict[str, Any]] = {
+    "no tourist votes": {"tourist_vote": 0.0},
+    "R1": {"owner_gate": True},
+    "R2": _MATCHED,
+    "R3b": _JUDGED,
+    "R1+R2": {"owner_gate": True, **_MATCHED},
+    "R1+R2+R3b": {"owner_gate": True, **_MATCHED, **_JUDGED},
+}
+
 LITERAL = Config(
     positive="relu",
     density_floor=1e-7,
@@ -105,19 +158,22 @@ LITERAL = Config(
 
 
 class Course(NamedTuple):
-    """One lung through the ages: what stays (z), and its state at each age (k_0 ..)."""
+    """One lung through the ages: what stays (z), and its state at each age (k_0 ..).
+
+    evidence  what the slice says about each age, by level; none where nothing was seen
+    """
 
     still: Descent
     ages: list[Descent]
+    evidence: list[list[Gaussian]] | None = None
 
 
 class TimeStep(nn.Module):
     """Four sets of weights, one for each way from an age to the next, at one level of the ladder."""
 
-    def __init__(self, f: int, top: bool) -> None:
+    def __init__(self, f: int, top: bool, parts: Parts) -> None:
         super().__init__()
-        steps = [Smooth(f, f) if top else nn.Sequential(Down(2 * f, f), Smooth(f, f)) for _ in range(AGES)]
-        self.steps = nn.ModuleList(steps)
+        self.steps = nn.ModuleList(parts.step(f, top) for _ in range(AGES))
 
     def forward(self, previous: Tensor, inferred: Tensor | None, index: Tensor) -> Tensor:
         """Features one age on, (B, f, h, w).
@@ -145,9 +201,10 @@ class AgeLadder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.backbone = CutMobileNetV2(keras_padding=config.keras_padding)
-        self.ladder = Ladder(CUT_WIDTHS, config.logvar_bound)
-        self.time = nn.ModuleList(TimeStep(f, top=f == CUT_WIDTHS[-1]) for f in CUT_WIDTHS)
+        parts = config.parts
+        self.backbone = parts.backbone(config.keras_padding)
+        self.ladder = Ladder(parts.widths, config.logvar_bound, parts)
+        self.time = nn.ModuleList(TimeStep(f, f == parts.widths[-1], parts) for f in parts.widths)
 
     def carry(self, features: list[Tensor], index: Tensor) -> list[Tensor]:
         """Features d_1 .. d_5 of every sample, one age on."""
@@ -191,13 +248,17 @@ class AgeLadder(nn.Module):
         shapes: list[tuple[int, int, int, int]],
         evidence: list[list[Gaussian]] | None,
         temperature: float,
+        group: Tensor | None = None,
     ) -> list[Descent]:
-        """Draw k_0, then each next age given the one before."""
+        """Draw k_0, then each next age given the one before; `group` (B,) the ages seen, where any was."""
         ages: list[Descent] = []
         for age in self.config.ages:
             prior = self.step_prior(age, ages[-1]) if ages else None
             seen = evidence[age] if evidence is not None else None
-            ages.append(self.ladder.descend(rng, shapes, seen, prior, temperature=temperature))
+            combine = gate(age, group) if self.config.owner_gate and group is not None else merge
+            ages.append(
+                self.ladder.descend(rng, shapes, seen, prior, temperature=temperature, combine=combine)
+            )
         return ages
 
 
@@ -206,8 +267,8 @@ class StillLadder(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.backbone = CutMobileNetV2(keras_padding=config.keras_padding)
-        self.ladder = Ladder(CUT_WIDTHS, config.logvar_bound)
+        self.backbone = config.parts.backbone(config.keras_padding)
+        self.ladder = Ladder(config.parts.widths, config.logvar_bound, config.parts)
 
 
 class CAGE(nn.Module):
@@ -218,12 +279,19 @@ class CAGE(nn.Module):
         self.config = config
         self.still = StillLadder(config)
         self.ages = AgeLadder(config)
-        coarse_first = CUT_WIDTHS[::-1]
-        self.decoder = Decoder(coarse_first, tuple(2 * f for f in coarse_first), FEATURES)
+        self.decoder = config.parts.decoder(beside=2)
         self.head = config.head()
         initialise_glorot(self, rng)
+        if config.owner_gate:
+            places = sum(s[-1] * s[-2] for s in self.shapes(1)[LEVELS - config.mixed_levels :])
+            self.owners = nn.ModuleList(Queue(config.exemplars, 2 * places) for _ in config.ages)
+        if config.matches:
+            width = sum(latent_widths(self.shapes(1), 2, config.match_coarse))
+            self.clouds = nn.ModuleList(Queue(config.match_queue, width) for _ in config.ages)
+        if config.critic > 0:
+            self.critic = Critic(AGES, config.critic_width, rng)
         for backbone in (self.still.backbone, self.ages.backbone):
-            for stage in backbone.stages:
+            for stage in backbone.stages:  # type: ignore[union-attr]
                 set_norm_momentum(stage, config.backbone_momentum)
 
     def forward(self, image: Tensor, group: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Course:
@@ -232,8 +300,14 @@ class CAGE(nn.Module):
         shapes = self.shapes(len(image))
         seen = self.still.ladder.evidence(self.still.backbone(encoder_scale(image)))
         still = self.still.ladder.descend(rng, shapes, seen, temperature=temperature)
-        ages = self.ages.descend(rng, shapes, self.ages.evidence(image, group), temperature)
-        return Course(still, ages)
+        evidence = self.ages.evidence(image, group)
+        return Course(still, self.ages.descend(rng, shapes, evidence, temperature, group), evidence)
+
+    def dream(self, count: int, rng: torch.Generator, temperature: float = 1.0) -> Course:
+        """The course of lungs nobody ever had, drawn from the prior: as `imagine`, for training."""
+        shapes = self.shapes(count)
+        still = self.still.ladder.descend(rng, shapes, temperature=temperature)
+        return Course(still, self.ages.descend(rng, shapes, None, temperature))
 
     def render(self, course: Course, age: int) -> Pixels:
         """What each pixel may be, every sample at one age."""
@@ -273,9 +347,7 @@ class CAGE(nn.Module):
     def imagine(self, count: int, rng: torch.Generator, temperature: float = 1.0) -> Course:
         """The course of lungs nobody ever had: everything drawn from the prior."""
         with evaluating(self):
-            shapes = self.shapes(count)
-            still = self.still.ladder.descend(rng, shapes, temperature=temperature)
-            return Course(still, self.ages.descend(rng, shapes, None, temperature))
+            return self.dream(count, rng, temperature)
 
     def carry(
         self, image: Tensor, group: Tensor, age: int, rng: torch.Generator, temperature: float = 1.0
@@ -318,25 +390,114 @@ def loss(model: CAGE, batch: SliceBatch, rng: torch.Generator, kl_weight: float)
     and kl_k0 .. kl_k3 in nats per image, unweighted: 'rate' counts every vote in full, as the paper's table
     does.
     """
+    config = model.config
     course = model(batch.image, batch.group, rng)
-    sampled = model.config.kl == "sampled"
-    ladders = [course.still, *course.ages]
-    kl = torch.stack([(d.sampled_kl() if sampled else d.kl()).sum(1) for d in ladders])  # (1 + ages, B)
+    kl = divergences(model, course, batch.group)
     owned = torch.stack(
         [torch.ones_like(batch.group, dtype=torch.bool), *(batch.group == a for a in model.config.ages)]
     )
-    votes = torch.where(owned, 1.0, model.config.tourist_vote)
-    pixels = model.config.size**2
+    votes = torch.where(owned, 1.0, config.tourist_vote)
+    pixels = config.size**2
     distortion = -seen_log_density(model, course, batch).mean()
     rate = kl.sum(0).mean() / pixels
     total = distortion + kl_weight * (votes * kl).sum(0).mean() / pixels
     terms = {"total": total, "nll": distortion + rate, "distortion": distortion, "rate": rate}
-    names = ["kl_still", *(f"kl_k{age}" for age in model.config.ages)]
-    return terms | dict(zip(names, kl.mean(1), strict=True))
+    names = ["kl_still", *(f"kl_k{age}" for age in config.ages)]
+    terms |= dict(zip(names, kl.mean(1), strict=True))
+    if config.matches or config.criticises:
+        terms |= remedy_terms(model, course, batch, rng)
+        terms["total"] = terms["total"] + terms["remedies"]
+    return terms
+
+
+def divergences(model: CAGE, course: Course, group: Tensor) -> Tensor:
+    """Nats that every slice pays for z and for each k_j, (1 + ages, B): the paper's, or the owners' (R1)."""
+    config = model.config
+    if config.owner_gate:
+        assert course.evidence is not None
+        paid = [course.still.kl().sum(1)]
+        for age, (descent, said) in enumerate(zip(course.ages, course.evidence, strict=True)):
+            memory = model.owners[age]
+            assert isinstance(memory, Queue)
+            paid.append(gated_divergence(descent, said, age, group, memory, config.mixed_levels))
+        return torch.stack(paid)
+    ladders = [course.still, *course.ages]
+    return torch.stack([(d.sampled_kl() if config.kl == "sampled" else d.kl()).sum(1) for d in ladders])
+
+
+def remedy_terms(model: CAGE, course: Course, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
+    """R2 and R3b: 'remedies', nats per pixel, and what it is made of.
+
+    apart_tourists, apart_prior  summed squared discrepancies
+    on_made                      what the critic thinks of made slices
+    outline                      mean square change of the outline across ages
+    """
+    config, found = model.config, {}
+    weighted = torch.zeros((), device=batch.image.device)
+    dream = model.dream(len(batch) // 2, rng) if config.match_prior > 0 or config.critic > 0 else None
+    if config.matches:
+        found["apart_tourists"], found["apart_prior"] = match_clouds(model, course, dream, batch.group)
+        nats = config.match * found["apart_tourists"] + config.match_prior * found["apart_prior"]
+        weighted = weighted + nats / config.size**2
+    if config.criticises:
+        made, age = strangers(model, course, dream, batch.group, rng)
+        found["outline"] = outline_moved(made[: len(batch)], batch.image).mean()
+        weighted = weighted + config.identity * found["outline"]
+        if config.critic > 0:
+            found["on_made"] = look(model.critic, made, age, rng).mean()
+            weighted = weighted - config.critic * found["on_made"]
+    return found | {"remedies": weighted}
+
+
+def match_clouds(model: CAGE, course: Course, dream: Course | None, group: Tensor) -> tuple[Tensor, Tensor]:
+    """How far clouds of (z, k_j) lie from the owners' of age j, summed over the ages: tourists, prior draws.
+
+    Tourists are drawn to the owners, who do not move for them; prior draws and owners move to each other.
+    """
+    config = model.config
+    widths = latent_widths(model.shapes(1), 2, config.match_coarse)
+    tourists = prior = torch.zeros((), device=group.device)
+    for age in config.ages:
+        cloud = torch.cat(latent_features([course.still, course.ages[age]], config.match_coarse), 1)
+        memory = model.clouds[age]
+        assert isinstance(memory, Queue)
+        if model.training:
+            memory.push(cloud[group == age])
+        owners = memory.seen() if int(memory.pushed) > 1 else cloud[group == age].detach()
+        spread = block_spread(owners, widths)
+        if config.match > 0:
+            others = [mmd(cloud[group == g] / spread, owners / spread) for g in config.ages if g != age]
+            tourists = tourists + sum(others)
+        if config.match_prior > 0 and dream is not None:
+            drawn = torch.cat(latent_features([dream.still, dream.ages[age]], config.match_coarse), 1)
+            prior = prior + mmd(drawn / spread, cloud[group == age] / spread)
+    return tourists, prior
+
+
+def strangers(
+    model: CAGE, course: Course, dream: Course | None, group: Tensor, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pictures the evidence bound never trains, and their ages: slices at another age, prior draws."""
+    others = torch.randint(1, AGES, group.shape, generator=rng, device=group.device)
+    ages = (group + others) % AGES
+    made = [model.render_seen(course, ages).mean()]
+    if dream is not None:
+        drawn = torch.arange(len(dream.still.z[0]), device=group.device) % AGES
+        made.append(model.render_seen(dream, drawn).mean())
+        ages = torch.cat([ages, drawn])
+    return torch.cat(made), ages
+
+
+def judge(model: CAGE, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
+    """The critic's side of the game (R3b): slices at the ages they were seen at, against `strangers`."""
+    with torch.no_grad():
+        course = model(batch.image, batch.group, rng)
+        made, age = strangers(model, course, model.dream(len(batch) // 2, rng), batch.group, rng)
+    return critic_loss(model.critic, batch.image, batch.group, made, age, rng, model.config.critic_r1)
 
 
 def trained_parameters(model: CAGE) -> list[nn.Parameter]:
-    """What training can reach: all but the time steps that no slice takes (A0: the way from 3 to 0)."""
+    """What training can reach: not the critic, nor time steps that no slice takes (A0: from 3 to 0)."""
     config = model.config
     idle = {
         id(p)
@@ -345,19 +506,33 @@ def trained_parameters(model: CAGE) -> list[nn.Parameter]:
         if age not in config.transitions
         for p in step.parameters()
     }
+    if config.critic > 0:
+        idle |= {id(p) for p in model.critic.parameters()}
     return [p for p in model.parameters() if id(p) not in idle]
 
 
 def players(model: CAGE) -> list[Player]:
-    """The paper's recipe: one Adam; each tensor's gradient clipped to norm 1, then each element to 0.5."""
+    """The paper's recipe: one Adam; each tensor's gradient clipped to norm 1, then each element to 0.5.
+
+    With R3b the critic plays too, and moves first.
+    """
     config = model.config
-    return [
-        Player(
-            name="cage",
-            parameters=trained_parameters(model),
-            loss=lambda batch, step, rng: loss(model, batch, rng, config.kl_weight(step, FIRST_EPOCH)),
-            lr=config.lr,
-            clip_tensor_norm=1.0,
-            clip_value=0.5,
-        )
-    ]
+    cage = Player(
+        name="cage",
+        parameters=trained_parameters(model),
+        loss=lambda batch, step, rng: loss(model, batch, rng, config.kl_weight(step, FIRST_EPOCH)),
+        lr=config.lr,
+        clip_tensor_norm=1.0,
+        clip_value=0.5,
+    )
+    if config.critic == 0:
+        return [cage]
+    critic = Player(
+        name="critic",
+        parameters=list(model.critic.parameters()),
+        loss=lambda batch, step, rng: judge(model, batch, rng),
+        lr=config.critic_lr,
+        betas=(0.0, 0.99),  # as StarGAN v2: momentum makes two players circle
+        clip_tensor_norm=1.0,
+    )
+    return [critic, cage]

@@ -24,14 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.errors import ShapeError, UsageError
-from glasslung.nn.backbones import CUT_WIDTHS, MOBILENET_MOMENTUM, CutMobileNetV2, encoder_scale
+from glasslung.nn.backbones import MOBILENET_MOMENTUM, encoder_scale
 from glasslung.nn.batches import SliceBatch
-from glasslung.nn.blocks import Decoder, initialise_glorot, set_norm_momentum
+from glasslung.nn.blocks import initialise_glorot, set_norm_momentum
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.density import sum_per_sample
 from glasslung.nn.ladder import Descent, Ladder, latent_shapes
 from glasslung.nn.player import Player
-from glasslung.nn.recipe import FEATURES, LEVELS, LadderRecipe, Pixels
+from glasslung.nn.recipe import LEVELS, LadderRecipe, Pixels
 
 FIRST_EPOCH = 1  # the released loop counts its epochs from 1
 
@@ -65,13 +65,13 @@ class USVAE(nn.Module):
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        self.backbone = CutMobileNetV2(keras_padding=config.keras_padding)
-        self.ladder = Ladder(CUT_WIDTHS, config.logvar_bound)
-        coarse_first = CUT_WIDTHS[::-1]
-        self.decoder = Decoder(coarse_first, coarse_first, FEATURES)
+        parts = config.parts
+        self.backbone = parts.backbone(config.keras_padding)
+        self.ladder = Ladder(parts.widths, config.logvar_bound, parts)
+        self.decoder = parts.decoder()
         self.head = config.head()
         initialise_glorot(self, rng)
-        for stage in self.backbone.stages:
+        for stage in self.backbone.stages:  # type: ignore[union-attr]
             set_norm_momentum(stage, config.backbone_momentum)
 
     def forward(self, image: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Reading:

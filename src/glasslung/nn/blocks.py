@@ -11,6 +11,7 @@ convolutions in a Low ResBlock, three ResBlocks in Smooth).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -184,15 +185,22 @@ class Decoder(nn.Module):
 
     widths  channels of the levels, coarsest first: (512, 256, 128, 64, 32)
     skips   channels of each level's input, equal to `widths` unless several latents stand side by side
+    storey  what makes one storey, from (channels in, width, skip, f)
     """
 
-    def __init__(self, widths: tuple[int, ...], skips: tuple[int, ...], out: int = 16) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...],
+        skips: tuple[int, ...],
+        out: int = 16,
+        storey: Callable[[int, int, int, int], nn.Module] = DecoderBlock,
+    ) -> None:
         super().__init__()
         targets = (*widths[1:], out)
         beside = (*skips[1:], 0)
         entering = (skips[0], *targets[:-1])
         self.blocks = nn.ModuleList(
-            DecoderBlock(enters, width, skip, f)
+            storey(enters, width, skip, f)
             for enters, width, skip, f in zip(entering, widths, beside, targets, strict=True)
         )
 

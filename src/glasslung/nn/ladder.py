@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.errors import UsageError
-from glasslung.nn.blocks import FilterCrush, FilterExpand, Infer
 from glasslung.nn.density import gaussian_kl, gaussian_log_prob
+from glasslung.nn.parts import PAPER, Parts
 
 ACTIVE_VARIANCE = (
     0.01  # a latent is in use when its posterior mean varies by more than this: Burda et al. (2016)
@@ -93,19 +93,24 @@ PriorOf = Callable[[int, "list[Tensor]"], Gaussian]
 """prior(n, above): the prior of level index n, given the expansions of the levels above it, nearest first."""
 
 
+Combine = Callable[[Gaussian, Gaussian], Gaussian]
+"""combine(evidence, prior) -> the posterior of one level; `merge` unless a method says else."""
+
+
 class Ladder(nn.Module):
     """The latents of one image: crush, expand and infer, shared between the way up and the way down.
 
     widths   channels of d_1 .. d_N, finest first
     bound    log-variances are kept within [-bound, bound]; None leaves them free, as released
+    parts    what it is built from
     """
 
-    def __init__(self, widths: Sequence[int], bound: float | None = 10.0) -> None:
+    def __init__(self, widths: Sequence[int], bound: float | None = 10.0, parts: Parts = PAPER) -> None:
         super().__init__()
         self.bound = bound
-        self.crush = nn.ModuleList(FilterCrush(f) for f in widths)
-        self.expand = nn.ModuleList(FilterExpand(f) for f in widths)
-        self.infer = nn.ModuleList(Infer(above, f) for f, above in pairwise(widths))
+        self.crush = nn.ModuleList(parts.crush(f) for f in widths)
+        self.expand = nn.ModuleList(parts.expand(f) for f in widths)
+        self.infer = nn.ModuleList(parts.infer(above, f) for f, above in pairwise(widths))
 
     def opinion(self, level: int, features: Tensor) -> Gaussian:
         """What features (B, f, h, w) of level index `level` say about its latent."""
@@ -131,12 +136,14 @@ class Ladder(nn.Module):
         prior: PriorOf | None = None,
         given: Sequence[Tensor | None] | None = None,
         temperature: float = 1.0,
+        combine: Combine = merge,
     ) -> Descent:
         """The way down: draw every level, from the posterior where there is evidence, else from the prior.
 
         shapes    (B, 1, h, w) of every latent, finest first
         prior     another prior than the ladder's own (CAGE's later ages); None for the ladder's own
         given     latents to walk through instead of drawing, None at the levels to draw
+        combine   combine(evidence, prior) -> what to draw from where there is evidence
         """
         device = next(self.parameters()).device
         count = len(shapes)
@@ -145,7 +152,7 @@ class Ladder(nn.Module):
             above = e[level + 1 :]
             like = torch.zeros(shapes[level], device=device)
             p = prior(level, above) if prior else self.prior(level, above, like)
-            q = merge(evidence[level], p) if evidence is not None else p
+            q = combine(evidence[level], p) if evidence is not None else p
             fixed = given[level] if given is not None else None
             z[level] = q.draw(rng, temperature) if fixed is None else fixed
             e[level] = self.expand[level](z[level])

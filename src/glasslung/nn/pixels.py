@@ -7,6 +7,7 @@ pixel) and which picture it stands for (`mean`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -71,13 +72,20 @@ class MixturePixels:
 class BetaHead(nn.Module):
     """Features (B, C, H, W) -> BetaPixels, with a Visual and a 7x7 convolution for each of a and b.
 
-    positive 'relu' is the released ReLU + 1e-7; 'softplus' keeps a gradient everywhere.
+    positive 'relu' is the released ReLU + 1e-7; 'softplus' keeps a gradient everywhere. head(in, out) makes
+    the layers.
     """
 
-    def __init__(self, channels_in: int, positive: str = "softplus", floor: float = 0.0) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        positive: str = "softplus",
+        floor: float = 0.0,
+        head: Callable[[int, int], nn.Module] = Head,
+    ) -> None:
         super().__init__()
         self.positive, self.floor = positive, floor
-        self.a, self.b = Head(channels_in), Head(channels_in)
+        self.a, self.b = head(channels_in, 1), head(channels_in, 1)
 
     def forward(self, features: Tensor) -> BetaPixels:
         """What each pixel may be."""
@@ -91,10 +99,12 @@ class BetaHead(nn.Module):
 class MixtureHead(nn.Module):
     """Features (B, C, H, W) -> MixturePixels with `components` logistics per pixel."""
 
-    def __init__(self, channels_in: int, components: int = 5) -> None:
+    def __init__(
+        self, channels_in: int, components: int = 5, head: Callable[[int, int], nn.Module] = Head
+    ) -> None:
         super().__init__()
         self.components = components
-        self.head = Head(channels_in, 3 * components)
+        self.head = head(channels_in, 3 * components)
 
     def forward(self, features: Tensor) -> MixturePixels:
         """What each pixel may be. The components start spread over the grey scale, a tenth of it wide."""

@@ -9,16 +9,17 @@ from torch import nn
 from glasslung.errors import UsageError
 from glasslung.nn.backbones import CUT_WIDTHS
 from glasslung.nn.blocks import NORM_MOMENTUM
+from glasslung.nn.parts import SETS, Parts, parts_named
 from glasslung.nn.pixels import BetaHead, BetaPixels, MixtureHead, MixturePixels
 from glasslung.nn.schedules import paper_kl_weight, warm_up
 
 LEVELS = len(CUT_WIDTHS)
 SMALLEST_SIZE = 64  # five halvings leave 2x2: below that the coarsest level is a single number
-FEATURES = 16  # channels the decoder hands to the heads
 
 Pixels = BetaPixels | MixturePixels
 
 CHOICES = {
+    "net": tuple(SETS),
     "likelihood": ("beta", "logistic mixture"),
     "positive": ("softplus", "relu"),
     "kl": ("analytic", "sampled"),
@@ -31,6 +32,7 @@ class LadderRecipe:
     """Settings of a model built on the ladder, with the defaults we recommend."""
 
     size: int = 64  # side of a slice, the paper's
+    net: str = "paper"  # 'slim' has the same ladder of far fewer and cheaper parts: minutes on a CPU
     likelihood: str = "beta"  # the paper's; 'logistic mixture' is discrete and cannot be inflated by a clip
     components: int = 5  # of the logistic mixture; not swept
     positive: str = "softplus"  # how a and b are kept positive; 'relu', as released, has dead pixels
@@ -59,11 +61,17 @@ class LadderRecipe:
         if self.kl_warm_up < 0 or self.kl_final < 0:
             raise UsageError("kl_warm_up and kl_final must not be negative")
 
+    @property
+    def parts(self) -> Parts:
+        """What the network is built from."""
+        return parts_named(self.net)
+
     def head(self) -> nn.Module:
         """The last layers, from the decoder's features to a distribution over grey values."""
+        parts = self.parts
         if self.likelihood == "beta":
-            return BetaHead(FEATURES, self.positive, self.density_floor)
-        return MixtureHead(FEATURES, self.components)
+            return BetaHead(parts.features, self.positive, self.density_floor, parts.head)
+        return MixtureHead(parts.features, self.components, parts.head)
 
     def kl_weight(self, step: int, first_epoch: int) -> float:
         """The weight of the KL at one step; the released loop of the model counts from `first_epoch`."""
