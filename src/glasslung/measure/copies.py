@@ -11,8 +11,8 @@ from glasslung.measure.featuresets import (
     FeatureSet,
     check_same_features,
     draw_weights,
-    exact_share_limits,
     pair_mean,
+    share_within,
 )
 from glasslung.measure.manifolds import pairwise_distances
 from glasslung.measure.statistics import Interval, interval_of
@@ -63,22 +63,16 @@ def copy_rate(
     nearest = distances.argmin(1)
     distance = distances[np.arange(len(made)), nearest]
     unseen = pairwise_distances(held_out.features, train.features).min(1)
-    ones = np.ones((1, len(held_out)))
-    threshold = float(_weighted_quantile(unseen, ones, floor_percent / 100)[0])
-    thresholds = _weighted_quantile(unseen, draw_weights(held_out.units, draws, rng), floor_percent / 100)
-    weights = draw_weights(made.units, draws, rng)
-    drawn = (weights * (distance[None, :] <= thresholds[:, None])).sum(1) / weights.sum(1)
-    value = float((distance <= threshold).mean())
-    resampled = interval_of(value, drawn, level, made.count)
-    low, high = exact_share_limits(value * made.count, made.count, level)
-    return Copies(
-        Interval(value, min(low, resampled.low), max(high, resampled.high), level, draws, made.count),
-        threshold,
-        float((unseen <= threshold).mean()),
-        floor_percent,
-        nearest,
-        distance,
+    rate, threshold = share_within(
+        (distance, made.units),
+        (unseen, held_out.units),
+        floor_percent / 100,
+        rng=rng,
+        draws=draws,
+        level=level,
     )
+    expected = float((unseen <= threshold).mean())
+    return Copies(rate, threshold, expected, floor_percent, nearest, distance)
 
 
 def diversity(
@@ -93,10 +87,3 @@ def diversity(
     value = float(pair_mean(distances, whole.units, np.ones((1, len(whole))))[0])
     drawn = pair_mean(distances, whole.units, draw_weights(whole.units, draws, rng))
     return interval_of(value, drawn, level, whole.count)
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
-    """The smallest value that at least `share` of the weight does not exceed: (N,), (B, N) -> (B,)."""
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weights[:, order], axis=1) / weights.sum(1, keepdims=True)
-    return values[order][(reached >= share - 1e-12).argmax(1)]

@@ -14,6 +14,8 @@ import numpy as np
 from glasslung.errors import DataError, ShapeError
 from glasslung.measure.statistics import Interval, draw_patients, interval_of, patient_codes
 
+ROUNDING = 1e-12  # of sums of weights: 95 of 100 rows must count as 95 per cent
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
@@ -128,3 +130,40 @@ def exact_share_limits(hits: float, count: int, level: float) -> tuple[float, fl
     low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, count - hits + 1))
     high = 1.0 if hits >= count else float(beta.ppf(1 - tail, hits + 1, count - hits))
     return low, high
+
+
+def share_within(
+    values: tuple[np.ndarray, np.ndarray],
+    reference: tuple[np.ndarray, np.ndarray],
+    share: float,
+    *,
+    rng: np.random.Generator,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> tuple[Interval, float]:
+    """What part of some values lies within the range that a share of reference values keeps to.
+
+    values, reference  each (values (N,), units (N,)); share 0 to 1
+    Returns the part with its interval, and the limit: the smallest reference value that at least `share` of
+    the references do not exceed. Both sides are resampled, so the limit's own uncertainty is in the
+    interval, which is never narrower than the exact binomial one.
+    """
+    (judged, units), (known, known_units) = values, reference
+    limit = float(weighted_quantile(known, np.ones((1, len(known))), share)[0])
+    limits = weighted_quantile(known, draw_weights(known_units, draws, rng), share)
+    weights = draw_weights(units, draws, rng)
+    drawn = (weights * (judged[None, :] <= limits[:, None])).sum(1) / weights.sum(1)
+    count = int(units.max()) + 1
+    value = float((judged <= limit).mean())
+    resampled = interval_of(value, drawn, level, count)
+    low, high = exact_share_limits(value * count, count, level)
+    low, high = min(low, resampled.low), max(high, resampled.high)
+    return Interval(value, low, high, level, draws, count), limit
+
+
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+    """The smallest value that at least `share` of the weight does not exceed: (N,), (B, N) -> (B,)."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[:, order], axis=1) / weights.sum(1, keepdims=True)
+    quantiles: np.ndarray = values[order][(reached >= share - ROUNDING).argmax(1)]
+    return quantiles
