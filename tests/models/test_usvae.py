@@ -56,7 +56,7 @@ def model() -> usvae.USVAE:
 
 @pytest.fixture(scope="module")
 def literal() -> usvae.USVAE:
-    return usvae.USVAE(usvae.LITERAL, generator())
+    return usvae.make(usvae.LITERAL, generator())
 
 
 def test_the_literal_configuration_has_15_391_404_parameters(literal):
@@ -72,13 +72,17 @@ def test_the_literal_configuration_has_15_391_404_parameters(literal):
     assert ladder == {"crush": 2_402_458, "expand": 2_457_552, "infer": 672_224}
 
 
-def test_the_literal_configuration_keeps_the_released_momenta(literal, model):
+def test_the_recommended_configuration_has_a_tenth_of_that(model):
+    assert count_parameters(model) == 1_582_937
+    assert isinstance(model, usvae.ResidualUSVAE)
+
+
+def test_the_literal_configuration_keeps_the_released_momenta(literal):
+    steadied = usvae.make(dataclasses.replace(usvae.STEADIED, net="slim", backbone_momentum=0.5), generator())
+    assert isinstance(steadied, usvae.PaperUSVAE)
     momenta = {m.momentum for s in literal.backbone.stages for m in s.modules() if hasattr(m, "momentum")}
     assert momenta == {0.001}
     assert literal.ladder.crush[0].trunk[0][1].momentum == 0.01
-    assert {m.momentum for s in model.backbone.stages for m in s.modules() if hasattr(m, "momentum")} == {
-        0.01
-    }
 
 
 def test_the_literal_loss_equals_the_formula(literal):
@@ -174,11 +178,14 @@ def test_levels_are_named_with_what_they_carry(model):
     with evaluating(model):
         uses = level_use([model(batch(4).image, generator()).descent])
     assert [use.name for use in uses] == ["z1", "z2", "z3", "z4", "z5"]
-    assert [use.units for use in uses] == [1024, 256, 64, 16, 4]
+    assert [use.units for use in uses] == [4096, 1024, 512, 128, 32]
 
 
 def test_the_discrete_likelihood_cannot_be_inflated():
-    model = build("usvae", likelihood="logistic mixture", components=2)
+    model = usvae.make(
+        dataclasses.replace(usvae.STEADIED, net="slim", likelihood="logistic mixture", components=2),
+        generator(),
+    )
     with evaluating(model):
         terms = usvae.loss(model, batch(1), generator(), kl_weight=1.0)
         assert model(batch(1).image, generator()).pixels.log_density(batch(1).image).max() <= 0
@@ -203,18 +210,53 @@ def new_game(machine: Machine = CPU, **settings) -> Game:
     return Game({"usvae": model}, usvae.players(model), stream(), 7, machine)
 
 
-def test_it_learns_and_a_resumed_run_is_the_same_to_the_bit(tmp_path):
-    """Every parameter is reached, the loss falls, and three steps are one, a checkpoint, and two."""
+SLIM = dataclasses.asdict(dataclasses.replace(usvae.STEADIED, net="slim"))
+
+
+@pytest.mark.parametrize("settings", [SLIM, {"steps": 20}], ids=["slim", "residual"])
+def test_it_learns_and_a_resumed_run_is_the_same_to_the_bit(tmp_path, settings):
+    """Every parameter is reached, the loss falls, and six steps are two, a checkpoint, and four."""
     records = []
-    whole, resumed = new_game(), new_game()
-    fit(whole, range(1), records.append)
+    whole, resumed = new_game(**settings), new_game(**settings)
+    fit(whole, range(2), records.append)
     save_checkpoint(whole, tmp_path)
-    fit(whole, range(1, 3), records.append)
-    assert records[2]["nll"] < records[0]["nll"]
-    assert load_checkpoint(resumed, tmp_path) == 1
-    fit(resumed, range(1, 3))
+    fit(whole, range(2, 14), records.append)
+    assert records[-1]["nll"] < records[0]["nll"]
+    assert load_checkpoint(resumed, tmp_path) == 2
+    fit(resumed, range(2, 14))
     expected, got = whole.state(), resumed.state()
     assert [name for name, tensor in expected.items() if not torch.equal(tensor, got[name])] == []
+
+
+def test_the_weight_of_the_divergence_goes_through_its_phases_and_then_minds_the_lungs():
+    model = build("usvae", steps=100, lung_target=1.7)
+    weights = []
+    for step, nats in ((3, 0.0), (10, 0.0), (30, 0.0), (50, 0.0), (51, 5.0), (99, -50.0)):
+        model.control.lung.fill_(nats)
+        terms = usvae.lung_minding_loss(model, batch(), step, generator())
+        weights.append(float(terms["kl_weight"]))
+    climbing, first, opened, poor, rich, floor = weights
+    assert climbing == pytest.approx(0.6 * 4 / 5)
+    assert (first, opened) == pytest.approx((0.6, 0.1))
+    assert poor < rich <= 1.0
+    assert floor == pytest.approx(0.5)
+
+
+def test_looking_at_the_loss_does_not_move_the_weight(model):
+    before = model.control.lung.clone()
+    with evaluating(model):
+        usvae.lung_minding_loss(model, batch(), 50, generator())
+    assert torch.equal(model.control.lung, before)
+
+
+def test_coarse_levels_have_a_few_nats_free(model):
+    """A level below its free nats costs as much as one that uses them up."""
+    with evaluating(model):
+        terms = usvae.lung_minding_loss(model, batch(), 0, generator(2))
+    levels = [terms[f"kl_z{level}"].item() for level in range(1, 6)]
+    paid = sum(levels[:3]) + sum(max(nats, 6.0) for nats in levels[3:])
+    expected = terms["distortion"].item() + float(terms["kl_weight"]) * paid / 4096
+    assert terms["total"].item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -232,16 +274,25 @@ def test_settings_survive_json_and_unknown_ones_are_refused_by_name():
         build("usvae", widht=3)
     with pytest.raises(UsageError, match="there is no model 'gan'; there are usvae, cage"):
         build("gan")
+    for wrong in (
+        {"net": "paper"},
+        {"likelihood": "beta"},
+        {"net": "slim", "likelihood": "beta"},
+        {"kl_open": 0.9},
+        {"spike": 0.5},
+    ):
+        with pytest.raises(UsageError):
+            build("usvae", **wrong)
     for wrong in ({"size": 60}, {"size": 32}, {"likelihood": "gauss"}, {"kl_warm_up": -1}):
         with pytest.raises(UsageError):
             build("usvae", **wrong)
 
 
 def test_the_table_makes_what_it_names():
-    assert list(TABLE) == ["usvae", "cage"]
+    assert {"usvae", "cage"} <= TABLE.keys()
     entry = entry_for("usvae")
     assert (entry.config, entry.batch, entry.players) == (usvae.Config, SliceBatch, usvae.players)
-    one, again, other = (build("usvae", seed=seed).head.a[1].weight for seed in (4, 4, 5))
+    one, again, other = (build("usvae", seed=seed).ladder.stem.weight for seed in (4, 4, 5))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 

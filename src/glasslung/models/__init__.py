@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 TABLE = {
-    "usvae": Entry(usvae.Config, usvae.USVAE, usvae.players, SliceBatch),
+    "usvae": Entry(usvae.Config, usvae.make, usvae.players, SliceBatch),
     "cage": Entry(cage.Config, cage.CAGE, cage.players, SliceBatch),
 }
 

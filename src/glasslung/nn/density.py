@@ -76,6 +76,37 @@ def paper_units(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return -paper_units_log_density(x, a, b).flatten(1).mean(1)
 
 
+# ------------------------------------------------------------------------------------- mixture of Betas
+
+
+def beta_mixture_log_density(
+    x: Tensor, log_weights: Tensor, a: Tensor, b: Tensor, margin: float = PAPER_CLIP
+) -> Tensor:
+    """log density of each pixel under a mixture of Betas, nats, (B, 1, H, W).
+
+    x            (B, 1, H, W) in [0, 1], squeezed by `margin` as in `beta_log_density`
+    log_weights  (B, K, H, W), log-normalised over K
+    a, b         (B, K, H, W) or broadcastable to it, > 0
+    A component that puts its mass at 0 ("zero spike") earns without bound on black pixels as its b grows: say
+    with which b a figure was made.
+    """
+    return torch.logsumexp(log_weights + beta_log_density(x, a, b, margin), 1, keepdim=True)
+
+
+def spike_shape(sharpness: float, margin: float = PAPER_CLIP) -> float:
+    """The a at which Beta(a, sharpness) is highest at a black pixel, that is at x = margin.
+
+    Solves log x + digamma(a + b) - digamma(a) = 0, which has one root, by halving in log a.
+    """
+    low, high = math.log(1e-6), math.log(1e6)
+    b = torch.tensor(sharpness, dtype=torch.float64)
+    for _ in range(80):
+        middle = torch.tensor(math.exp((low + high) / 2), dtype=torch.float64)
+        slope = math.log(margin) + float(torch.digamma(middle + b) - torch.digamma(middle))
+        low, high = ((low + high) / 2, high) if slope > 0 else (low, (low + high) / 2)
+    return math.exp((low + high) / 2)
+
+
 # ----------------------------------------------------------------------------------------- Bernoulli
 
 

@@ -51,7 +51,7 @@ class LadderRecipe:
     lr: float = 3e-4  # the paper's
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
+        for name, known in self.choices().items():
             if getattr(self, name) not in known:
                 raise UsageError(
                     f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(known)}"
@@ -60,6 +60,11 @@ class LadderRecipe:
             raise UsageError(f"size {self.size} cannot be halved {LEVELS} times; choose 64, 96, 128, ...")
         if self.kl_warm_up < 0 or self.kl_final < 0:
             raise UsageError("kl_warm_up and kl_final must not be negative")
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[str, ...]]:
+        """What each setting of a word may be."""
+        return CHOICES
 
     @property
     def parts(self) -> Parts:
