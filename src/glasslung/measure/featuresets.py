@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from glasslung.errors import DataError, ShapeError
-from glasslung.measure.statistics import Interval, draw_patients, interval_of, patient_codes
+from glasslung.measure.statistics import (
+    Interval,
+    bootstrap_by_patient,
+    draw_patients,
+    interval_of,
+    patient_codes,
+)
 
 ROUNDING = 1e-12  # of sums of weights: 95 of 100 rows must count as 95 per cent
 
@@ -130,6 +136,24 @@ def exact_share_limits(hits: float, count: int, level: float) -> tuple[float, fl
     low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, count - hits + 1))
     high = 1.0 if hits >= count else float(beta.ppf(1 - tail, hits + 1, count - hits))
     return low, high
+
+
+def mean_interval(
+    values: np.ndarray,
+    units: Sequence[object] | np.ndarray,
+    *,
+    rng: np.random.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """The mean of one number per row, (N,), with its interval; rows of one unit (N,) are drawn together."""
+
+    def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        means: np.ndarray = weights @ values / weights.sum(1)
+        return means
+
+    values = np.asarray(values, np.float64)
+    return bootstrap_by_patient(mean, units, values, rng=rng, draws=draws, level=level, weighted=True)
 
 
 def share_within(
