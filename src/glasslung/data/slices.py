@@ -274,9 +274,7 @@ def _write_cache(slices: SliceSet, folder: Path, key: str) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["scan", "patient", "group", "day"])
-    for scan, patient, group, day in zip(
-        slices.scans, slices.patient, slices.group, slices.day, strict=True
-    ):
+    for scan, patient, group, day in zip(slices.scans, slices.patient, slices.group, slices.day, strict=True):
         writer.writerow([scan, slices.patients[patient], group, "" if np.isnan(day) else repr(float(day))])
     write_whole(folder / "slices.csv", table.getvalue())
     write_whole(folder / "key.json", json.dumps({"sha256": key, "recipe": RECIPE}) + "\n")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glasslung.data.cohort import SPLITS, Cohort
+from glasslung.data.cohort import SPLITS, TABLE_NAME, Cohort, read_cohort
 from glasslung.errors import DataError
 from glasslung.types import Case, Intensity
 
@@ -115,6 +115,17 @@ def detect_source(folder: Path) -> str:
             return name
     known = "; ".join(f"{name}: {' or '.join(patterns)}" for name, patterns in LAYOUTS.items())
     raise DataError(f"{folder} holds none of the known layouts ({known}); write a cohort.csv for it")
+
+
+def open_cohort(path: Path) -> Cohort:
+    """A cohort from its table, from the folder the table lies in, or from a folder of a known layout.
+
+    DataError where there is neither.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / TABLE_NAME).is_file():
+        return SOURCES[detect_source(path)](path)
+    return read_cohort(path)
 
 
 # Rows of each collection -> cases --------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from glasslung.data.phantom.patient import Patient
 from glasslung.data.phantom.scanner import HIGHEST_HU, LOWEST_HU, Site, scan_grid
 from glasslung.data.phantom.scene import View
 from glasslung.data.phantom.thorax import draw_lungs
+from glasslung.data.windows import lung_grey
 from glasslung.errors import UsageError
 from glasslung.types import Progress
 
-LUNG_WINDOW_HU = (-1350.0, 150.0)  # level -600, width 1500: what 0 and 255 stand for
 FINER = (
     2  # a slice is drawn with twice the rows and columns, then averaged: what scaling down a large slice does
 )
@@ -75,20 +75,13 @@ def slices(
     mask = np.stack(lungs)
     return Slices(
         volume,
-        grey_of(volume, mask),
+        lung_grey(volume, mask),
         mask,
         np.stack(lesions),
         np.array(index),
         np.array(on, float),
         np.array(pixel),
     )
-
-
-def grey_of(hu: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """The lung window as grey values 1 to 255, 0 outside the lungs; uint8 of the same shape."""
-    low, high = LUNG_WINDOW_HU
-    grey = np.clip(np.rint(1 + 254 * (hu.astype(np.float32) - low) / (high - low)), 1, 255)
-    return np.where(lungs > 0, grey, 0).astype(np.uint8)
 
 
 def slice_of(
