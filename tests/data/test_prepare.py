@@ -228,9 +228,17 @@ def test_opening_takes_specks_and_closing_gives_vessels_back():
     assert (untouched[20:22, :4] == 0).all()
 
 
+def test_closing_does_not_bridge_the_two_lungs():
+    mask = two_lungs()
+    mask[:, 20:80, 60:99] = 1  # a gap of one pixel, 2 mm, between the lungs
+    grey = cut_slice(scan(mask), mask, FieldSettings())
+    assert (grey[:, 79] == 0).all()
+    assert (grey[:, [78, 80]] > 0).all()
+
+
 def test_the_middle_is_that_of_the_scan_numbered_from_the_head():
-    mask = np.zeros((7, 4, 4), bool)
-    mask[1:3] = True
+    mask = np.zeros((7, 4, 4), np.uint8)
+    mask[1:3] = 1
     assert middle_level(mask, "scan") == 3
     assert middle_level(mask[:6], "scan") == 3  # numbers 0 to 5 from the head: floor(2.5) = 2 is index 3
     assert middle_level(mask, "lungs") == 2

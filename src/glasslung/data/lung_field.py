@@ -66,7 +66,7 @@ def cut_slice(volume: Volume, lungs: np.ndarray, settings: FieldSettings) -> np.
     spacing = upright_spacing_mm(volume, orientation)
     if max(spacing[1:]) > MOST_OBLONG * min(spacing[1:]):
         raise UnfitError("not-axial", f"its pixels are {spacing[1]:.2g} x {spacing[2]:.2g} mm")
-    mask = to_upright(lungs, orientation) > 0
+    mask = to_upright(lungs, orientation)
     level = middle_level(mask, settings.middle)
     field = tidy(mask[level], settings, spacing)
     _check_field(field, spacing, volume.has_ml)
@@ -92,10 +92,16 @@ def middle_level(mask: np.ndarray, middle: str) -> int:
 
 
 def tidy(field: np.ndarray, settings: FieldSettings, spacing_mm: mm.Spacing) -> np.ndarray:
-    """A lung field (H, W) after opening and closing, its holes filled and its specks gone."""
-    flat = mm.flat(spacing_mm)
-    opened = mm.open_(field[None], max(settings.opening_mm, *spacing_mm[1:]), flat)
-    labels, sizes = mm.pieces(mm.fill_slices(mm.close(opened, settings.closing_mm, flat))[0])
+    """A lung field (H, W) bool after opening and closing, its holes filled and its specks gone.
+
+    field  labels of the lungs, each closed by itself: closing both at once would bridge them at the front
+    """
+    flat, opening_mm = mm.flat(spacing_mm), max(settings.opening_mm, *spacing_mm[1:])
+    closed = np.zeros((1, *field.shape), bool)
+    for side in np.unique(field[field > 0]):
+        opened = mm.open_(field[None] == side, opening_mm, flat)
+        closed |= mm.fill_slices(mm.close(opened, settings.closing_mm, flat))
+    labels, sizes = mm.pieces(closed[0])
     return np.asarray((sizes >= max(1.0, settings.least_piece * sizes.max()))[labels])
 
 
