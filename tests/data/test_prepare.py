@@ -233,7 +233,7 @@ def test_closing_does_not_bridge_the_two_lungs():
     mask[:, 20:80, 60:99] = 1  # a gap of one pixel, 2 mm, between the lungs
     grey = cut_slice(scan(mask), mask, FieldSettings())
     assert (grey[:, 79] == 0).all()
-    assert (grey[:, [78, 80]] > 0).all()
+    assert (grey[5:-5, [78, 80]] > 0).all()
 
 
 def test_the_middle_is_that_of_the_scan_numbered_from_the_head():
