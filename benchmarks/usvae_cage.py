@@ -1,7 +1,9 @@
 """Train the U-SVAE that ships with the package, and measure it on patients it never saw.
 
     python benchmarks/usvae_cage.py train --data CAGE --run RUN
-    python benchmarks/usvae_cage.py measure --data CAGE --run RUN --out docs/numbers
+    python benchmarks/usvae_cage.py measure --data CAGE --run RUN --out docs/numbers/progression_usvae.json
+    python benchmarks/usvae_cage.py measure --data NEW --out FILE --all    (the shipped weights, all of NEW)
+    python benchmarks/usvae_cage.py ship --run RUN --out src/glasslung/weights/usvae
 
 CAGE is a folder with the layout of the CAGE set. Patients are dealt by group into train, val and test
 (70, 10 and 20 %, seed 0). `train` goes on where a run of the same folder stopped; it measures
@@ -14,6 +16,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,10 +25,13 @@ from glasslung.data.augment import NativeSlices, WarpedBatches
 from glasslung.data.cohort import Cohort, split_by_patient
 from glasslung.data.slices import SliceSet, read_picture, read_slices
 from glasslung.data.sources import cage
+from glasslung.files import write_json, write_whole
 from glasslung.models import build
 from glasslung.models import usvae as method
+from glasslung.models.shipped import load_shipped
+from glasslung.studies.heldout import figures, score_slices
 from glasslung.train.game import Game
-from glasslung.train.loop import fit
+from glasslung.train.loop import Progress, fit
 from glasslung.train.machine import Machine
 from glasslung.train.rundir import RunDir
 
@@ -89,7 +95,60 @@ def train(args: argparse.Namespace) -> None:
             run.save("usvae", game.modules["usvae"])
 
 
-def tell(progress) -> None:
+def measure(args: argparse.Namespace) -> None:
+    """Score the averaged weights on every part, `test` first; or, with --all, on a whole folder."""
+    model, about = trained(args.run)
+    found: dict[str, Any] = {"model": about}
+    if args.all:
+        parts = {"all": read_slices(cage(args.data))}
+    else:
+        cohort = dealt(args.data)
+        parts = {part: read_slices(cohort.part(part)) for part in args.parts.split(",")}
+    for part, slices in parts.items():
+        draws = torch.Generator().manual_seed(0)
+        scores = score_slices(model, slices, draws, single=part != "train")
+        found[part] = figures(scores, slices, np.random.default_rng(0))
+        print(part, {name: row["nll"] for name, row in found[part]["readings"].items()}, file=sys.stderr)
+    write_json(args.out, found)
+
+
+def trained(folder: Path | None) -> tuple[method.USVAE, dict[str, Any]]:
+    """The network of a run with its averaged weights, and what was asked of the run; None: as shipped."""
+    if folder is None:
+        model, about = load_shipped("usvae")
+        return model, about
+    run = RunDir.open(folder)
+    settings = {name: value for name, value in run.about["settings"].items() if name != "training"}
+    model = build("usvae", run.about["seed"], **settings)
+    run.load("usvae", model)
+    return model, manifest(run)
+
+
+def manifest(run: RunDir) -> dict[str, Any]:
+    """What a reader needs to make the run again: settings, seed, input hash, versions, when and how long."""
+    about = run.about
+    return {
+        "name": "usvae",
+        "settings": about["settings"],
+        "seed": about["seed"],
+        "created": about["created"],
+        "versions": about["versions"],
+        "input sha256": about["inputs"]["cohort"]["sha256"],
+        "command": f"python benchmarks/usvae_cage.py train --data CAGE --run RUN --steps "
+        f"{about['settings']['steps']} --seed {about['seed']}",
+    }
+
+
+def ship(args: argparse.Namespace) -> None:
+    """Put a run's averaged weights and its settings where the package finds them."""
+    _, about = trained(args.run)
+    args.out.mkdir(parents=True, exist_ok=True)
+    weights = (args.run / "weights" / "usvae.safetensors").read_bytes()
+    write_whole(args.out / "model.safetensors", weights)
+    write_json(args.out / "settings.json", about)
+
+
+def tell(progress: Progress) -> None:
     """A line now and then."""
     if progress.done % 100 == 0:
         rate = progress.done / progress.seconds
@@ -104,9 +163,21 @@ def main() -> None:
     verb.set_defaults(does=train)
     verb.add_argument("--steps", type=int, default=10_000)
     verb.add_argument("--seed", type=int, default=0)
-    for each in verbs.choices.values():
-        each.add_argument("--data", type=Path, required=True)
-        each.add_argument("--run", type=Path, required=True)
+    verb.add_argument("--data", type=Path, required=True)
+    verb.add_argument("--run", type=Path, required=True)
+    verb = verbs.add_parser("measure")
+    verb.set_defaults(does=measure)
+    verb.add_argument("--data", type=Path, required=True)
+    verb.add_argument("--run", type=Path, help="a run's folder; without it the shipped weights")
+    verb.add_argument("--out", type=Path, required=True)
+    verb.add_argument("--parts", default="test,val,train")
+    verb.add_argument(
+        "--all", action="store_true", help="score the whole folder: it must hold no seen patient"
+    )
+    verb = verbs.add_parser("ship")
+    verb.set_defaults(does=ship)
+    verb.add_argument("--run", type=Path, required=True)
+    verb.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.does(args)
 

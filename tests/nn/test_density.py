@@ -181,3 +181,58 @@ def test_half_precision_is_raised():
     half = torch.full((2, 1, 3, 3), 1.5, dtype=torch.bfloat16)
     assert density.beta_log_prob(x, half, half).dtype == torch.float32
     assert density.gaussian_kl(half, half, half, half).dtype == torch.float32
+
+
+# ----------------------------------------------------------------------------------------- mixture of Betas
+
+
+def test_the_mixture_of_betas_integrates_to_one():
+    log_weights = torch.tensor([0.3, 0.7], dtype=torch.float64).log().view(1, 2, 1, 1)
+    a, b = (torch.tensor(v, dtype=torch.float64).view(1, 2, 1, 1) for v in ([2.0, 30.0], [8.0, 12.0]))
+    x = torch.linspace(1e-6, 1 - 1e-6, 20_001, dtype=torch.float64).view(1, 1, 1, -1)
+    curve = density.beta_mixture_log_density(x, log_weights, a, b).exp().flatten()
+    assert torch.trapezoid(curve, x.flatten()).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_mixture_of_betas_equals_a_slow_twin():
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 1, 3, 3, generator=rng, dtype=torch.float64)
+    raw = torch.randn(2, 4, 3, 3, generator=rng, dtype=torch.float64)
+    a, b = (torch.rand(2, 4, 3, 3, generator=rng, dtype=torch.float64) * 5 + 0.1 for _ in range(2))
+    log_weights = torch.log_softmax(raw, 1)
+    got = density.beta_mixture_log_density(x, log_weights, a, b)
+    for i in range(2):
+        for row in range(3):
+            for column in range(3):
+                place = (i, slice(None), row, column)
+                v = x[i, 0, row, column]
+                each = torch.distributions.Beta(a[place], b[place]).log_prob(v).exp()
+                expected = math.log(float((log_weights[place].exp() * each).sum()))
+                assert got[i, 0, row, column].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 1e3, 1e4])
+def test_the_spike_has_the_shape_that_earns_most_on_black(sharpness):
+    best = density.spike_shape(sharpness)
+    x = torch.zeros(1, dtype=torch.float64)
+    score = [
+        density.beta_log_density(
+            x, torch.tensor(a, dtype=torch.float64), torch.tensor(sharpness, dtype=torch.float64)
+        )
+        for a in (best, 0.95 * best, 1.05 * best)
+    ]
+    assert score[0] > max(score[1:])
+
+
+def test_a_sharper_spike_earns_more_without_end():
+    x = torch.zeros(1, dtype=torch.float64)
+    scores = [
+        float(
+            density.beta_log_density(
+                x, torch.tensor(density.spike_shape(s)).double(), torch.tensor(s).double()
+            )
+        )
+        for s in (1.0, 1e2, 1e4, 1e6)
+    ]
+    assert scores == sorted(scores)
+    assert scores[-1] > scores[0] + 1.5

@@ -1,0 +1,39 @@
+"""Small trained models that come with the package, so that it works at once.
+
+weights/<name>/model.safetensors   the averaged weights
+weights/<name>/settings.json       method, settings, seed and versions of the run they come from
+weights/<name>/card.md             data and its licence, figures, limits
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from glasslung.errors import DataError
+from glasslung.files import read_json
+from glasslung.models import build
+
+FOLDER = Path(__file__).parent.parent / "weights"
+TRAINING = "training"  # settings of the run that are not the model's
+
+
+def load_shipped(name: str, folder: Path = FOLDER) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained network of that name, and what is known about its run; DataError when it is not there."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    place = folder / name
+    if not (place / "settings.json").is_file():
+        there = sorted(path.parent.name for path in folder.glob("*/settings.json"))
+        raise DataError(f"no trained {name!r} comes with the package; there are {', '.join(there) or 'none'}")
+    about = read_json(place / "settings.json")
+    settings = {key: value for key, value in about["settings"].items() if key != TRAINING}
+    model = build(about["name"], about["seed"], **settings)
+    try:
+        model.load_state_dict(load_file(place / "model.safetensors"))
+    except (OSError, SafetensorError, RuntimeError) as problem:
+        raise DataError(f"{place} is damaged ({problem}); install the package again") from problem
+    return model, about
