@@ -29,7 +29,18 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_help_names_every_verb_and_what_this_is_not():
     told = glasslung("--help").stdout
-    for verb in ("analyze", "inspect", "report", "phantom", "cohort", "split", "check"):
+    for verb in (
+        "analyze",
+        "inspect",
+        "report",
+        "phantom",
+        "cohort",
+        "split",
+        "check",
+        "prepare",
+        "train",
+        "runs",
+    ):
         assert verb in told
     assert "not a medical device" in " ".join(told.split())
 
@@ -73,6 +84,12 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["check", "{tmp}/empty"], "cohort.csv"),
         (["cohort", "{tmp}/empty"], "cage"),
         (["split", "{tmp}/none.csv", "--out", "{tmp}/s.csv"], "none.csv"),
+        (["prepare", "{tmp}/empty", "--out", "{tmp}/o"], "none of the known layouts"),
+        (["prepare", "{tmp}/none.csv", "--out", "{tmp}/o"], "none.csv"),
+        (["prepare", "{course}", "--out", "{tmp}/o", "--lungs", "guess"], "auto, table, found, cut-out"),
+        (["train", "gan", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"], "usvae, cage"),
+        (["train", "usvae", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "50"], "known layouts"),
+        (["runs", "{tmp}/none"], "there is no folder"),
     ],
 )
 def test_mistakes_end_in_one_line(course, tmp_path, words, told):

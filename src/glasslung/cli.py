@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -219,6 +219,118 @@ def check(
         raise typer.Exit(1)
 
 
+@app.command()
+def prepare(
+    scans: Annotated[
+        Path,
+        typer.Argument(
+            metavar="COHORT",
+            help="cohort.csv, the folder it lies in, or a folder of a known layout.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the slices and their table.")],
+    size: Annotated[int, typer.Option(help="Side of the slices in pixels.")] = 64,
+    lungs: Annotated[
+        str, typer.Option(help="Where the lungs come from: auto, table, found or cut-out.")
+    ] = "auto",
+    middle: Annotated[str, typer.Option(help="Which slice: the middle of the scan, or of the lungs.")] = (
+        "scan"
+    ),
+    labels: Annotated[
+        str, typer.Option(help="Scans with another label are left out; an empty text keeps all.")
+    ] = "healthy,covid",
+) -> None:
+    """Cut one square lung slice out of every scan, and list what was left out and why."""
+    from glasslung.data.lung_field import FieldSettings
+    from glasslung.data.prepare import EXCLUSIONS, PrepareSettings, prepare_cohort
+    from glasslung.data.sources import open_cohort
+
+    asked = tuple(name.strip() for name in labels.split(",") if name.strip())
+    settings = PrepareSettings(size, lungs, asked, FieldSettings(middle))
+    with _progress() as progress:
+        done = prepare_cohort(open_cohort(scans), out, settings, progress)
+    patients = len(set(done.slices.patient.tolist()))
+    typer.echo(f"{len(done.slices)} slices of {patients} patients in {out}")
+    left = ", ".join(f"{count} {reason}" for reason, count in done.excluded.items())
+    typer.echo(f"left out: {left}; the reasons are in {out / EXCLUSIONS}" if left else "nothing was left out")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="usvae, cage or another model by name.", show_default=False)],
+    data: Annotated[Path, typer.Option("--cohort", help="Folder that `glasslung prepare` wrote.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there goes on.")],
+    steps: Annotated[int, typer.Option(help="Optimiser steps in all.")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting of the model, name=value; may be repeated.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Slices in a batch, shared evenly by the ages.")] = 16,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Turn slices left to right by chance.")] = False,
+    ema: Annotated[
+        float | None, typer.Option(help="Keep averaged weights with this decay, e.g. 0.998.")
+    ] = None,
+    seed: Seed = 0,
+    split_seed: Annotated[int, typer.Option(help="Of the split, for a table that has none.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Refuse operations that differ from run to run.")
+    ] = False,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps that a kill can cost.")] = 200,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Insist that there is a run to go on with.")
+    ] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")] = False,
+) -> None:
+    """Train a model on prepared slices, or go on with a run: the same command goes on where it stopped."""
+    from glasslung.studies.settings import parse_settings
+    from glasslung.studies.training import Job, TrainingSettings, train_model
+    from glasslung.train.machine import Machine
+
+    training = TrainingSettings(
+        steps, batch, mirror, ema, checkpoint_every=checkpoint_every, split_seed=split_seed
+    )
+    machine = Machine(device, precision, deterministic=deterministic)
+    job = Job(model, data, training, parse_settings(setting or ()), seed, machine)
+    with _progress() as progress:
+        run = train_model(job, out, resume, tensorboard, progress)
+    typer.echo(f"{model}: {steps} steps done, weights in {run.folder / 'weights'}")
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds runs, at any depth.", show_default=False)],
+) -> None:
+    """List the runs in a folder, oldest first: what each is, how far it came, how it stands."""
+    from glasslung.train.rundir import list_runs
+
+    found = list_runs(folder)
+    if not found:
+        typer.echo(f"no run in {folder}")
+        return
+    rows = [("run", "study", "model", "seed", "steps", "loss", "begun", "state")]
+    for run in found:
+        asked = run.settings.get("training", {}).get("steps")
+        loss = run.last.get("total")
+        rows.append(
+            (
+                str(run.folder.relative_to(folder)),
+                run.study,
+                run.model,
+                str(run.seed),
+                f"{run.made}/{asked}" if asked else str(run.made),
+                "" if loss is None else f"{loss:.4g}",
+                run.created,
+                run.state,
+            )
+        )
+    _print_columns(rows)
+
+
 # --- what the verbs share ----------------------------------------------------------------------------------
 
 
@@ -239,17 +351,26 @@ def _intensity(name: str) -> Intensity | None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar with the time left on a terminal; one line per step where the output goes to a file."""
+    """A bar with the time left on a terminal; one line per step where the output goes to a file.
+
+    What is told after a colon (a count, a loss) changes within a step and is told again now and then only.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     said, said_at = "", 0.0
+    first: tuple[float, float] | None = None
 
     def say(what: str, done: float) -> None:
-        nonlocal said, said_at
-        if what != said or time.monotonic() - said_at > _QUIET_SECONDS:
-            typer.echo(f"{done:4.0%}  {what}", err=True)
-            said, said_at = what, time.monotonic()
+        nonlocal said, said_at, first
+        now = time.monotonic()
+        first = first or (now, done)
+        step = what.partition(":")[0]
+        if step != said or now - said_at > _QUIET_SECONDS:
+            typer.echo(
+                f"{done:4.0%}  {what}{_time_left(now - first[0], done - first[1], 1 - done)}", err=True
+            )
+            said, said_at = step, now
 
     console = Console(stderr=True)
     columns = (
@@ -269,6 +390,20 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
     except KeyboardInterrupt:
         typer.echo("glasslung: stopped; the same command goes on where it stopped", err=True)
         raise typer.Exit(130) from None
+
+
+def _time_left(seconds: float, done: float, left: float) -> str:
+    """', about 5 min left', once there is something to judge by."""
+    if seconds < _QUIET_SECONDS or done <= 0:
+        return ""
+    rest = seconds / done * left
+    return f", about {rest / 60:.0f} min left" if rest > 90 else f", about {rest:.0f} s left"
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_remarks(remarks: Iterable[Remark]) -> None:

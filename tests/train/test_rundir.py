@@ -205,3 +205,15 @@ def test_tensorboard_gets_the_same_numbers(run):
     events.Reload()
     (point,) = events.Scalars("net/total")
     assert (point.step, point.value) == (4, 0.25)
+
+
+def test_one_broken_run_does_not_hide_the_others(tmp_path):
+    for name in ("good", "bad"):
+        run = RunDir.create(tmp_path / name, "progression", "cage", {"training": {"steps": 9}}, seed=1)
+        with run.writing():
+            toy = game()
+            fit(toy, range(3), run.log)
+            run.checkpoint(toy)
+    (tmp_path / "bad" / "metrics.jsonl").write_text("{broken\n{}\n")
+    states = {r.folder.name: (r.state, r.made, r.step) for r in list_runs(tmp_path)}
+    assert states == {"good": ("finished", 3, 2), "bad": ("damaged", 3, None)}

@@ -30,7 +30,15 @@ from glasslung import __version__
 from glasslung.data.cohort import TABLE_NAME, Cohort, read_cohort, write_cohort
 from glasslung.data.lung_field import MIDDLES, FieldSettings, UnfitError, check_square, cut_slice
 from glasslung.data.results import fingerprint
-from glasslung.data.slices import PAPER_SIZE, SliceSet, cached_slices, group_of, read_picture, square_slice
+from glasslung.data.slices import (
+    GROUP_NAMES,
+    PAPER_SIZE,
+    SliceSet,
+    cached_slices,
+    group_of,
+    read_picture,
+    square_slice,
+)
 from glasslung.data.sources import PICTURE_SUFFIXES
 from glasslung.errors import DataError, RefusedError, UsageError
 from glasslung.files import write_json, write_whole
@@ -341,7 +349,12 @@ def _write_table(cohort: Cohort, outcomes: Sequence[Outcome], out: Path) -> None
                 lungs=None,
                 lobes=None,
                 lesions=None,
-                extra={**case.extra, "source_path": source, "lungs_by": outcome.lungs},
+                extra={
+                    **case.extra,
+                    "group": GROUP_NAMES[group_of(case)],
+                    "source_path": source,
+                    "lungs_by": outcome.lungs,
+                },
             )
         )
     write_cohort(Cohort(cohort.name, cohort.folder, tuple(cases), cohort.note), out)

@@ -199,7 +199,7 @@ def read_slices(cohort: Cohort, size: int = PAPER_SIZE) -> SliceSet:
     wrong = [case.scan for case in cases if case.intensity is not Intensity.DISPLAY8]
     if wrong:
         raise DataError(
-            f"{len(wrong)} scan(s) are not 8-bit pictures, first {wrong[0]!r}; prepare slices from them"
+            f"{len(wrong)} scan(s) are not 8-bit pictures, first {wrong[0]!r}; `glasslung prepare` makes them"
         )
     images = [square_slice(read_picture(cohort.path(case.image)), size) for case in cases]
     patients = cohort.patients

@@ -158,6 +158,12 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
 
 
+def steps_made(folder: Path) -> int:
+    """Steps before the newest checkpoint of a folder; 0 without one."""
+    found = checkpoints(folder)
+    return int(found[-1].name.removeprefix(PREFIX)) if found else 0
+
+
 def load_checkpoint(game: Game, folder: Path) -> int:
     """Bring the game to its newest checkpoint in `folder`; the next step comes back, 0 without one."""
     found = checkpoints(folder)

@@ -33,7 +33,14 @@ from torch import nn
 
 from glasslung.errors import DataError, UsageError
 from glasslung.files import read_json, whole_folder, write_json, write_whole
-from glasslung.train.checkpoint import fill, load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from glasslung.train.checkpoint import (
+    fill,
+    load_checkpoint,
+    load_tensors,
+    save_checkpoint,
+    save_tensors,
+    steps_made,
+)
 from glasslung.train.game import Game
 
 SETTINGS, METRICS, STATUS, LOCK, WEIGHTS = "settings.json", "metrics.jsonl", "status.json", "lock", "weights"
@@ -246,7 +253,12 @@ class RunDir:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One line of `glasslung runs`: what a run is, how it stands, and its last record."""
+    """One line of `glasslung runs`: what a run is, how it stands, and its last record.
+
+    state  as `RunDir.state`, or 'damaged' where its log cannot be read
+    step   the last step that was logged
+    made   steps that are safe: those before the last checkpoint
+    """
 
     folder: Path
     study: str
@@ -256,6 +268,8 @@ class RunSummary:
     state: str
     step: int | None
     last: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+    made: int = 0
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
@@ -276,18 +290,23 @@ def _is_run(path: Path) -> bool:
 
 def summarise(run: RunDir) -> RunSummary:
     """The line of one run."""
-    metrics = run.metrics()
-    last = metrics[-1] if metrics else {}
     about = run.about
+    try:
+        metrics, state = run.metrics(), run.state
+    except DataError:  # one broken run must not hide the others
+        metrics, state = [], "damaged"
+    last = metrics[-1] if metrics else {}
     return RunSummary(
         run.folder,
         about["study"],
         about["model"],
         about["seed"],
         about["created"],
-        run.state,
+        state,
         last.get("step"),
         last,
+        about["settings"],
+        steps_made(run.folder),
     )
 
 
