@@ -189,9 +189,8 @@ def main() -> None:
         Stopwatch.clock = staticmethod(time.process_time)
     device = resolve_device(Machine(asked.device))
     chip = torch.cuda.get_device_name() if device == "cuda" else "CPU"
-    print(
-        f"torch {torch.__version__}, {chip}, batch {asked.batch}, median of {asked.steps} steps, {asked.clock} clock\n"
-    )
+    print(f"torch {torch.__version__}, {chip}, batch {asked.batch}, ", end="")
+    print(f"median of {asked.steps} steps, {asked.clock} clock\n")
     print("| model | how | images/s | ratio | ms a step | " + " | ".join(PARTS) + " | drawn/s | ratio |")
     print("|---|---|" + "--:|" * (len(PARTS) + 5))
     for label in asked.models:
