@@ -9,6 +9,7 @@ from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.featuresets import feature_set
 from glasslung.measure.separability import (
     leakage,
+    mean_auc,
     mmd_permutation,
     multiquadric_kernel,
     out_of_fold,
@@ -27,6 +28,29 @@ def test_latents_without_a_trace_are_at_chance_and_shifted_ones_are_read():
     assert blind.chance == 0.25 and not blind.balanced_accuracy.excludes(0.25)
     told = leakage(latents + 2.0 * np.eye(4, 20)[group], group, np.arange(200), rng=rng(), draws=300)
     assert told.balanced_accuracy.low > 0.6
+    assert not blind.mean_auc.excludes(0.5) and told.mean_auc.low > 0.8
+
+
+def test_a_small_group_in_many_dimensions_is_seen_by_the_auc():
+    group = (np.arange(300) < 30).astype(int)
+    latents = rng(30).normal(size=(300, 600)) + 0.12 * group[:, None]
+    found = leakage(latents, group, np.arange(300), rng=rng(), kind="linear", draws=300)
+    assert found.mean_auc.low > 0.6
+    assert found.mean_auc.value > found.balanced_accuracy.value + 0.1
+
+
+def test_the_mean_auc_is_counted_pair_by_pair():
+    truth, chances = np.arange(12) % 3, rng(31).random((12, 3)).round(1)
+    slow = []
+    for kind in range(3):
+        wins = [
+            float(chances[i, kind] > chances[j, kind]) + 0.5 * (chances[i, kind] == chances[j, kind])
+            for i in range(12)
+            for j in range(12)
+            if truth[i] == kind and truth[j] != kind
+        ]
+        slow.append(np.mean(wins))
+    assert mean_auc(truth, chances, np.arange(12), rng=rng()).value == pytest.approx(np.mean(slow))
 
 
 def test_only_the_quadratic_reader_sees_another_width():

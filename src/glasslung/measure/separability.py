@@ -15,7 +15,7 @@ import numpy as np
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.featuresets import FeatureSet, check_same_features, pair_mean, share_within
 from glasslung.measure.manifolds import pairwise_distances
-from glasslung.measure.ranking import auc_interval
+from glasslung.measure.ranking import auc_interval, auc_weighted
 from glasslung.measure.statistics import Interval, bootstrap_by_patient, patient_codes
 
 KINDS = ("linear", "quadratic", "forest")
@@ -32,11 +32,14 @@ class Leakage:
 
     balanced_accuracy  mean over groups of the share told rightly
     chance             1 / groups: what latents without a trace of the group give
+    mean_auc           mean over groups of the AUC of that group against the rest, chance 0.5: it sees a trace
+                       also where one large group draws all answers to itself
     kind               of the classifier
     """
 
     balanced_accuracy: Interval
     chance: float
+    mean_auc: Interval
     kind: str
 
 
@@ -60,11 +63,9 @@ def leakage(
     group = np.asarray(group)
     kinds, codes = np.unique(group, return_inverse=True)
     chances = out_of_fold(features, codes, patients, rng=rng, kind=kind, folds=folds)
-    return Leakage(
-        told_rightly(codes, chances.argmax(1), patients, rng=rng, draws=draws, level=level),
-        1.0 / len(kinds),
-        kind,
-    )
+    right = told_rightly(codes, chances.argmax(1), patients, rng=rng, draws=draws, level=level)
+    areas = mean_auc(codes, chances, patients, rng=rng, draws=draws, level=level)
+    return Leakage(right, 1.0 / len(kinds), areas, kind)
 
 
 def told_rightly(
@@ -96,6 +97,39 @@ def told_rightly(
         patients,
         truth,
         answer,
+        rng=rng,
+        draws=draws,
+        level=level,
+        strata=group_strata(truth, patients),
+        weighted=True,
+    )
+
+
+def mean_auc(
+    truth: np.ndarray,
+    chances: np.ndarray,
+    patients: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Mean over groups of the AUC of each group against the rest: 1 perfect, 0.5 chance.
+
+    truth (N,) 0 .. G - 1, chances (N, G), patients (N,). Fawcett, Pattern Recognit Lett 2006;27:861-74.
+    """
+    kinds = np.unique(truth)
+
+    def statistic(truth: np.ndarray, chances: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        areas = [auc_weighted(truth == kind, chances[:, kind], weights) for kind in kinds]
+        mean: np.ndarray = np.mean(areas, axis=0)
+        return mean
+
+    return bootstrap_by_patient(
+        statistic,
+        patients,
+        np.asarray(truth),
+        np.asarray(chances),
         rng=rng,
         draws=draws,
         level=level,

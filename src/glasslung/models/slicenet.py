@@ -6,8 +6,12 @@ alone need not. So this one answers two questions at once: which group the slice
 it (nothing, blurred, blurred within its outline, noised, mixed with another slice). It can only answer the
 second by looking at edges and texture.
 
-Train it on the training fold only, and compare made slices with patients that it never saw: on its own
-training slices its features are surer than on any others.
+Train it on the training fold only, and compare made slices with patients that it never saw. The group is
+learned by heart within some hundred steps: with both questions weighing the same, the features of real
+training slices lay 0.26 to 1.1 (kernel distance, after 300 batches of 32) from those of unseen real slices
+of the same diseased group, more than a blur of 0.4 pixels (0.2), and a model would be blamed, or praised,
+for the wrong thing. With a weight of 0.1 for the group that distance could not be told from 0, and blur of
+0.4 pixels (0.5) and another group (0.14 to 0.36) were seen. Some 300 batches of 32 are enough.
 
 Notation  x slice in [0, 1]; S its side; F features; C groups
 """
@@ -41,6 +45,7 @@ class Config:
     groups: int = 4  # healthy and three ages of the disease
     width: int = 16  # channels of the first convolution; doubled at the first two halvings
     features: int = 64  # as many as a kernel distance on a hundred slices bears
+    group_weight: float = 0.1  # of that answer in the loss; see the head of this file
     dropout: float = 0.3  # on the features: some eighty slices of a diseased group are soon known by heart
     least_blur_px: float = 0.4  # standard deviation: just visible at 64 x 64 ...
     most_blur_px: float = 1.6  # ... to what a poor VAE makes
@@ -56,6 +61,8 @@ class Config:
             raise UsageError(
                 f"groups and features must be 1 or more and width a multiple of {CHANNELS_PER_NORM_GROUP}"
             )
+        if not (self.group_weight > 0 and self.lr > 0 and self.weight_decay >= 0):
+            raise UsageError("group_weight and lr must be positive, weight_decay not negative")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be a share from 0 to below 1, got {self.dropout}")
         for name in ("blur_px", "noise_grey", "mix"):
@@ -175,7 +182,7 @@ def spoil(image: Tensor, flaw: Tensor, rng: torch.Generator, config: Config) -> 
 
 
 def loss(model: SliceNet, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
-    """Cross-entropy of group and of flaw, nats per slice; 'total' is their sum.
+    """Cross-entropy of group and of flaw, nats per slice; 'total' is group_weight times group, plus flaw.
 
     Half of the slices stay as they are, the others get one of the four flaws. A mixed slice has no group of
     its own and is left out of that term. flaw_right: share of right answers, 0.5 without looking.
@@ -195,7 +202,8 @@ def loss(model: SliceNet, batch: SliceBatch, rng: torch.Generator) -> dict[str, 
     group = (by_slice * own).sum() / own.sum().clamp_min(1.0)
     quality = F.cross_entropy(answer.flaw, flaw)
     right = (answer.flaw.argmax(1) == flaw).float().mean()
-    return {"total": group + quality, "group": group, "flaw": quality, "flaw_right": right}
+    total = model.config.group_weight * group + quality
+    return {"total": total, "group": group, "flaw": quality, "flaw_right": right}
 
 
 def players(model: SliceNet) -> list[Player]:
