@@ -85,7 +85,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def replace_folder(part: Path, path: Path) -> None:
-    """Put the finished folder `part` in the place of `path`, one of our own that an earlier try may have left.
+    """Put the finished folder `part` in the place of `path`, which may be ours from an earlier try.
 
     For folders that several processes fill together, so that no single block can hold them; `part` must lie
     on the same disk as `path`.
