@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from glasslung.errors import UsageError
-from glasslung.models import cage, slicenet, usvae
+from glasslung.models import ageflow, cage, slicenet, usvae
 from glasslung.nn.batches import SliceBatch
 from glasslung.nn.player import Player
 
@@ -37,6 +37,7 @@ class Entry(NamedTuple):
 TABLE = {
     "usvae": Entry(usvae.Config, usvae.make, usvae.players, SliceBatch),
     "cage": Entry(cage.Config, cage.CAGE, cage.players, SliceBatch),
+    "ageflow": Entry(ageflow.Config, ageflow.AgeFlow, ageflow.players, SliceBatch),
     "slicenet": Entry(slicenet.Config, slicenet.SliceNet, slicenet.players, SliceBatch),
 }
 
