@@ -57,7 +57,8 @@ class Budget:
 
     seconds: float = 240.0  # of process time on one core; steps differ, and are told
     slices: int = 16  # in a batch, all groups together
-    reading: float = 0.5  # share of the time that a two-stage method spends on its first stage
+    reading: float = 0.7  # share of the time that a two-stage method spends on its first stage
+    ageing: int = 4  # times as many slices in a batch of the second stage: transport needs a cloud to pair
     ema: float | None = 0.995  # averaged weights: short runs end noisy
     seed: int = 0
 
@@ -125,9 +126,9 @@ def train(
     steps: dict[str, int] = {}
     log: dict[str, dict[str, Any]] = {}
     spent = 0.0
-    for stage, share in zip(stages, shares, strict=True):
-        rng = np.random.default_rng([budget.seed, len(steps)])
-        each = budget.slices // len(method.groups)
+    for number, (stage, share) in enumerate(zip(stages, shares, strict=True)):
+        rng = np.random.default_rng([budget.seed, number])
+        each = budget.slices // len(method.groups) * (budget.ageing if number else 1)
         batches = GroupBalancedBatches(slices, each, rng, method.groups, mirror)
         game = Game({method.model: model}, stage, batches, budget.seed, ema=budget.ema)
         seconds = _play(game, share * budget.seconds, log, progress)
