@@ -1,7 +1,7 @@
 """How fast models train and draw: images a second, where a step's time goes, and what pays.
 
     python benchmarks/training_throughput.py                                    U-SVAE and CAGE, this machine
-    python benchmarks/training_throughput.py --models usvae:net=paper,likelihood=beta --device cuda
+    python benchmarks/training_throughput.py --models usvae:net=paper,likelihood=beta,kl_schedule=warm-up
 
 Every row is the same model with the same batches; the first is the plain loop (contiguous memory, 32 bit, one
 thread), and ratios are to it. Times are medians over steps after a warm-up, by the wall clock: let nothing
