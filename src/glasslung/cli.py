@@ -134,7 +134,7 @@ def report(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the made scans.", show_default=False)],
-    days: Annotated[str, typer.Option(help="Days on which each patient is scanned.")] = "0,4,9,18",
+    days: Annotated[str, typer.Option(help="Days on which each patient is scanned.")] = "0,5,10,28",
     patients: Annotated[
         int, typer.Option(help="1 writes one patient, a folder of DICOM per scan; more write a cohort.")
     ] = 1,
