@@ -10,6 +10,7 @@ each other the other lung has a say too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -18,35 +19,60 @@ from scipy import ndimage
 from glasslung.data.lungs import morphology as mm
 from glasslung.data.lungs.cage import find_cage
 from glasslung.data.lungs.coarse import Coarse, coarsen, spread
-from glasslung.data.lungs.mirror import certainty, mirrored
+from glasslung.data.lungs.mirror import Mirrored, mirror_lung
 from glasslung.data.lungs.morphology import Spacing
 from glasslung.data.lungs.settings import Settings
+from glasslung.data.lungs.thorax import interior_air
 from glasslung.types import Lung
 
 FAT_HU = (-150.0, -40.0)
 RIM_MM = 5.0  # thinner than twice this along wall or heart is partial volume, pleura or extrapleural fat
 LEAST_ML = 3.0  # a smaller inferred part is noise of the vote
+TUBE_HU = -250.0  # a bronchus of 3 mm, averaged with its wall
+TUBE_HALF_MM = 3.0
+TUBE_MOST_ML = 5.0
+TUBE_SHARE = 0.05  # of a vote voxel
 LINES = tuple(d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0))
 
 
-def recover(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Settings) -> np.ndarray:
-    """Dense parts that belong to a lung: labels of `Lung` on the coarse grid, 0 where nothing is added.
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """Dense parts on the coarse grid.
+
+    added           (z, y, x) uint8 labels of `Lung`: dense tissue given back to a lung, 0 elsewhere
+    unexplained_ml  dense tissue where the other lung says lung should be, and that was not given back
+    """
+
+    added: np.ndarray
+    unexplained_ml: float
+
+
+def recover(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Settings) -> Recovered:
+    """Dense parts that belong to a lung.
 
     sides (z, y, x) uint8, the aerated lungs with their vessels filled; airways bool.
     """
     small = coarsen(coarse.hu, coarse.spacing_mm, settings.vote_mm)
 
-    def shrink(mask: np.ndarray) -> np.ndarray:
-        return coarsen(mask.astype(np.float32), coarse.spacing_mm, settings.vote_mm).hu > 0.5
+    def shrink(mask: np.ndarray, share: float = 0.5) -> np.ndarray:
+        return coarsen(mask.astype(np.float32), coarse.spacing_mm, settings.vote_mm).hu > share
 
     lungs = {int(side): shrink(sides == side) for side in (Lung.RIGHT, Lung.LEFT)}
     room = ~lungs[1] & ~lungs[2] & ~shrink(airways) & _can_be_dense_lung(small, settings)
-    scores = {side: _score(lungs, side, room, small, settings) for side in lungs}
+    bronchi = room & shrink(_bronchi_in_dense(airways, coarse), TUBE_SHARE)
+    mirrors = {side: mirror_lung(lungs, side, bronchi, small.spacing_mm, settings) for side in lungs}
+    found = {side: lung.copy() for side, lung in lungs.items()}
+    for _ in range(settings.vote_rounds):
+        scores = {side: _score(found, side, room, mirrors[side], small, settings) for side in lungs}
+        for side in lungs:
+            won = (scores[side] >= settings.vote_share) & (scores[side] >= scores[3 - side])
+            found[side] |= _solid(won, small)
     added = np.zeros(sides.shape, np.uint8)
-    for side, score in scores.items():
-        won = _solid((score >= settings.vote_share) & (score >= scores[3 - side]), small)
-        added[_smooth_up(won, small.factors, sides.shape) & (sides == 0)] = side
-    return added
+    for side in lungs:
+        given = _smooth_up(found[side] & ~lungs[side], small.factors, sides.shape)
+        added[given & (sides == 0)] = side
+    left_out = room & ~found[1] & ~found[2] & (mirrors[1].deep | mirrors[2].deep)
+    return Recovered(added, float(np.count_nonzero(left_out)) * small.voxel_ml)
 
 
 def vote(lung: np.ndarray, wall: np.ndarray, spacing_mm: Spacing, settings: Settings) -> np.ndarray:
@@ -99,15 +125,29 @@ def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[sli
 
 
 def _score(
-    lungs: dict[int, np.ndarray], side: int, room: np.ndarray, small: Coarse, settings: Settings
+    found: dict[int, np.ndarray],
+    side: int,
+    room: np.ndarray,
+    mirror: Mirrored,
+    small: Coarse,
+    settings: Settings,
 ) -> np.ndarray:
-    if not lungs[side].any():
+    """The vote plus what the other lung adds; 0 where there is no room for dense lung of this side."""
+    if not found[side].any():
         return np.zeros(room.shape, np.float32)
-    ghost = mirrored(lungs, side, small.spacing_mm)
-    cage = find_cage(lungs[side] | ghost, lungs[1] | lungs[2], small.hu, small.spacing_mm, settings)
-    score = vote(lungs[side], cage.wall, small.spacing_mm, settings)
-    score += settings.mirror_weight * certainty(ghost, small.spacing_mm, settings)
+    cage = find_cage(found[side] | mirror.ghost, found[1] | found[2], small.hu, small.spacing_mm, settings)
+    score = vote(found[side], cage.wall, small.spacing_mm, settings)
+    score += settings.mirror_weight * mirror.says
     return np.where(room & cage.inside, score, 0.0).astype(np.float32)
+
+
+def _bronchi_in_dense(airways: np.ndarray, coarse: Coarse) -> np.ndarray:
+    """Thin air tubes in dense tissue: small pieces of air that are not as thick as bowel gas."""
+    air = interior_air(coarse, TUBE_HU) & ~airways
+    labels, sizes = mm.pieces(air)
+    small = (sizes * coarse.voxel_ml < TUBE_MOST_ML)[labels]
+    thick = mm.erode(air, TUBE_HALF_MM, coarse.spacing_mm)
+    return air & small & ~mm.dilate(thick, 2 * TUBE_HALF_MM, coarse.spacing_mm)
 
 
 def _can_be_dense_lung(small: Coarse, settings: Settings) -> np.ndarray:
