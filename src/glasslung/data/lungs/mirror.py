@@ -29,8 +29,8 @@ class Mirrored:
 
     ghost   bool: the mirrored lung where mirroring can be trusted
     says    float32: 0 at the mirrored lung's rim to 1 deep inside, 0 where it cannot be trusted
-    deep    bool: deep inside the mirrored lung, trusted or, on the right, also in front: a normal lung
-            would be aerated here
+    deep    bool: inside the mirrored lung and not at its rim, where it can be trusted and, on the right,
+            also in front: a normal lung would be aerated here
     """
 
     ghost: np.ndarray
@@ -61,7 +61,7 @@ def mirror_lung(
     ghost = _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm))
     depth = ndimage.distance_transform_edt(ghost, sampling=spacing_mm)
     ramp = (depth - settings.mirror_from_mm) / (settings.mirror_full_mm - settings.mirror_from_mm)
-    deep = (ramp >= 1.0) & (trusted | (side == Lung.RIGHT))
+    deep = (ramp > 0.0) & (trusted | (side == Lung.RIGHT))
     return Mirrored(ghost & trusted, np.where(trusted, np.clip(ramp, 0, 1), 0).astype(np.float32), deep)
 
 

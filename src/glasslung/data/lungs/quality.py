@@ -19,7 +19,7 @@ BORDER_SHARE = 0.02  # of the slices' outline: lung lying on the picture's borde
 JAGGED_SHARE = 0.25  # of neighbouring sections overlap so little that the mask must have jumped
 NEIGHBOUR_MM = 6.0  # only slices at most this far apart are expected to look alike
 INFERRED_PERCENT = (3.0, 12.0, 30.0)  # said, doubted, not trusted
-LEFT_OUT_PERCENT = (2.0, 5.0)  # doubted, not trusted
+LEFT_OUT_PERCENT = (2.5, 4.5)  # doubted, not trusted
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def _inference(e: Evidence) -> list[Doubt]:
     doubts: list[Doubt] = []
     percent, left_out = 100.0 * min(e.inferred, 1.0), 100.0 * e.unexplained
     if percent >= INFERRED_PERCENT[0]:
-        cost = (0.1, 0.35, 0.6)[int(np.searchsorted(INFERRED_PERCENT, percent, "right")) - 1]
+        cost = (0.1, 0.55, 0.7)[int(np.searchsorted(INFERRED_PERCENT, percent, "right")) - 1]
         doubts.append(
             (cost, f"a dense part ({_amount(e, percent)}) was inferred from its position, not seen")
         )
