@@ -32,6 +32,7 @@ TUBE_HU = -250.0  # a bronchus of 3 mm, averaged with its wall
 TUBE_HALF_MM = 3.0
 TUBE_MOST_ML = 5.0
 TUBE_SHARE = 0.05  # of a vote voxel
+NOTHING, LUNG, WALL = np.uint8(0), np.uint8(1), np.uint8(2)  # what a look meets first
 LINES = tuple(d for d in product((-1, 0, 1), repeat=3) if d > (0, 0, 0))
 
 
@@ -75,34 +76,64 @@ def recover(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Se
     return Recovered(added, float(np.count_nonzero(left_out)) * small.voxel_ml)
 
 
-def vote(lung: np.ndarray, wall: np.ndarray, spacing_mm: Spacing, settings: Settings) -> np.ndarray:
-    """Share of the lines through each voxel that speak for this lung, 0 to 1, (z, y, x) float32.
+def vote(
+    lung: np.ndarray, wall: np.ndarray, asked: np.ndarray, spacing_mm: Spacing, settings: Settings
+) -> np.ndarray:
+    """Share of the lines through each asked voxel that speak for this lung, 0 to 1, (z, y, x) float32.
 
+    asked  (z, y, x) bool: the others are not looked at and get 0
     Lines that meet the wall both ways are not counted.
     """
-    yes = np.zeros(lung.shape, np.float32)
-    asked = np.zeros(lung.shape, np.float32)
+    field = Field.of(lung, wall, asked, spacing_mm, settings.reach_mm)
+    yes = np.zeros(field.places.shape, np.float32)
+    counted = np.zeros(field.places.shape, np.float32)
     for line in LINES:
-        lung_a, wall_a = look(lung, wall, line, spacing_mm, settings.reach_mm)
-        lung_b, wall_b = look(lung, wall, tuple(-n for n in line), spacing_mm, settings.reach_mm)
+        ahead, behind = field.look(line), field.look(tuple(-n for n in line))
+        lung_a, lung_b, wall_a, wall_b = ahead == LUNG, behind == LUNG, ahead == WALL, behind == WALL
         yes += lung_a & lung_b
         yes += settings.wall_weight * ((lung_a & wall_b) | (wall_a & lung_b))
-        asked += ~(wall_a & wall_b)
-    return yes / np.maximum(asked, 1.0)
+        counted += ~(wall_a & wall_b)
+    shares = np.zeros(lung.shape, np.float32)
+    shares[asked] = yes / np.maximum(counted, 1.0)
+    return shares
 
 
-def look(
-    lung: np.ndarray, wall: np.ndarray, direction: tuple[int, ...], spacing_mm: Spacing, reach_mm: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """What each voxel meets first in a direction: aerated lung, or the chest wall (two bool arrays)."""
-    sees_lung = np.zeros(lung.shape, bool)
-    sees_wall = np.zeros(lung.shape, bool)
-    for offset in _steps(direction, spacing_mm, reach_mm):
-        here, there = _overlap(lung.shape, offset)
-        looking = ~(sees_lung[here] | sees_wall[here])
-        sees_wall[here] |= looking & wall[there] & ~lung[there]
-        sees_lung[here] |= looking & lung[there]
-    return sees_lung, sees_wall
+@dataclass(frozen=True, eq=False)
+class Field:
+    """What can be met around the asked voxels, laid out so that a step in any direction is one addition.
+
+    met     flat uint8: NOTHING, LUNG or WALL, with an empty margin as wide as anybody looks
+    shape   of the grid with its margin
+    places  flat index of each asked voxel
+    """
+
+    met: np.ndarray
+    shape: tuple[int, ...]
+    places: np.ndarray
+    spacing_mm: Spacing
+    reach_mm: float
+
+    @classmethod
+    def of(
+        cls, lung: np.ndarray, wall: np.ndarray, asked: np.ndarray, spacing_mm: Spacing, reach_mm: float
+    ) -> Field:
+        """Lay out a grid: lung, wall and asked (z, y, x) bool."""
+        margin = [int(reach_mm / mm_) + 1 for mm_ in spacing_mm]
+        met = np.pad(np.where(lung, LUNG, np.where(wall, WALL, NOTHING)), [(m, m) for m in margin])
+        inner = [index + m for index, m in zip(np.nonzero(asked), margin, strict=True)]
+        places = np.ravel_multi_index(inner, met.shape)
+        return cls(met.ravel(), met.shape, places, spacing_mm, reach_mm)
+
+    def look(self, direction: tuple[int, ...]) -> np.ndarray:
+        """What each asked voxel meets first in a direction: NOTHING, LUNG or WALL, (N,) uint8."""
+        seen = np.zeros(self.places.shape, np.uint8)
+        looking = np.arange(len(seen))
+        _, rows, columns = self.shape
+        for z, y, x in _steps(direction, self.spacing_mm, self.reach_mm):
+            found = self.met[self.places[looking] + (z * rows + y) * columns + x]
+            seen[looking] = found
+            looking = looking[found == NOTHING]
+        return seen
 
 
 def _steps(direction: tuple[int, ...], spacing_mm: Spacing, reach_mm: float) -> list[tuple[int, ...]]:
@@ -112,16 +143,6 @@ def _steps(direction: tuple[int, ...], spacing_mm: Spacing, reach_mm: float) -> 
     n = np.arange(1, int(reach_mm / step_mm) + 1)[:, None]
     offsets = np.rint(unit * n * step_mm / np.array(spacing_mm)).astype(int)
     return [o for o in dict.fromkeys(tuple(row) for row in offsets.tolist()) if any(o)]
-
-
-def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a grid and its copy moved by `offset` overlap: slices of the voxels, and of what they see."""
-    here, there = [], []
-    for size, step in zip(shape, offset, strict=True):
-        o = max(-size, min(size, step))
-        here.append(slice(max(0, -o), min(size, size - o)))
-        there.append(slice(max(0, o), min(size, size + o)))
-    return tuple(here), tuple(there)
 
 
 def _score(
@@ -136,9 +157,10 @@ def _score(
     if not found[side].any():
         return np.zeros(room.shape, np.float32)
     cage = find_cage(found[side] | mirror.ghost, found[1] | found[2], small.hu, small.spacing_mm, settings)
-    score = vote(found[side], cage.wall, small.spacing_mm, settings)
+    asked = room & cage.inside
+    score = vote(found[side], cage.wall, asked, small.spacing_mm, settings)
     score += settings.mirror_weight * mirror.says
-    return np.where(room & cage.inside, score, 0.0).astype(np.float32)
+    return np.where(asked, score, 0.0).astype(np.float32)
 
 
 def _bronchi_in_dense(airways: np.ndarray, coarse: Coarse) -> np.ndarray:
