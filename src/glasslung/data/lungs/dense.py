@@ -22,7 +22,6 @@ from glasslung.data.lungs.coarse import Coarse, coarsen, spread
 from glasslung.data.lungs.mirror import Mirrored, mirror_lung
 from glasslung.data.lungs.morphology import Spacing
 from glasslung.data.lungs.settings import Settings
-from glasslung.data.lungs.thorax import interior_air
 from glasslung.types import Lung
 
 FAT_HU = (-150.0, -40.0)
@@ -48,10 +47,13 @@ class Recovered:
     unexplained_ml: float
 
 
-def recover(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Settings) -> Recovered:
+def recover(
+    sides: np.ndarray, air: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Settings
+) -> Recovered:
     """Dense parts that belong to a lung.
 
-    sides (z, y, x) uint8, the aerated lungs with their vessels filled; airways bool.
+    sides (z, y, x) uint8, the aerated lungs with their vessels filled; air bool, all that is darker than
+    TUBE_HU in the body but the airways; airways bool, windpipe and main bronchi.
     """
     small = coarsen(coarse.hu, coarse.spacing_mm, settings.vote_mm)
 
@@ -60,7 +62,7 @@ def recover(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, settings: Se
 
     lungs = {int(side): shrink(sides == side) for side in (Lung.RIGHT, Lung.LEFT)}
     room = ~lungs[1] & ~lungs[2] & ~shrink(airways) & _can_be_dense_lung(small, settings)
-    bronchi = room & shrink(_bronchi_in_dense(airways, coarse), TUBE_SHARE)
+    bronchi = room & shrink(_bronchi_in_dense(air, coarse), TUBE_SHARE)
     mirrors = {side: mirror_lung(lungs, side, bronchi, small.spacing_mm, settings) for side in lungs}
     found = {side: lung.copy() for side, lung in lungs.items()}
     for _ in range(settings.vote_rounds):
@@ -163,9 +165,8 @@ def _score(
     return np.where(asked, score, 0.0).astype(np.float32)
 
 
-def _bronchi_in_dense(airways: np.ndarray, coarse: Coarse) -> np.ndarray:
+def _bronchi_in_dense(air: np.ndarray, coarse: Coarse) -> np.ndarray:
     """Thin air tubes in dense tissue: small pieces of air that are not as thick as bowel gas."""
-    air = interior_air(coarse, TUBE_HU) & ~airways
     labels, sizes = mm.pieces(air)
     small = (sizes * coarse.voxel_ml < TUBE_MOST_ML)[labels]
     thick = mm.erode(air, TUBE_HALF_MM, coarse.spacing_mm)

@@ -18,7 +18,7 @@ from glasslung.data.lungs.coarse import Coarse, coarsen
 from glasslung.data.lungs.morphology import Spacing
 from glasslung.data.lungs.settings import Settings
 from glasslung.data.lungs.sides import tell_sides
-from glasslung.data.lungs.thorax import edge_hu, interior_air
+from glasslung.data.lungs.thorax import edge_hu, find_thorax, interior_air
 from glasslung.types import Lung
 
 BLACK = 6  # JPEG noise on black
@@ -137,7 +137,7 @@ def find_sections(hu: np.ndarray, grey: np.ndarray, spacing_mm: Spacing, setting
     boxes = [
         (_shrink(rows, coarse.factors[1]), _shrink(columns, coarse.factors[2])) for rows, columns in fine
     ]
-    edge = edge_hu(coarse, settings)
+    edge = edge_hu(find_thorax(coarse), coarse, settings)
     one_frame = len({(b[0].start, b[0].stop, b[1].start, b[1].stop) for b in fine}) <= MOST_FRAMES
     return Sections(by_slices(coarse, boxes, edge), coarse, edge, one_frame)
 
@@ -151,7 +151,7 @@ def by_slices(coarse: Coarse, boxes: list[tuple[slice, slice]], edge_hu: float) 
     out = np.zeros(coarse.hu.shape, bool)
     for z, box in enumerate(boxes):
         one = Coarse(coarse.hu[z : z + 1][(slice(None), *box)], coarse.spacing_mm, (1, 1, 1))
-        air = interior_air(one, edge_hu)[0]
+        air = interior_air(find_thorax(one), one, edge_hu)[0]
         out[z][box] = _sections(air)
     return out
 

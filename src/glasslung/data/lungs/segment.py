@@ -11,13 +11,13 @@ from glasslung.data.lungs import morphology as mm
 from glasslung.data.lungs import pictures
 from glasslung.data.lungs.airways import find_airways
 from glasslung.data.lungs.coarse import Coarse, coarsen
-from glasslung.data.lungs.dense import Recovered, recover
+from glasslung.data.lungs.dense import TUBE_HU, Recovered, recover
 from glasslung.data.lungs.fine import CoarseAnswer, refine
 from glasslung.data.lungs.morphology import Spacing
 from glasslung.data.lungs.quality import Evidence, judge
 from glasslung.data.lungs.settings import DEFAULT, Settings
 from glasslung.data.lungs.sides import choose_lungs, middle_of, tell_sides
-from glasslung.data.lungs.thorax import body_of, edge_hu, interior_air
+from glasslung.data.lungs.thorax import edge_hu, find_thorax, interior_air
 from glasslung.data.orientation import from_upright, orientation_of, to_upright, upright_spacing_mm
 from glasslung.types import Geometry, Intensity, Lungs, Volume
 
@@ -56,22 +56,23 @@ def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
 def find_in_scan(hu: np.ndarray, spacing_mm: Spacing, settings: Settings) -> Found:
     """Lungs of an upright scan (z, y, x) in HU, or on the scale of `pictures.stretch`."""
     coarse = coarsen(hu, spacing_mm, settings.coarse_mm)
-    edge = edge_hu(coarse, settings)
-    answer, recovered = reason(coarse, edge, settings)
+    answer, recovered = reason(coarse, settings)
     lung_ml = max(np.count_nonzero(answer.sides) * coarse.voxel_ml, 1e-9)
     inferred_ml = np.count_nonzero(recovered.added) * coarse.voxel_ml
     mask = refine(hu, answer, coarse, settings)
     return Found(mask, inferred_ml / lung_ml, recovered.unexplained_ml / lung_ml)
 
 
-def reason(coarse: Coarse, edge: float, settings: Settings) -> tuple[CoarseAnswer, Recovered]:
+def reason(coarse: Coarse, settings: Settings) -> tuple[CoarseAnswer, Recovered]:
     """The global reasoning on the coarse grid: the answer, and the dense parts in it."""
-    air = interior_air(coarse, edge)
-    middle = middle_of(body_of(coarse.hu > edge, coarse))
+    thorax = find_thorax(coarse)
+    edge = edge_hu(thorax, coarse, settings)
+    air = interior_air(thorax, coarse, edge)
+    middle = middle_of(thorax.body)
     airways = find_airways(air, coarse, middle)
     aerated = choose_lungs(air & ~airways, coarse, settings)
     sides = fill(tell_sides(aerated, coarse, middle), coarse.spacing_mm, settings)
-    recovered = recover(sides, airways, coarse, settings)
+    recovered = recover(sides, interior_air(thorax, coarse, TUBE_HU) & ~airways, airways, coarse, settings)
     whole = np.where(recovered.added > 0, recovered.added, sides)
     whole = fill(whole, coarse.spacing_mm, settings)
     return answer_of(whole, airways, coarse, edge), recovered
