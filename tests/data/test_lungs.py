@@ -15,6 +15,7 @@ from glasslung.data.lungs import DEFAULT, Settings, segment_lungs
 from glasslung.data.lungs import morphology as mm
 from glasslung.data.lungs.coarse import coarsen, spread
 from glasslung.data.lungs.dense import LUNG, NOTHING, WALL, Field
+from glasslung.data.lungs.pockets import fill_pockets
 from glasslung.data.lungs.quality import Evidence, judge
 from glasslung.types import Geometry, Intensity, Lung, Volume
 
@@ -299,6 +300,21 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         DEFAULT.fill_mm = 3.0  # type: ignore[misc]
     assert Settings() == DEFAULT
+
+
+def test_dents_on_the_ribs_are_filled_and_the_heart_s_is_not() -> None:
+    y, x = np.mgrid[:120, :200]
+
+    def disc(cy: float, cx: float, ry: float, rx: float) -> np.ndarray:
+        return ((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 <= 1.0
+
+    lungs = (disc(60, 50, 50, 40) | disc(60, 150, 50, 40)) & ~disc(50, 110, 30, 30)
+    dent = disc(60, 188, 18, 14) & lungs
+    filled = fill_pockets((lungs & ~dent)[None])[0]
+    assert (filled[dent]).mean() > 0.8
+    assert not (filled & ~lungs)[disc(50, 110, 26, 26)].any()
+    one = (disc(60, 50, 50, 40) & ~disc(60, 12, 18, 14))[None]
+    np.testing.assert_array_equal(fill_pockets(one), one)
 
 
 # ---- real scans

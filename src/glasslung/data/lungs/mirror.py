@@ -16,7 +16,7 @@ from glasslung.data.lungs.morphology import Spacing, dilate
 from glasslung.data.lungs.settings import Settings
 from glasslung.types import Lung
 
-BACK_PART = 0.5  # of the lungs' depth: behind this lies neither heart nor the dome's top
+BACK_PART = {Lung.RIGHT: 0.5, Lung.LEFT: 0.62}  # of the lungs' depth: behind this lies no heart
 UPPER_PART = 0.62  # of the lungs' height: above this only great vessels lie between the lungs
 AORTA_MM = 45.0  # from the middle to the left flank of a wide descending aorta
 BRONCHOGRAM_MM = 30.0  # a segment is about that wide: no part of it is farther from its bronchus
@@ -52,7 +52,7 @@ def mirror_lung(
     if not own.any() or not other.any():
         return Mirrored(nothing, nothing.astype(np.float32), nothing)
     both = own | other
-    trusted = _symmetric_part(both)
+    trusted = _symmetric_part(both, Lung(side))
     columns = np.flatnonzero(both.any(axis=(0, 1)))
     if side == Lung.RIGHT:
         trusted |= dilate(bronchi, BRONCHOGRAM_MM, spacing_mm)
@@ -65,11 +65,11 @@ def mirror_lung(
     return Mirrored(ghost & trusted, np.where(trusted, np.clip(ramp, 0, 1), 0).astype(np.float32), deep)
 
 
-def _symmetric_part(both: np.ndarray) -> np.ndarray:
+def _symmetric_part(both: np.ndarray, side: Lung) -> np.ndarray:
     z, y = np.flatnonzero(both.any(axis=(1, 2))), np.flatnonzero(both.any(axis=(0, 2)))
     part = np.zeros(both.shape, bool)
     part[int(z[0] + UPPER_PART * (z[-1] - z[0])) :] = True
-    part[:, int(y[0] + BACK_PART * (y[-1] - y[0])) :] = True
+    part[:, int(y[0] + BACK_PART[side] * (y[-1] - y[0])) :] = True
     return part
 
 

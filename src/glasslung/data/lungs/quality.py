@@ -19,6 +19,7 @@ BORDER_SHARE = 0.02  # of the slices' outline: lung lying on the picture's borde
 JAGGED_SHARE = 0.25  # of neighbouring sections overlap so little that the mask must have jumped
 NEIGHBOUR_MM = 6.0  # only slices at most this far apart are expected to look alike
 INFERRED_PERCENT = (3.0, 12.0, 30.0)  # said, doubted, not trusted
+HAZY_SHARE = 0.09  # of twenty stacks, the two with wide consolidation have more
 LEFT_OUT_PERCENT = (2.5, 4.5)  # doubted, not trusted
 
 
@@ -32,6 +33,7 @@ class Evidence:
     hounsfield      whether grey values are HU
     inferred        share of the lungs that was inferred from position, 0 to 1
     unexplained     dense tissue left out where the other lung says lung should be, over lung volume
+    hazy            grey between lung and soft tissue left out, over lung volume (pictures only)
     """
 
     mask: np.ndarray
@@ -40,6 +42,7 @@ class Evidence:
     hounsfield: bool
     inferred: float = 0.0
     unexplained: float = 0.0
+    hazy: float = 0.0
 
     @property
     def areas(self) -> np.ndarray:
@@ -147,6 +150,11 @@ def _inference(e: Evidence) -> list[Doubt]:
         cost = (0.25, 0.55)[int(np.searchsorted(LEFT_OUT_PERCENT, left_out, "right")) - 1]
         amount = _amount(e, left_out)
         doubts.append((cost, f"dense tissue ({amount}) lies where the other side has lung, and was left out"))
+    if e.hazy >= HAZY_SHARE:
+        why = (
+            f"grey between lung and soft tissue ({e.hazy:.0%} of the lungs) was left out: dense lung, perhaps"
+        )
+        doubts.append((0.45, why))
     return doubts
 
 

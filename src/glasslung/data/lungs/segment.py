@@ -14,6 +14,7 @@ from glasslung.data.lungs.coarse import Coarse, coarsen
 from glasslung.data.lungs.dense import TUBE_HU, Recovered, recover
 from glasslung.data.lungs.fine import CoarseAnswer, refine
 from glasslung.data.lungs.morphology import Spacing
+from glasslung.data.lungs.pockets import fill_pockets
 from glasslung.data.lungs.quality import Evidence, judge
 from glasslung.data.lungs.settings import DEFAULT, Settings
 from glasslung.data.lungs.sides import choose_lungs, middle_of, tell_sides
@@ -28,11 +29,13 @@ class Found:
 
     inferred     share of the mask that was inferred from position, 0 to 1
     unexplained  dense tissue left out where the other lung says lung should be, as a share of the mask
+    hazy         likewise grey between lung and tissue that was left out of pictures
     """
 
     mask: np.ndarray
     inferred: float = 0.0
     unexplained: float = 0.0
+    hazy: float = 0.0
 
 
 def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
@@ -49,8 +52,10 @@ def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
     hounsfield = volume.intensity is Intensity.HU
     found = find_in_scan(upright, spacing, settings) if hounsfield else find_in_pictures(upright, settings)
     measured = volume.geometry is Geometry.MEASURED
-    quality = judge(Evidence(found.mask, spacing, measured, hounsfield, found.inferred, found.unexplained))
-    return Lungs(np.ascontiguousarray(from_upright(found.mask, orientation)), quality)
+    evidence = Evidence(
+        found.mask, spacing, measured, hounsfield, found.inferred, found.unexplained, found.hazy
+    )
+    return Lungs(np.ascontiguousarray(from_upright(found.mask, orientation)), judge(evidence))
 
 
 def find_in_scan(hu: np.ndarray, spacing_mm: Spacing, settings: Settings) -> Found:
@@ -105,6 +110,9 @@ def find_in_pictures(grey: np.ndarray, settings: Settings) -> Found:
     if sections.is_scan:
         return find_in_scan(hu, spacing, settings)
     coarse = sections.coarse
-    sides = fill(pictures.label_sections(sections.lung, coarse), mm.flat(coarse.spacing_mm), settings)
+    whole = fill_pockets(sections.lung)
+    sides = fill(pictures.label_sections(whole, coarse), mm.flat(coarse.spacing_mm), settings)
     answer = answer_of(sides, np.zeros(sides.shape, bool), coarse, sections.edge_hu)
-    return Found(refine(hu, answer, coarse, settings, stacked=False))
+    inferred = np.count_nonzero(whole & ~sections.lung) / max(int(np.count_nonzero(sides)), 1)
+    mask = refine(hu, answer, coarse, settings, stacked=False)
+    return Found(mask, inferred, hazy=sections.hazy)
