@@ -1,9 +1,11 @@
 """A reader never sees half a file or half a folder."""
 
+from pathlib import Path
+
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.files import whole_file, whole_folder, write_whole
+from glasslung.files import make_folder, remove_whole, whole_file, whole_folder, write_whole
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
@@ -44,3 +46,36 @@ def test_a_folder_appears_whole_and_never_replaces_a_full_one(tmp_path):
         (part / "1.dcm").touch()
     with pytest.raises(DataError, match="not empty"), whole_folder(tmp_path / "series"):
         pytest.fail("it was replaced")
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    bad = [tmp_path / "file", tmp_path / "file" / "out", tmp_path / "new" / ("n" * 300), Path("/proc/x")]
+    for path in bad:
+        with pytest.raises(DataError, match="cannot be written") as told:
+            make_folder(path)
+        assert "\n" not in str(told.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+    for _ in range(2):
+        make_folder(tmp_path / "deep" / "out")
+    assert list((tmp_path / "deep" / "out").iterdir()) == []
+
+
+def test_a_folder_into_which_nothing_can_be_written_is_told():
+    with pytest.raises(DataError, match="cannot be written"):
+        make_folder(Path("/proc"))
+
+
+def test_files_and_folders_are_removed_and_what_a_link_points_to_stays(tmp_path):
+    kept = tmp_path / "kept"
+    write_whole(kept / "a", "1")
+    write_whole(tmp_path / "folder" / "a", "1")
+    write_whole(tmp_path / "file", "1")
+    (tmp_path / "link").symlink_to(kept)
+    for name in ("folder", "file", "link"):
+        remove_whole(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    assert (kept / "a").read_text() == "1"
+    with pytest.raises(DataError, match="gone"):
+        remove_whole(tmp_path / "gone")
