@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 demo: $(READY)
-	@$(BIN)/glasslung phantom $(DEMO)/patient --seed 4 --days 0,4,9,18
+	@$(BIN)/glasslung phantom $(DEMO)/patient --seed 4 --days 0,5,10,28
 	@$(BIN)/glasslung analyze $(DEMO)/patient/p* --out $(DEMO)/report $(if $(OPEN),--open)
 
 test: lint unit

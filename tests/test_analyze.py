@@ -61,12 +61,59 @@ def test_masks_lie_on_the_scans_own_grid(told):
     assert both.ml == pytest.approx(both.voxels * volume.voxel_ml)
 
 
-def test_the_second_run_does_nothing(told, monkeypatch):
+def test_the_second_run_measures_nothing(told, monkeypatch):
     story, out, scans = told
     before = contents(out)
     monkeypatch.setattr(glasslung.data.lungs, "segment_lungs", lambda *_: pytest.fail("measured again"))
     assert analyze(scans, out, Settings(days=(30, 0, 9))) == story
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("file", ["story.json", "masks/scan-02/scan.json", "masks/scan-02/lungs.nii.gz"])
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_damage_is_mended_and_never_told_as_a_result(told, tmp_path, file, damage):
+    story, done, scans = told
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    if damage == "gone":
+        (out / file).unlink()
+    else:
+        (out / file).write_bytes((out / file).read_bytes()[:50])
+    again = analyze(scans, out, Settings(days=(30, 0, 9)))
+    assert again.scans == story.scans
+    assert (out / file).read_bytes()[:200] == (done / file).read_bytes()[:200]
+
+
+def test_an_edited_figure_is_not_told_as_measured(told, tmp_path):
+    story, done, scans = told
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    text = (out / "story.json").read_text()
+    points = f'"points": {story.scans[1].severity.points}'
+    assert points in text
+    (out / "story.json").write_text(text.replace(points, '"points": 1', 1))
+    assert analyze(scans, out, Settings(days=(30, 0, 9))).scans == story.scans
+
+
+def test_another_patients_folder_is_left_alone(told, tmp_path):
+    _, out, _ = told
+    write_volume(render(draw_patient(5), 0, shape=(16, 64, 64)).volume, tmp_path / "other.nii.gz")
+    before = contents(out)
+    with pytest.raises(UsageError, match="story of other scans"):
+        analyze([tmp_path / "other.nii.gz"], out)
+    assert contents(out) == before
+
+
+def test_slices_of_one_series_are_not_scans(tmp_path):
+    (scan,) = write_patient(draw_patient(4), (0,), tmp_path / "p", as_dicom=True, shape=(16, 64, 64))
+    halves = [tmp_path / "first", tmp_path / "second"]
+    for n, half in enumerate(halves):
+        half.mkdir()
+        for file in sorted(scan.iterdir())[n::2]:
+            shutil.copy(file, half)
+    with pytest.raises(DataError, match="parts of one series"):
+        analyze(halves, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_run_keeps_the_old_story_and_goes_on(told, course, tmp_path, monkeypatch):

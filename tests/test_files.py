@@ -1,11 +1,21 @@
 """A reader never sees half a file or half a folder."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.files import read_json, replace_folder, whole_file, whole_folder, write_json, write_whole
+from glasslung.files import (
+    make_folder,
+    read_json,
+    remove_whole,
+    replace_folder,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_whole,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside(tmp_path):
@@ -86,3 +96,36 @@ def test_a_damaged_json_is_told(tmp_path, content):
         (tmp_path / "state.json").write_text(content)
     with pytest.raises(DataError, match=r"state\.json"):
         read_json(tmp_path / "state.json")
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    bad = [tmp_path / "file", tmp_path / "file" / "out", tmp_path / "new" / ("n" * 300), Path("/proc/x")]
+    for path in bad:
+        with pytest.raises(DataError, match="cannot be written") as told:
+            make_folder(path)
+        assert "\n" not in str(told.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+    for _ in range(2):
+        make_folder(tmp_path / "deep" / "out")
+    assert list((tmp_path / "deep" / "out").iterdir()) == []
+
+
+def test_a_folder_into_which_nothing_can_be_written_is_told():
+    with pytest.raises(DataError, match="cannot be written"):
+        make_folder(Path("/proc"))
+
+
+def test_files_and_folders_are_removed_and_what_a_link_points_to_stays(tmp_path):
+    kept = tmp_path / "kept"
+    write_whole(kept / "a", "1")
+    write_whole(tmp_path / "folder" / "a", "1")
+    write_whole(tmp_path / "file", "1")
+    (tmp_path / "link").symlink_to(kept)
+    for name in ("folder", "file", "link"):
+        remove_whole(tmp_path / name)
+    assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+    assert (kept / "a").read_text() == "1"
+    with pytest.raises(DataError, match="gone"):
+        remove_whole(tmp_path / "gone")

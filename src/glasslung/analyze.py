@@ -9,17 +9,17 @@ What lies in the output folder
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
 
-Nothing is written before every scan has passed the gate. A scan's folder counts only when it is complete, and
-the story changes only when all of them are, so an interrupted run goes on where it stopped, an earlier story
-in the folder stays whole until then, and a second run of the same input does nothing.
+Nothing is kept before every scan has passed the gate. A scan's folder counts only when it is complete, and
+the story changes only when all of them are: an interrupted run goes on where it stopped, an earlier story
+in the folder stays whole until then, and a second run of the same input measures nothing. What was damaged
+since is measured again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -27,12 +27,12 @@ from pathlib import Path
 from glasslung import __version__
 from glasslung.data import results
 from glasslung.errors import DataError, UsageError
-from glasslung.files import write_whole
 from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
 
 # Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
 _SHARES = {"lungs": 0.45, "opacities": 0.30, "measures": 0.05, "pictures": 0.05, "masks": 0.15}
 _READING = 0.1
+_MEASURED = 0.97
 
 # Scans up to this many bytes in all stay in memory between the gate and the examination; past it they are
 # read again, so that memory does not grow with the number of scans.
@@ -63,17 +63,23 @@ class _Admitted:
     key: str
     gate: tuple[Remark, ...]
     volume: Volume | None
+    sha256: str
     name: str = ""
     day: float | None = None
 
 
 def analyze(
-    scans: Sequence[Path], out: Path, settings: Settings = Settings(), progress: Progress | None = None
+    scans: Sequence[Path],
+    out: Path,
+    settings: Settings = Settings(),
+    progress: Progress | None = None,
+    then: Callable[[Path], object] | None = None,
 ) -> Story:
     """Measure the scans of one patient and tell how they change.
 
     scans     files, folders or zips, one per scan, in any order if their days are known
     out       folder for the results; made if it is not there
+    then      called with the folder when its story is whole, while no other run may write to it: the report
     Returns the Story, which is also written to `out`. Raises UsageError, DataError (unreadable, two
     patients, one scan twice), RefusedError (the gate will not let a scan through).
     """
@@ -81,17 +87,44 @@ def analyze(
     _check_request(scans, settings)
     results.check_output(out, scans)
     keys = [results.fingerprint(path, __version__, settings.series, settings.intensity) for path in scans]
-    if (story := _story_of(out, keys, settings)) is not None:
-        tell("this input is already analysed", 1.0)
-        return story
-    admitted = _admit(scans, keys, settings, tell)
     with results.hold(out) as masks:
-        for n, scan in enumerate(admitted):
-            if scan.key not in results.finished_scans(masks):
-                _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
-        # Only now does the folder change what it tells: until here an earlier story in it stays whole.
-        results.arrange(masks, {scan.key: scan.name for scan in admitted})
-        return _tell([_findings_in(masks / scan.name, scan) for scan in admitted], keys, out, settings)
+        story = _story_of(out, keys, settings)
+        if story is None:
+            story = _measure(scans, keys, out, masks, settings, tell)
+        else:
+            tell("this input is already measured", _MEASURED)
+        if then is not None:
+            tell("drawing the report", _MEASURED)
+            then(out)
+        return story
+
+
+def _measure(
+    scans: Sequence[Path], keys: list[str], out: Path, masks: Path, settings: Settings, tell: Progress
+) -> Story:
+    admitted = _admit(scans, keys, settings, tell)
+    _check_same_story(out, admitted)
+    for n, scan in enumerate(admitted):
+        if scan.key not in results.finished_scans(masks):
+            _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
+    # Only now does the folder change what it tells. Between the old story and the new one there is none, so
+    # that no story ever points at another scan's masks.
+    for told in ("story.json", "findings.csv", "report.html"):
+        (out / told).unlink(missing_ok=True)
+    results.arrange(masks, {scan.key: scan.name for scan in admitted})
+    return _tell([_findings_in(masks / scan.name, scan.day) for scan in admitted], keys, out, settings)
+
+
+def _check_same_story(out: Path, admitted: list[_Admitted]) -> None:
+    """Refuse to write one patient's story over another's (UsageError): they must share a scan."""
+    from glasslung.data.story import read_story
+
+    try:
+        before = {scan.sha256 for scan in read_story(out).scans}
+    except DataError:
+        return  # no story, or a damaged one: nothing that could be mixed up
+    if not before & {scan.sha256 for scan in admitted}:
+        raise UsageError(f"--out {out} holds the story of other scans: choose another folder")
 
 
 # --- admit: read, gate, order -------------------------------------------------------------------------------
@@ -127,9 +160,12 @@ def _admit(scans: Sequence[Path], keys: list[str], settings: Settings, tell: Pro
         refuse(remarks, path.name)
         held += volume.voxels.nbytes
         sources.append(volume.source)
-        admitted.append(_Admitted(path, key, remarks, volume if held <= _KEPT_BYTES else None))
+        admitted.append(
+            _Admitted(path, key, remarks, volume if held <= _KEPT_BYTES else None, volume.source.sha256)
+        )
     _check_one_patient(scans, [source.patient_key for source in sources])
     _check_different(scans, [source.sha256 for source in sources])
+    _check_not_parts(scans, [source.series_key for source in sources])
     days = list(settings.days) or _days_from([source.acquired for source in sources])
     return _in_order(admitted, days)
 
@@ -157,6 +193,16 @@ def _check_different(scans: Sequence[Path], hashes: list[str]) -> None:
             raise DataError(f"{twin.name} and {scans[n].name} hold the same scan: give each scan once")
 
 
+def _check_not_parts(scans: Sequence[Path], series: list[str | None]) -> None:
+    for n, key in enumerate(series):
+        if key and key in series[:n]:
+            twin = scans[series.index(key)]
+            raise DataError(
+                f"{twin.name} and {scans[n].name} are parts of one series, not two scans: "
+                "pass the folder they lie in"
+            )
+
+
 def _days_from(moments: list[dt.datetime | None]) -> list[float | None]:
     """Whole days since the first scan; unknown for all if one of several scans carries no date."""
     known = [moment.date() for moment in moments if moment is not None]
@@ -178,7 +224,7 @@ def _in_order(admitted: list[_Admitted], days: Sequence[float | None]) -> list[_
 
 def _part_of(tell: Progress, n: int, scans: int) -> Progress:
     """The progress of the n-th scan as a part of the whole run."""
-    share = (1.0 - _READING) / scans
+    share = (_MEASURED - _READING) / scans
     return lambda what, done: tell(what, _READING + share * (n + done))
 
 
@@ -230,18 +276,19 @@ def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -
             involvement=involvement,
             masks={what: f"{what}.nii.gz" for what in drawn},
         )
-        write_whole(
-            work / results.DONE, json.dumps({"key": scan.key, "findings": as_json(findings)}, indent=1)
-        )
+        results.write_scan_note(work, scan.key, as_json(findings))
 
 
-def _findings_in(folder: Path, scan: _Admitted) -> Findings:
-    """The findings of a finished scan, under the name and day that it has in this story."""
+def _findings_in(folder: Path, day: float | None) -> Findings:
+    """The findings of a finished scan, under the name its folder has and the day it has in this story."""
     from glasslung.data.story import findings_from_json
 
-    kept = findings_from_json(json.loads((folder / results.DONE).read_text())["findings"])
-    paths = {what: f"masks/{scan.name}/{file}" for what, file in kept.masks.items()}
-    return replace(kept, scan=scan.name, day=scan.day, masks=paths, preview=f"masks/{scan.name}/preview.npz")
+    note = results.read_scan_note(folder)
+    if note is None:
+        raise DataError(f"{folder} changed while it was read: run the same command again")
+    kept, name = findings_from_json(note["findings"]), folder.name
+    paths = {what: f"masks/{name}/{file}" for what, file in kept.masks.items()}
+    return replace(kept, scan=name, day=day, masks=paths, preview=f"masks/{name}/preview.npz")
 
 
 # --- tell: the story ----------------------------------------------------------------------------------------
@@ -290,12 +337,16 @@ def _told(keys: list[str], settings: Settings) -> dict[str, str]:
 
 
 def _story_of(out: Path, keys: list[str], settings: Settings) -> Story | None:
-    """The story that an earlier run of the same input left here, if all of its files are still there."""
-    from glasslung.data.story import read_story
+    """The story that an earlier run of the same input left here, if all is still as that run left it."""
+    from glasslung.data.story import read_story, write_findings_csv
 
-    if not (out / "story.json").is_file() or not (out / "findings.csv").is_file():
+    try:
+        story = read_story(out)
+        there = [_findings_in(out / "masks" / scan.scan, scan.day) for scan in story.scans]
+    except DataError:
+        return None  # none, or damaged: it is told again from what is finished
+    told_by_us = story.provenance.glasslung == __version__
+    if not told_by_us or story.provenance.settings != _told(keys, settings) or there != list(story.scans):
         return None
-    story = read_story(out)
-    files = [path for scan in story.scans for path in (*scan.masks.values(), scan.preview) if path]
-    same = story.provenance.settings == _told(keys, settings) and story.provenance.glasslung == __version__
-    return story if same and all((out / file).is_file() for file in files) else None
+    write_findings_csv(story, out / "findings.csv")
+    return story

@@ -7,6 +7,8 @@ their traceback: they are told in one line and end with exit code 2. Anything el
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.errors import GlasslungError, UsageError
+from glasslung.errors import DataError, GlasslungError, UsageError
 from glasslung.files import write_whole
 
 if TYPE_CHECKING:
@@ -47,15 +49,33 @@ CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it l
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
+class _Stopped(BaseException):
+    """Ctrl-C, or the system asking the process to end: unwinds everything, as KeyboardInterrupt would."""
+
+
 def main() -> None:
     """Run the command line. Exit code 0: done. 1: a check found something serious. 2: a mistake, told in one
-    line. 130: stopped by hand.
+    line. 130: stopped by hand or by the system.
     """
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _stop)
     try:
         app()
     except GlasslungError as problem:
-        typer.echo(f"glasslung: {' '.join(str(problem).split())}", err=True)
+        _fail(problem)
         raise SystemExit(2) from None
+    except _Stopped:
+        resumes = sys.argv[1:2] in (["analyze"], ["phantom"])
+        typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
+        raise SystemExit(130) from None
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+def _fail(problem: GlasslungError) -> None:
+    typer.echo(f"glasslung: {' '.join(str(problem).split())}", err=True)
 
 
 @app.callback(invoke_without_command=True)
@@ -85,13 +105,9 @@ def analyze(
 
     settings = Settings(_numbers(days, "--days"), series or None, _intensity(intensity))
     with _progress() as progress:
-        story = tell_story(scans, out, settings, progress)
-        page = out / "report.html"
-        if not page.is_file() or page.stat().st_mtime < (out / "story.json").stat().st_mtime:
-            progress("drawing the report", 0.97)
-            write_report(out)
+        story = tell_story(scans, out, settings, progress, then=write_report)
     _print_story(story)
-    _show(page, show)
+    _show(out / "report.html", show)
 
 
 @app.command()
@@ -101,9 +117,14 @@ def inspect(scans: ScanPaths, series: SeriesName = "", intensity: IntensityName 
     from glasslung.data.gate import inspect as pass_gate
     from glasslung.types import Severity
 
-    refused = False
+    unfit = False
     for path in scans:
-        volume = read_scan(path, series=series or None, intensity=_intensity(intensity))
+        try:
+            volume = read_scan(path, series=series or None, intensity=_intensity(intensity))
+        except DataError as problem:
+            _fail(problem)
+            unfit = True
+            continue
         size, spacing = (
             " x ".join(map(str, volume.shape)),
             " x ".join(f"{mm:.3g}" for mm in volume.spacing_mm),
@@ -113,8 +134,8 @@ def inspect(scans: ScanPaths, series: SeriesName = "", intensity: IntensityName 
         )
         remarks = pass_gate(volume)
         _print_remarks(remarks)
-        refused |= any(remark.severity is Severity.REFUSE for remark in remarks)
-    if refused:
+        unfit |= any(remark.severity is Severity.REFUSE for remark in remarks)
+    if unfit:
         raise typer.Exit(2)
 
 
@@ -134,24 +155,28 @@ def report(
 @app.command()
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the made scans.", show_default=False)],
-    days: Annotated[str, typer.Option(help="Days on which each patient is scanned.")] = "0,4,9,18",
+    days: Annotated[str, typer.Option(help="Days on which each patient is scanned.")] = "0,5,10,28",
     patients: Annotated[
         int, typer.Option(help="1 writes one patient, a folder of DICOM per scan; more write a cohort.")
     ] = 1,
-    disease: Annotated[str, typer.Option(help="covid, bacterial or healthy (one patient).")] = "covid",
-    site: Annotated[str, typer.Option(help="Site whose scanner is imitated (one patient).")] = "a",
+    disease: Annotated[
+        str, typer.Option(help="covid, bacterial or healthy; covid if not given. One patient only.")
+    ] = "",
+    site: Annotated[str, typer.Option(help="Whose scanner is imitated, a to d. One patient only.")] = "",
     seed: Seed = 0,
 ) -> None:
     """Make chest CT of patients who never lived, with true masks: for trials, tests and teaching."""
     from glasslung.data import phantom as made
 
+    on = _numbers(days, "--days")
+    if patients != 1 and (disease or site):
+        raise UsageError("--disease and --site are for one patient; a cohort mixes diseases and sites")
     with _progress() as progress:
         if patients == 1:
-            one = made.draw_patient(seed, disease=disease, site=site)
-            made.write_patient(one, _numbers(days, "--days"), out, as_dicom=True, progress=progress)
+            one = made.draw_patient(seed, disease=disease or "covid", site=site or "a")
+            made.write_patient(one, on, out, as_dicom=True, progress=progress)
         else:
-            cohort = made.draw_cohort(patients, seed)
-            made.write_cohort(cohort, out, days=_numbers(days, "--days"), progress=progress)
+            made.write_cohort(made.draw_cohort(patients, seed), out, days=on, progress=progress)
     verb = f"glasslung analyze {out}/p* --out story" if patients == 1 else f"glasslung check {out}"
     typer.echo(f"{patients} phantom patient(s) in {out}. Next: {verb}")
 
@@ -336,7 +361,7 @@ def runs(
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
+        return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError as problem:
         raise UsageError(f"{option} {text!r}: give numbers with commas between them, like 0,4,9") from problem
 
@@ -380,16 +405,12 @@ def _progress() -> Iterator[Callable[[str, float], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    try:
-        if not console.is_terminal:
-            yield say
-            return
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("starting", total=1.0)
-            yield lambda what, done: bar.update(task, description=what, completed=done)
-    except KeyboardInterrupt:
-        typer.echo("glasslung: stopped; the same command goes on where it stopped", err=True)
-        raise typer.Exit(130) from None
+    if not console.is_terminal:
+        yield say
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda what, done: bar.update(task, description=what, completed=done)
 
 
 def _time_left(seconds: float, done: float, left: float) -> str:

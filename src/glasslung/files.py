@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,37 @@ def _to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, that files can be written into; one that is there is kept.
+
+    Raises DataError, and leaves no new folder behind, where a file is in the way or nothing can be written.
+    """
+    new: list[Path] = []
+    try:
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        for folder in new:
+            with suppress(OSError):  # it was not made, or another program has put something into it
+                folder.rmdir()
+        raise _unwritable(path, error) from error
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file or a folder so that nobody finds half of it: moved aside first, then deleted."""
+    aside = path.with_name(f".{os.getpid()}.part.{path.name}")
+    try:
+        path.replace(aside)
+        if aside.is_dir() and not aside.is_symlink():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,4 +148,4 @@ def _make_parent(path: Path) -> None:
 
 def _unwritable(path: Path, error: OSError) -> DataError:
     why = os.strerror(error.errno) if error.errno else "the disk refused it"
-    return DataError(f"{path.name}: cannot be written ({why}); check the folder and the free space")
+    return DataError(f"{path.name or path}: cannot be written ({why}); check the folder and the free space")

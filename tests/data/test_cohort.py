@@ -165,6 +165,14 @@ def test_a_damaged_origin_file_is_told(tmp_path):
     assert read_cohort(table).name == tmp_path.name
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (Path("/dev/null/x.csv"), tmp_path / "file" / "x.csv", tmp_path / "file" / "folder"):
+        with pytest.raises(DataError, match=r"\.csv: cannot be written"):
+            write_cohort(Cohort("c", tmp_path, (case("p"),)), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_parts_and_leaks():
     cohort = Cohort(
         "c", Path(), (case("a", split="train"), case("b", split="test"), case("a", "s2", split="test"))
@@ -259,6 +267,19 @@ def test_what_cannot_be_split_is_told():
         split_by_patient(cohort, stratify=("hospital",))
     with pytest.raises(UsageError, match="sum to 1"):
         split_by_patient(cohort, {"train": 0.8, "test": 0.3})
+    with pytest.raises(UsageError, match=r"more than 1: train 0\.8 \+ val 0\.3 = 1\.1; lower one"):
+        split_by_patient(cohort, {"train": 0.8, "val": 0.3, "test": 1 - 0.8 - 0.3})
+    with pytest.raises(UsageError, match=r"sum to 1, got 0\.9"):
+        split_by_patient(cohort, {"train": 0.8, "test": 0.1})
+    with pytest.raises(UsageError, match=r"fraction of val .* got -0\.2"):
+        split_by_patient(cohort, {"train": 0.5, "val": -0.2, "test": 0.7})
+    with pytest.raises(UsageError, match=r"fraction of test .* got -0\.2"):
+        split_by_patient(cohort, {"train": 0.5, "test": -0.2})
+    for share in (float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="fraction of train must lie between 0 and 1"):
+            split_by_patient(cohort, {"train": share, "test": 1 - share})
+        with pytest.raises(UsageError, match="fraction of test must lie between 0 and 1"):
+            split_by_patient(cohort, {"train": 0.5, "test": share})
     with pytest.raises(UsageError, match="not 'dev'"):
         split_by_patient(cohort, {"train": 0.8, "dev": 0.2})
     with pytest.raises(UsageError, match="between 0 and 1"):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from glasslung.data.cohort import read_cohort
 from glasslung.data.formats import read_mask, read_scan
 from glasslung.data.phantom import (
+    PhantomCohort,
     counterfactual,
     draw_cohort,
     draw_patient,
@@ -23,7 +24,8 @@ from glasslung.data.phantom import (
     write_patient,
 )
 from glasslung.data.phantom.outcome import c_index
-from glasslung.errors import UsageError
+from glasslung.data.phantom.patient import Patient
+from glasslung.errors import DataError, UsageError
 from glasslung.types import Lesion
 
 TINY = (20, 40, 40)
@@ -141,6 +143,142 @@ def test_dicom_dates_follow_the_days(tmp_path: Path) -> None:
     assert np.array_equal(np.sort(first.voxels[first.voxels > -1024]), np.sort(seen))
 
 
+def voxels(path: Path) -> np.ndarray:
+    return read_scan(path).voxels
+
+
+@pytest.mark.parametrize("as_dicom", [True, False])
+def test_other_settings_replace_scan_and_truth_together(tmp_path: Path, as_dicom: bool) -> None:
+    def write(patient: Patient, out: Path) -> Path:
+        return write_patient(patient, (8,), out, as_dicom, TINY)[0]
+
+    ill = draw_patient(9, "covid", "b", 0.9)
+    for number, other in enumerate(
+        (
+            ill.without_disease(),
+            ill.at_site("c"),
+            draw_patient(9, "covid", "b", 0.3),
+            draw_patient(9, "bacterial", "b", 0.9),
+        )
+    ):
+        out = tmp_path / str(number)
+        write(ill, out)
+        again, fresh = write(other, out), write(other, tmp_path / f"fresh{number}")
+        assert np.array_equal(voxels(again), voxels(fresh))
+        for mask in fresh.parent.glob("truth/*/*"):
+            assert (out / mask.relative_to(fresh.parent)).read_bytes() == mask.read_bytes()
+        assert sorted(p.name for p in out.iterdir()) == sorted([again.name, "truth"])
+
+
+def test_the_same_settings_keep_the_scan_and_another_version_does_not(tmp_path, monkeypatch) -> None:
+    patient = draw_patient(9)
+
+    def written() -> int:
+        (scan,) = write_patient(patient, (8,), tmp_path, as_dicom=True, shape=TINY)
+        return scan.stat().st_ino
+
+    first = written()
+    assert written() == first
+    monkeypatch.setattr("glasslung.data.phantom.folder.__version__", "next")
+    assert written() != first
+
+
+def test_a_scan_is_there_in_one_form_only(tmp_path: Path) -> None:
+    patient = draw_patient(9)
+    for as_dicom in (True, False, True):
+        (scan,) = write_patient(patient, (8,), tmp_path, as_dicom, TINY)
+        assert list(tmp_path.glob("p*")) == [scan]
+
+
+@pytest.mark.parametrize("broken", ["_write_truth", "write_volume", "write_mask", "render"])
+def test_a_stop_half_way_recovers(tmp_path: Path, monkeypatch, broken: str) -> None:
+    """Stopped while it replaces a scan: neither the old nor the new settings find half of the other."""
+    ill = draw_patient(9, "covid", "b", 0.9)
+    for number, wanted in enumerate((ill, ill.without_disease())):
+        out = tmp_path / str(number)
+        write_patient(ill, (8,), out, as_dicom=True, shape=TINY)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"glasslung.data.phantom.folder.{broken}", _stop)
+            write_patient(ill.without_disease(), (8,), out, as_dicom=True, shape=TINY)
+        (scan,) = write_patient(wanted, (8,), out, as_dicom=True, shape=TINY)
+        chest = render(wanted, 8, shape=TINY)
+        (again,) = write_patient(wanted, (8,), tmp_path / f"fresh{number}", as_dicom=True, shape=TINY)
+        assert np.array_equal(voxels(scan), voxels(again))
+        lesions = read_mask(out / "truth" / scan.name / "lesions.nii.gz", chest.volume)
+        assert np.array_equal(lesions, chest.lesions)
+
+
+def _stop(*_args: object, **_more: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_cohort_does_not_take_the_new_scan_for_the_old(tmp_path: Path, monkeypatch) -> None:
+    ill = draw_cohort(1, seed=5, mix={"covid": 1}, sites=("c",))
+    write_cohort(ill, tmp_path, days=(8,), shape=TINY)
+    (image,) = tmp_path.rglob("image.nii.gz")
+    before = image.read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("glasslung.data.phantom.folder.write_mask", _stop)
+        write_cohort(counterfactual(ill), tmp_path, days=(8,), shape=TINY)
+    assert image.read_bytes() != before
+    write_cohort(ill, tmp_path, days=(8,), shape=TINY)
+    assert image.read_bytes() == before
+
+
+def test_what_is_not_provably_ours_is_left_alone(tmp_path: Path) -> None:
+    patient = draw_patient(9)
+    mine = tmp_path / "p000009_d008" / "mine.dcm"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(DataError, match="no truth that shows it was drawn here; choose an empty folder"):
+        write_patient(patient, (2, 8), tmp_path, as_dicom=True, shape=TINY)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [mine]
+
+
+def test_two_patients_never_share_a_folder(tmp_path: Path) -> None:
+    write_patient(draw_patient(9), (2, 8), tmp_path, shape=TINY)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=r"p000009_d002.*not a scan of p000010; choose an empty folder"):
+        write_patient(draw_patient(10), (2,), tmp_path, shape=TINY)
+    with pytest.raises(DataError, match=r"p000009_d008.*other settings.*choose an empty folder"):
+        write_patient(draw_patient(9, "healthy"), (2,), tmp_path, shape=TINY)
+    assert sorted(tmp_path.rglob("*")) == before
+    write_patient(draw_patient(9), (5,), tmp_path, shape=TINY)
+    assert len(list(tmp_path.glob("p*"))) == 3
+
+
+@pytest.fixture(scope="module")
+def one_patient() -> PhantomCohort:
+    return draw_cohort(1)
+
+
+NO_DAYS = [(), (float("nan"),), (0, float("inf")), (1e9,), (-1e9,), (4, 4), (4, 4.01)]
+
+
+@pytest.mark.parametrize("days", NO_DAYS)
+def test_impossible_days_are_refused_before_anything_is_made(tmp_path: Path, one_patient, days) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match="day"):
+        write_patient(draw_patient(9), days, out, shape=TINY)
+    with pytest.raises(UsageError, match="day"):
+        write_cohort(one_patient, out, days, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("as_dicom", [True, False])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_drawn(
+    tmp_path, monkeypatch, one_patient, as_dicom
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("glasslung.data.phantom.folder.render", _stop)
+    for out in (tmp_path / "file", tmp_path / "file" / "deep" / "out", Path("/proc/x")):
+        with pytest.raises(DataError, match="cannot be written"):
+            write_patient(draw_patient(9), (0,), out, as_dicom, TINY)
+        with pytest.raises(DataError, match="cannot be written"):
+            write_cohort(one_patient, out, (0,), TINY)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
 def test_slices_are_lungs_alone_and_one_size() -> None:
     patients = [draw_patient(seed, "covid", "ab"[seed % 2], 0.6) for seed in range(3)]
     made = slices(patients, days=(0, 8), size=48)
@@ -159,9 +297,17 @@ def test_slices_are_lungs_alone_and_one_size() -> None:
 
 
 def test_impossible_requests_are_refused() -> None:
-    with pytest.raises(UsageError):
-        draw_cohort(0)
-    with pytest.raises(UsageError):
+    for number in (0, -3, 2_000_000):
+        with pytest.raises(UsageError, match=rf"patients \(--patients\) is 1 to 1000000, got {number}$"):
+            draw_cohort(number)
+    with pytest.raises(UsageError, match="covid, bacterial, healthy, not 'gout'"):
         draw_cohort(5, mix={"gout": 1})
+    for share in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="share of covid is a number of 0 or more"):
+            draw_cohort(5, mix={"healthy": 2, "covid": share})
+    with pytest.raises(UsageError, match="share of 0"):
+        draw_cohort(5, mix={"covid": 0})
+    with pytest.raises(UsageError, match="seed is 0 or more"):
+        draw_cohort(5, seed=-1)
     with pytest.raises(UsageError):
         slices([], [1])

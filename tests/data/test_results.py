@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
 import pytest
 
 from glasslung.data.results import (
-    DONE,
     arrange,
     check_output,
     fingerprint,
     finished_scans,
     hold,
     new_scan,
+    write_scan_note,
 )
-from glasslung.errors import DataError, UsageError
-from glasslung.files import write_whole
+from glasslung.errors import UsageError
 
 
 def finish(masks: Path, key: str) -> None:
     with new_scan(masks, key) as work:
         (work / "lungs.nii.gz").write_bytes(b"mask")
         (work / "preview.npz").write_bytes(b"picture")
-        write_whole(work / DONE, json.dumps({"key": key, "findings": {"masks": {"lungs": "lungs.nii.gz"}}}))
+        write_scan_note(work, key, {"masks": {"lungs": "lungs.nii.gz"}})
 
 
 def test_a_scan_appears_only_when_it_is_whole(tmp_path):
@@ -62,22 +59,32 @@ def test_a_scan_in_between_shifts_the_names_and_keeps_the_work(tmp_path):
         }
 
 
-def test_a_scan_that_is_not_told_is_kept_and_comes_back(tmp_path):
+def test_a_scan_that_is_not_told_leaves_nothing_behind(tmp_path):
     with hold(tmp_path) as masks:
         finish(masks, "a")
         finish(masks, "b")
         arrange(masks, {"b": "scan-01"})
-        assert finished_scans(masks)["a"].name == ".scan-a"
-        arrange(masks, {"a": "scan-01", "b": "scan-02"})
-        assert sorted(p.name for p in masks.iterdir()) == ["scan-01", "scan-02"]
+        assert [p.name for p in masks.iterdir()] == ["scan-01"]
 
 
-def test_a_folder_that_lost_a_file_is_not_called_finished(tmp_path):
+@pytest.mark.parametrize("damage", ["gone", "cut", "changed", "note"])
+def test_a_damaged_scan_is_set_aside_and_not_called_finished(tmp_path, damage):
     with hold(tmp_path) as masks:
         finish(masks, "a")
-        (masks / ".scan-a" / "lungs.nii.gz").unlink()
-        with pytest.raises(DataError, match=r"damaged.*another --out"):
-            finished_scans(masks)
+        arrange(masks, {"a": "scan-01"})
+    mask, note = tmp_path / "masks/scan-01/lungs.nii.gz", tmp_path / "masks/scan-01/scan.json"
+    if damage == "gone":
+        mask.unlink()
+    elif damage == "note":
+        note.write_text("[")
+    else:
+        mask.write_bytes(b"ma" if damage == "cut" else b"mosk")
+    assert finished_scans(tmp_path / "masks") == {}
+    with hold(tmp_path) as masks:
+        assert [p.name for p in masks.iterdir()] == [".damaged-scan-01"]
+        finish(masks, "a")
+        arrange(masks, {"a": "scan-01"})
+        assert set(finished_scans(masks)) == {"a"}
 
 
 def test_two_runs_on_one_folder(tmp_path):
@@ -85,10 +92,9 @@ def test_two_runs_on_one_folder(tmp_path):
         pytest.fail("the second run got in")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_nobody_may_write_to(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(UsageError, match="cannot be written"), hold(tmp_path / "out"):
+def test_a_place_nobody_can_write_to(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"), hold(tmp_path / "file" / "out"):
         pytest.fail("it was written")
 
 
@@ -100,6 +106,9 @@ def test_outputs_that_would_mix_with_other_files(tmp_path):
         check_output(scan / "out", [scan])
     with pytest.raises(UsageError, match="holds other files"):
         check_output(tmp_path, [tmp_path / "elsewhere.nii.gz"])
+    (tmp_path / "mine" / "masks" / "drawn-by-me").mkdir(parents=True)
+    with pytest.raises(UsageError, match="holds other files"):
+        check_output(tmp_path / "mine", [tmp_path / "elsewhere.nii.gz"])
     with pytest.raises(UsageError, match="is a file"):
         check_output(scan / "1.dcm", [tmp_path / "x.nii.gz"])
 

@@ -6,7 +6,9 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from glasslung.data.cohort import read_cohort, split_by_patient, write_cohort
 from glasslung.data.sources import LAYOUTS, SOURCES, cage, covid_semiseg, detect_source, ucsd_covid_ct
@@ -120,7 +122,14 @@ def test_semiseg_slices_and_stacks(tmp_path):
     assert stack.image == Path("series/coronacases_001/img")
     assert stack.extra == {"kind": "stack", "slices": "2", "pseudo_path": "series/coronacases_001/pseudo"}
     assert stack.lesions is None
-    assert "stand-in patient" in cohort.note
+    for told in (
+        "stand-in patient",
+        "several may share one",
+        "10 and 43",
+        "5 and 46",
+        "cannot see such leaks",
+    ):
+        assert told in cohort.note
 
 
 STACKS = (
@@ -167,11 +176,36 @@ def test_ucsd_without_its_table(tmp_path):
 
 
 def test_an_unknown_folder_is_told(tmp_path):
-    with pytest.raises(DataError, match="none of the known layouts"):
+    with pytest.raises(DataError, match=r"none of the known layouts.*patient,scan,image,intensity"):
         detect_source(tmp_path)
     for name, adapter in SOURCES.items():
         with pytest.raises(DataError, match=f"no scan in the layout of {name}"):
             adapter(tmp_path)
+
+
+@pytest.mark.parametrize("read", [detect_source, *SOURCES.values()])
+def test_a_path_that_is_no_folder_is_told(tmp_path, read):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "scan.nii.gz").touch()
+    with pytest.raises(DataError, match=r"scan\.nii\.gz is a file; name the folder"):
+        read(tmp_path / "scan.nii.gz")
+
+
+def test_another_collection_is_told_by_its_layout_not_by_its_table(cage_folder):
+    with pytest.raises(DataError, match=r"does not look like ucsd_covid_ct .*looks like cage") as told:
+        ucsd_covid_ct(cage_folder)
+    assert "or delete it" not in str(told.value)
+    with pytest.raises(DataError, match=r"does not look like covid_semiseg .*looks like cage"):
+        covid_semiseg(cage_folder)
+
+
+@pytest.mark.parametrize("text", ["name,age\nx,1\n", 'a,b\n"x", 1" 2\n'])
+def test_a_table_of_somebody_else_is_not_called_damaged(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(DataError, match="no scan in the layout of cage") as told:
+        cage(tmp_path)
+    assert "or delete it" not in str(told.value)
 
 
 @pytest.mark.real
@@ -224,3 +258,18 @@ def test_real_folders_without_their_tables(real, tmp_path, name):
                 told[image].day,
             )
             assert case.event == told[image].event
+
+
+@pytest.mark.real
+def test_real_slices_that_the_note_calls_near_copies_are(real):
+    cohort = covid_semiseg(real / "covid_semiseg")
+    by_scan = {c.scan: c for c in cohort.cases}
+
+    def grey(number: int) -> np.ndarray:
+        path = cohort.path(by_scan[f"slice-train-{number}"].image)
+        return np.asarray(Image.open(path).convert("L").resize((64, 64)), float).ravel()
+
+    for one, other in ((10, 43), (5, 46)):
+        assert np.corrcoef(grey(one), grey(other))[0, 1] > 0.95
+        assert by_scan[f"slice-train-{one}"].patient != by_scan[f"slice-train-{other}"].patient
+    assert np.corrcoef(grey(10), grey(5))[0, 1] < 0.95

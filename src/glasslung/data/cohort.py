@@ -102,7 +102,6 @@ def write_cohort(cohort: Cohort, path: Path) -> Path:
     """
     path = Path(path)
     table = path if path.suffix.lower() == ".csv" else path / TABLE_NAME
-    table.parent.mkdir(parents=True, exist_ok=True)
     extra = sorted({column for case in cohort.cases for column in case.extra})
     base = table.parent.absolute()
     text = io.StringIO(newline="")
@@ -202,13 +201,23 @@ def _strata_fields(cohort: Cohort, stratify: Sequence[str] | None) -> tuple[str,
 
 
 def _checked_fractions(fractions: Mapping[str, float]) -> dict[str, float]:
-    for name, share in fractions.items():
-        if name not in SPLITS:
-            raise UsageError(f"a split is one of {', '.join(SPLITS)}, not {name!r}")
+    if unknown := [name for name in fractions if name not in SPLITS]:
+        raise UsageError(f"a split is one of {', '.join(SPLITS)}, not {unknown[0]!r}")
+    # A 'test' below 0 was asked by nobody: it is what 'train' and 'val' leave.
+    asked = {name: share for name, share in fractions.items() if not (name == "test" and share < 0)}
+    for name, share in asked.items():
         if not -ROUNDING <= share <= 1 + ROUNDING:
-            raise UsageError(f"the fraction of {name} must lie between 0 and 1, got {share}")
-    if not math.isclose(sum(fractions.values()), 1.0, abs_tol=ROUNDING):
-        raise UsageError(f"the fractions must sum to 1, got {sum(fractions.values()):g}")
+            raise UsageError(f"the fraction of {name} must lie between 0 and 1, got {share:g}")
+    total = sum(asked.values())
+    if total > 1 + ROUNDING:
+        told = " + ".join(f"{name} {share:g}" for name, share in asked.items())
+        raise UsageError(
+            f"the fractions sum to more than 1: {told} = {total:g}; lower one so that all sum to 1"
+        )
+    if fractions.get("test", 0) < -ROUNDING:
+        raise UsageError(f"the fraction of test must lie between 0 and 1, got {fractions['test']:g}")
+    if total < 1 - ROUNDING:
+        raise UsageError(f"the fractions must sum to 1, got {total:g}")
     return {name: fractions[name] for name in SPLITS if fractions.get(name, 0) > ROUNDING}
 
 

@@ -1,26 +1,32 @@
 """The output folder of an analysis: who may write to it, which scans in it are finished, how files get there.
 
     masks/<scan>/       a scan of the story: masks, preview.npz, scan.json
-    masks/.scan-<key>/  a finished scan that no story tells yet, or no longer; kept for when it is asked for
+    masks/.scan-<key>/  a finished scan that no story tells yet
     masks/.partial-*/   a scan being worked on; swept away if the run does not get to its end
+    masks/.damaged-*/   what stood under a scan's name and is not what a run wrote there; set aside, not used
 
-A scan's key changes when its files, the settings or glasslung's version change, so a finished folder is
-either right or has another key.
+A scan's key changes when its files, the settings or glasslung's version change, and scan.json holds the hash
+of every file beside it: a finished folder is right, or it does not count as finished.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from glasslung.errors import DataError, UsageError
+from glasslung.errors import UsageError
+from glasslung.files import write_whole
 
 DONE = "scan.json"
 _LOCK = ".lock"
+_SCAN = re.compile(r"scan-\d+|\.scan-\w+")
+_OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged)-[\w-]+")
 
 
 def fingerprint(path: Path, *settings: object) -> str:
@@ -44,9 +50,15 @@ def check_output(out: Path, inputs: Sequence[Path]) -> None:
             raise UsageError(f"--out {out} lies inside the scan {path}: choose a folder outside it")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file: choose a folder")
-    ours = (out / "story.json").is_file() or (out / "masks").is_dir()
-    if out.is_dir() and not ours and any(p.name != _LOCK for p in out.iterdir()):
+    if out.is_dir() and not _is_ours(out):
         raise UsageError(f"--out {out} holds other files: choose an empty or a new folder")
+
+
+def _is_ours(out: Path) -> bool:
+    """Whether a folder holds nothing but what an analysis writes."""
+    others = {p.name for p in out.iterdir()} - {_LOCK, "masks", "story.json", "findings.csv", "report.html"}
+    masks = [p.name for p in (out / "masks").iterdir()] if (out / "masks").is_dir() else []
+    return (out / "story.json").is_file() or not (others or [n for n in masks if not _OURS.fullmatch(n)])
 
 
 @contextmanager
@@ -74,6 +86,7 @@ def hold(out: Path) -> Iterator[Path]:
         ) from problem
     try:
         _sweep(masks)
+        _set_damaged_aside(masks)
         yield masks
     finally:
         _sweep(masks)
@@ -94,36 +107,58 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _set_damaged_aside(masks: Path) -> None:
+    for folder in _scan_folders(masks):
+        if read_scan_note(folder) is None:
+            aside = masks / f".damaged-{folder.name.removeprefix('.')}"
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+
+
 def finished_scans(masks: Path) -> dict[str, Path]:
     """Key -> folder of every scan that is finished, whatever name it stands under."""
-    found = {}
-    for folder in sorted(p for p in masks.iterdir() if p.is_dir()):
-        key = _key_of(folder)
-        if key is None:
-            raise DataError(
-                f"{folder} was not made by glasslung or was damaged: move it away, or choose another --out"
-            )
-        found[key] = folder
-    return found
+    folders = (
+        sorted(p for p in masks.iterdir() if p.is_dir() and _SCAN.fullmatch(p.name)) if masks.is_dir() else []
+    )
+    notes = [(read_scan_note(folder), folder) for folder in folders]
+    return {note["key"]: folder for note, folder in notes if note is not None}
 
 
-def _key_of(folder: Path) -> str | None:
+def _scan_folders(masks: Path) -> list[Path]:
+    return sorted(p for p in masks.glob("*scan-*") if p.is_dir() and _SCAN.fullmatch(p.name))
+
+
+def write_scan_note(work: Path, key: str, findings: dict[str, Any]) -> None:
+    """Finish a scan's folder: its key, its findings, and the hash of every file in it."""
+    files = {p.name: _digest(p) for p in sorted(work.iterdir()) if p.is_file()}
+    write_whole(work / DONE, json.dumps({"key": key, "files": files, "findings": findings}, indent=1) + "\n")
+
+
+def read_scan_note(folder: Path) -> dict[str, Any] | None:
+    """What `write_scan_note` wrote; None when the folder is not, or no longer, what it says."""
     try:
-        told = json.loads((folder / DONE).read_text())
-        files = [folder / Path(name).name for name in (*told["findings"]["masks"].values(), "preview.npz")]
-        return told["key"] if all(file.is_file() for file in files) else None
+        note = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        whole = all(_digest(folder / name) == digest for name, digest in note["files"].items())
+        return note if whole and {"key", "findings"} <= note.keys() else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def arrange(masks: Path, names: dict[str, str]) -> None:
-    """Finished scans take the names they have in a story (key -> name); the others step aside.
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
-    Two steps, because a new scan in between shifts the names behind it. Killed half-way, the folders keep
-    their keys and the next run arranges them again.
+
+def arrange(masks: Path, names: dict[str, str]) -> None:
+    """Finished scans take the names they have in a story (key -> name); the others are dropped.
+
+    Names change in two steps, because a new scan in between shifts the names behind it. Killed half-way, the
+    folders keep their keys and the next run arranges them again.
     """
     for key, folder in finished_scans(masks).items():
-        if folder.name != names.get(key):
+        if key not in names:
+            shutil.rmtree(folder)
+        elif folder.name != names[key]:
             folder.rename(_aside(masks, key))
     for key, name in names.items():
         if _aside(masks, key).is_dir():

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glasslung.data.cohort import SPLITS, TABLE_NAME, Cohort, read_cohort
+from glasslung.data.cohort import NEEDED, SPLITS, Cohort
 from glasslung.errors import DataError
 from glasslung.types import Case, Intensity
 
@@ -29,11 +29,12 @@ CAGE_NOTE = (
 SEMISEG_NOTE = (
     "COVID-SemiSeg (Fan et al., Inf-Net; non-commercial use only): MedSeg slices with human masks, and "
     "stacks of the 20-case COVID-19-CT-Seg set (CC BY-NC-SA 4.0). 8 bit. Caution: the labelled slices name "
-    "no patient, so each is its own stand-in patient here, yet several may share one, also across splits: "
-    "intervals by patient are too narrow. They lie on their side (rotated by 90 degrees). Stacks hold the "
-    "slices with lesions only, each cropped on its own, spacing unknown; radiopaedia stacks show the other "
-    "left-right side than coronacases. The stacks' pseudo masks (pseudo_path) are a network's output, never "
-    "truth."
+    "no patient, so each is its own stand-in patient here, yet several may share one, also across splits "
+    "(slices 10 and 43, and 5 and 46, of labelled/train are near copies): intervals by patient are too "
+    "narrow, and an audit by patient cannot see such leaks. They lie on their side (rotated by 90 "
+    "degrees). Stacks hold the slices with lesions only, each cropped on its own, spacing unknown; "
+    "radiopaedia stacks show the other left-right side than coronacases. The stacks' pseudo masks "
+    "(pseudo_path) are a network's output, never truth."
 )
 UCSD_NOTE = (
     "UCSD COVID-CT: slices cut out of papers and web pages (owners keep the copyright; research use only), "
@@ -54,8 +55,8 @@ def cage(folder: Path) -> Cohort:
     in mean grey value, cropping edges, size and scanner; some controls have several scans; age 0 is unknown.
     DataError where the folder holds no scan of this layout.
     """
-    folder = Path(folder)
-    rows = _rows(folder / "labels.csv", CAGE_COLUMNS) or _walk_cage(folder)
+    folder = _checked_folder("cage", folder)
+    rows = _rows("cage", folder / "labels.csv", CAGE_COLUMNS) or _walk_cage(folder)
     return _cohort("cage", folder, (_cage_case(row) for row in rows), CAGE_NOTE)
 
 
@@ -66,12 +67,13 @@ def covid_semiseg(folder: Path) -> Cohort:
     One case per labelled slice (lesions = the multiclass palette picture) and one per stack (image = its
     folder of slices; pseudo_path = a network's masks, never truth).
     Beware: a labelled slice's patient is unknown: each gets a stand-in patient of its own ('slice-train-7'),
-    though several slices may share a patient, also across train and test. Stacks of one case have one
+    though several slices may share a patient, also across train and test, so that an audit by patient cannot
+    see such leaks (slices 10 and 43, and 5 and 46, are near copies). Stacks of one case have one
     patient: radiopaedia-29_86490_1 and _86491_1, radiopaedia-10_85902_1 and _3. No days, no spacing.
     DataError where the folder holds no scan of this layout.
     """
-    folder = Path(folder)
-    rows = _rows(folder / "index.csv", ("image",))
+    folder = _checked_folder("covid_semiseg", folder)
+    rows = _rows("covid_semiseg", folder / "index.csv", ("image",))
     pictures = sorted({row["image"] for row in rows} or _pictures(folder, "labelled/*/img/*"))
     stacks = sorted(str(path.relative_to(folder).as_posix()) for path in folder.glob("series/*/img"))
     labelled = (_semiseg_slice(folder, picture) for picture in pictures if picture.startswith("labelled/"))
@@ -89,8 +91,8 @@ def ucsd_covid_ct(folder: Path) -> Cohort:
     Beware: days of different reference must not be compared; files and borders tell the label.
     DataError where the folder holds no scan of this layout.
     """
-    folder = Path(folder)
-    rows = _rows(folder / "labels.csv", UCSD_COLUMNS) or _walk_ucsd(folder)
+    folder = _checked_folder("ucsd_covid_ct", folder)
+    rows = _rows("ucsd_covid_ct", folder / "labels.csv", UCSD_COLUMNS) or _walk_ucsd(folder)
     kept = (row for row in rows if row.get("included", "1") != "0")
     return _cohort("ucsd_covid_ct", folder, (_ucsd_case(row) for row in kept), UCSD_NOTE)
 
@@ -109,23 +111,41 @@ LAYOUTS = {
 
 def detect_source(folder: Path) -> str:
     """Which collection a folder holds, judged by its layout: a name in SOURCES; DataError if none fits."""
-    folder = Path(folder)
-    for name, patterns in LAYOUTS.items():
-        if any(next(folder.glob(pattern), None) for pattern in patterns):
+    folder = _existing_folder(folder)
+    for name in LAYOUTS:
+        if _has_layout(folder, name):
             return name
     known = "; ".join(f"{name}: {' or '.join(patterns)}" for name, patterns in LAYOUTS.items())
-    raise DataError(f"{folder} holds none of the known layouts ({known}); write a cohort.csv for it")
+    raise DataError(
+        f"{folder} holds none of the known layouts ({known}); write a cohort.csv for it, one row per scan, "
+        f"with at least the columns {','.join(NEEDED)}"
+    )
 
 
-def open_cohort(path: Path) -> Cohort:
-    """A cohort from its table, from the folder the table lies in, or from a folder of a known layout.
+def _existing_folder(folder: Path) -> Path:
+    folder = Path(folder)
+    if not folder.exists():
+        raise DataError(f"there is no folder {folder}; check the path")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; name the folder that holds the scans")
+    return folder
 
-    DataError where there is neither.
-    """
-    path = Path(path)
-    if path.is_dir() and not (path / TABLE_NAME).is_file():
-        return SOURCES[detect_source(path)](path)
-    return read_cohort(path)
+
+def _has_layout(folder: Path, name: str) -> bool:
+    return any(next(folder.glob(pattern), None) for pattern in LAYOUTS[name])
+
+
+def _checked_folder(name: str, folder: Path) -> Path:
+    """The folder, unless it is none, or its layout is plainly that of another collection: DataError."""
+    folder = _existing_folder(folder)
+    if not _has_layout(folder, name):
+        for other in LAYOUTS:
+            if _has_layout(folder, other):
+                raise DataError(
+                    f"{folder} does not look like {name} ({' or '.join(LAYOUTS[name])}); "
+                    f"it looks like {other}: read it as that"
+                )
+    return folder
 
 
 # Rows of each collection -> cases --------------------------------------------------------------------------
@@ -157,7 +177,7 @@ def _walk_cage(folder: Path) -> Iterator[dict[str, str]]:
     """What the folder names tell, and the clinical table where it is; scan_slices stays unknown."""
     clinical = {
         (row["scan_id"], row["patient_id"]): row
-        for row in _rows(folder / "cc_ccii_clinical.csv", ("patient_id", "scan_id"))
+        for row in _rows("cage", folder / "cc_ccii_clinical.csv", ("patient_id", "scan_id"))
     }
     for path in _pictures(folder, "healthy/*/*/*"):
         _, patient, scan, slice_ = path.split("/")
@@ -268,9 +288,7 @@ def _cohort(name: str, folder: Path, cases: Iterable[Case], note: str) -> Cohort
     there = tuple(case for case in listed if (folder / case.image).exists())
     if not there:
         told = f"; its table lists {len(listed)} scans, none of them there" if listed else ""
-        raise DataError(
-            f"{folder} holds no scan in the layout of {name} ({' or '.join(LAYOUTS[name])}){told}"
-        )
+        raise _no_scan(name, folder, told)
     if absent := len(listed) - len(there):
         note += f" {absent} of {len(listed)} scans that the collection's table lists have no file here."
     known = {case.image.as_posix() for case in listed}
@@ -281,8 +299,15 @@ def _cohort(name: str, folder: Path, cases: Iterable[Case], note: str) -> Cohort
     return Cohort(name, folder.absolute(), there, note)
 
 
-def _rows(table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a collection's own table, [] where it is not there; DataError where it is damaged."""
+def _no_scan(name: str, folder: Path, told: str = "") -> DataError:
+    return DataError(f"{folder} holds no scan in the layout of {name} ({' or '.join(LAYOUTS[name])}){told}")
+
+
+def _rows(name: str, table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a collection's own table, [] where it is not there; DataError where it is damaged.
+
+    A table of that name in a folder without the layout may be anybody's: no word of deleting it then.
+    """
     if not table.is_file():
         return []
     try:
@@ -290,10 +315,14 @@ def _rows(table: Path, needed: Sequence[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file, strict=True, restval="")
             rows = [{k: v.strip() for k, v in row.items() if k} for row in reader]
     except (csv.Error, UnicodeDecodeError) as problem:
+        if not _has_layout(table.parent, name):
+            raise _no_scan(name, table.parent) from None
         raise DataError(f"{table} cannot be read ({problem}); fetch it again, or delete it") from None
-    for name in needed:
-        if rows and name not in rows[0]:
-            raise DataError(f"{table} has no column {name!r}; fetch it again, or delete it")
+    for column in needed:
+        if rows and column not in rows[0]:
+            if not _has_layout(table.parent, name):
+                raise _no_scan(name, table.parent)
+            raise DataError(f"{table} has no column {column!r}; fetch it again, or delete it")
     return rows
 
 

@@ -1,1 +1,1 @@
-
+"""Figures and how sure they are: pure functions of arrays, each with its definition and its source."""

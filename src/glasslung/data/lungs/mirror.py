@@ -7,48 +7,69 @@ the descending aorta takes the left lung's place, so nothing is said there eithe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
-from glasslung.data.lungs.morphology import Spacing
+from glasslung.data.lungs.morphology import Spacing, dilate
 from glasslung.data.lungs.settings import Settings
 from glasslung.types import Lung
 
-BACK_PART = 0.5  # of the lungs' depth: behind this lies neither heart nor the dome's top
+BACK_PART = {Lung.RIGHT: 0.5, Lung.LEFT: 0.62}  # of the lungs' depth: behind this lies no heart
 UPPER_PART = 0.62  # of the lungs' height: above this only great vessels lie between the lungs
 AORTA_MM = 45.0  # from the middle to the left flank of a wide descending aorta
+BRONCHOGRAM_MM = 30.0  # a segment is about that wide: no part of it is farther from its bronchus
 PLANE_MM = 35.0  # the mirror plane is sought this far from half-way between the lungs' flanks
 
 
-def mirrored(lungs: dict[int, np.ndarray], side: int, spacing_mm: Spacing) -> np.ndarray:
-    """The other lung seen in the mirror plane, where mirroring can be trusted, (z, y, x) bool.
+@dataclass(frozen=True, eq=False)
+class Mirrored:
+    """What the other lung, seen in the mirror plane, says about this one, (z, y, x) each.
 
-    lungs maps `Lung.RIGHT` and `Lung.LEFT` to bool masks on one upright grid.
+    ghost   bool: the mirrored lung where mirroring can be trusted
+    says    float32: 0 at the mirrored lung's rim to 1 deep inside, 0 where it cannot be trusted
+    deep    bool: inside the mirrored lung and not at its rim, where it can be trusted and, on the right,
+            also in front: a normal lung would be aerated here
+    """
+
+    ghost: np.ndarray
+    says: np.ndarray
+    deep: np.ndarray
+
+
+def mirror_lung(
+    lungs: dict[int, np.ndarray], side: int, bronchi: np.ndarray, spacing_mm: Spacing, settings: Settings
+) -> Mirrored:
+    """Where the other lung says that this lung should be.
+
+    lungs maps `Lung.RIGHT` and `Lung.LEFT` to bool masks on one upright grid; bronchi (bool) are air tubes
+    in dense tissue. In front on the right, where the mirrored lung may meet a high liver, it is trusted
+    only near bronchi: the air bronchogram is what tells dense lung from liver.
     """
     own, other = lungs[side], lungs[3 - side]
+    nothing = np.zeros(own.shape, bool)
     if not own.any() or not other.any():
-        return np.zeros(own.shape, bool)
+        return Mirrored(nothing, nothing.astype(np.float32), nothing)
     both = own | other
-    trusted = _symmetric_part(both)
+    trusted = _symmetric_part(both, Lung(side))
     columns = np.flatnonzero(both.any(axis=(0, 1)))
-    if side == Lung.LEFT:
-        middle = (columns[0] + columns[-1]) / 2
-        trusted[:, :, : int(middle + AORTA_MM / spacing_mm[2])] = False
-    return _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm)) & trusted
-
-
-def certainty(ghost: np.ndarray, spacing_mm: Spacing, settings: Settings) -> np.ndarray:
-    """0 at the mirrored lung's rim to 1 deep inside, float32."""
+    if side == Lung.RIGHT:
+        trusted |= dilate(bronchi, BRONCHOGRAM_MM, spacing_mm)
+    else:
+        trusted[:, :, : int((columns[0] + columns[-1]) / 2 + AORTA_MM / spacing_mm[2])] = False
+    ghost = _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm))
     depth = ndimage.distance_transform_edt(ghost, sampling=spacing_mm)
     ramp = (depth - settings.mirror_from_mm) / (settings.mirror_full_mm - settings.mirror_from_mm)
-    return np.clip(ramp, 0.0, 1.0).astype(np.float32)
+    deep = (ramp > 0.0) & (trusted | (side == Lung.RIGHT))
+    return Mirrored(ghost & trusted, np.where(trusted, np.clip(ramp, 0, 1), 0).astype(np.float32), deep)
 
 
-def _symmetric_part(both: np.ndarray) -> np.ndarray:
+def _symmetric_part(both: np.ndarray, side: Lung) -> np.ndarray:
     z, y = np.flatnonzero(both.any(axis=(1, 2))), np.flatnonzero(both.any(axis=(0, 2)))
     part = np.zeros(both.shape, bool)
     part[int(z[0] + UPPER_PART * (z[-1] - z[0])) :] = True
-    part[:, int(y[0] + BACK_PART * (y[-1] - y[0])) :] = True
+    part[:, int(y[0] + BACK_PART[side] * (y[-1] - y[0])) :] = True
     return part
 
 

@@ -22,19 +22,26 @@ def erode(mask: np.ndarray, radius_mm: float, spacing_mm: Spacing) -> np.ndarray
     """Voxels farther than `radius_mm` from everything outside the mask; the grid's border is not outside."""
     if mask.all() or not mask.any():
         return mask.copy()
-    return np.asarray(ndimage.distance_transform_edt(mask, sampling=spacing_mm) > radius_mm)
+    box, inside = _around(mask, 0.0, spacing_mm)
+    out = np.zeros_like(mask)
+    out[box] = (
+        inside if inside.all() else ndimage.distance_transform_edt(inside, sampling=spacing_mm) > radius_mm
+    )
+    return out
 
 
 def close(mask: np.ndarray, radius_mm: float, spacing_mm: Spacing) -> np.ndarray:
     """Fills what a ball of `radius_mm` cannot enter from outside; the grid's border adds nothing."""
     if not mask.any():
         return mask.copy()
+    box, inside = _around(mask, 0.0, spacing_mm)
     pad = [int(np.ceil(radius_mm / s)) + 1 for s in spacing_mm]
-    wide = np.pad(mask, [(p, p) for p in pad])
+    wide = np.pad(inside, [(p, p) for p in pad])
     grown = ndimage.distance_transform_edt(~wide, sampling=spacing_mm) <= radius_mm
     closed = ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm
-    inner = tuple(slice(p, -p) for p in pad)
-    return np.asarray(closed[inner] | mask)
+    out = mask.copy()
+    out[box] |= closed[tuple(slice(p, -p) for p in pad)]
+    return out
 
 
 def open_(mask: np.ndarray, radius_mm: float, spacing_mm: Spacing) -> np.ndarray:

@@ -18,7 +18,7 @@ from glasslung.data.lungs.coarse import Coarse, coarsen
 from glasslung.data.lungs.morphology import Spacing
 from glasslung.data.lungs.settings import Settings
 from glasslung.data.lungs.sides import tell_sides
-from glasslung.data.lungs.thorax import edge_hu, interior_air
+from glasslung.data.lungs.thorax import edge_hu, find_thorax, interior_air
 from glasslung.types import Lung
 
 BLACK = 6  # JPEG noise on black
@@ -26,11 +26,13 @@ WHITE = 245
 FRAME_SHARE = 0.97  # of a row or column: a figure's frame
 CUT_OUT_BLACK = 0.2  # least share of black round lungs that were cut out
 CUT_OUT_SOLID = 0.88  # a body or a picture fills its convex hull, two lungs leave the mediastinum out
+FRAME_FILL = 0.12  # of its bounding box: a crescent of lung fills more, air along a frame less
 STACK_SLICES = 10  # fewer pictures are not a chest
 SECTION_SHARE = 0.010  # of the picture: a lung's section is larger, a windpipe's smaller
 ISLAND_SHARE = 0.12  # of the slice's largest piece: bowel gas and bronchi are smaller than a second lung
 MOST_FRAMES = 3  # noise moves the frame of a few slices by a pixel; slices cropped one by one differ all
 SLICE_MM = 5.0  # assumed distance of the slices of a stack
+HAZY_HU = -130.0  # clearly less than soft tissue on the stretched scale
 PICTURE_HU = (-1000.0, 40.0)  # where dark air and soft tissue are put
 
 
@@ -41,12 +43,14 @@ class Sections:
     lung        (z, y, x) bool on the coarse grid, one coarse slice per picture
     edge_hu     the lung's edge on the stretched scale
     one_frame   whether all pictures show the same frame, so that slices fit on one another
+    hazy        grey between lung and soft tissue that was left out, as a share of the lung
     """
 
     lung: np.ndarray
     coarse: Coarse
     edge_hu: float
     one_frame: bool
+    hazy: float
 
     @property
     def is_scan(self) -> bool:
@@ -137,9 +141,20 @@ def find_sections(hu: np.ndarray, grey: np.ndarray, spacing_mm: Spacing, setting
     boxes = [
         (_shrink(rows, coarse.factors[1]), _shrink(columns, coarse.factors[2])) for rows, columns in fine
     ]
-    edge = edge_hu(coarse, settings)
+    edge = edge_hu(find_thorax(coarse), coarse, settings)
     one_frame = len({(b[0].start, b[0].stop, b[1].start, b[1].stop) for b in fine}) <= MOST_FRAMES
-    return Sections(by_slices(coarse, boxes, edge), coarse, edge, one_frame)
+    lung = by_slices(coarse, boxes, edge)
+    return Sections(lung, coarse, edge, one_frame, _hazy(lung, coarse, boxes, edge))
+
+
+def _hazy(lung: np.ndarray, coarse: Coarse, boxes: list[tuple[slice, slice]], edge: float) -> float:
+    """Grey between lung and tissue, away from the lung's own edge: dense lung, where there is much of it."""
+    hazy = 0
+    for section, hu, box in zip(lung, coarse.hu, boxes, strict=True):
+        grey = ndimage.uniform_filter(hu[box], 3)
+        apart = ~ndimage.binary_dilation(section[box], iterations=2)
+        hazy += int(np.count_nonzero((grey > edge) & (grey < HAZY_HU) & apart))
+    return hazy / max(int(np.count_nonzero(lung)), 1)
 
 
 def _shrink(span: slice, factor: int) -> slice:
@@ -151,7 +166,7 @@ def by_slices(coarse: Coarse, boxes: list[tuple[slice, slice]], edge_hu: float) 
     out = np.zeros(coarse.hu.shape, bool)
     for z, box in enumerate(boxes):
         one = Coarse(coarse.hu[z : z + 1][(slice(None), *box)], coarse.spacing_mm, (1, 1, 1))
-        air = interior_air(one, edge_hu)[0]
+        air = interior_air(find_thorax(one), one, edge_hu)[0]
         out[z][box] = _sections(air)
     return out
 
@@ -161,7 +176,11 @@ def _sections(air: np.ndarray) -> np.ndarray:
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0
     least = max(SECTION_SHARE * air.size, ISLAND_SHARE * sizes.max(initial=0))
-    return (sizes >= least)[labels]
+    keep = sizes >= least
+    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        box = (rows.stop - rows.start) * (columns.stop - columns.start)
+        keep[label] &= sizes[label] >= FRAME_FILL * box
+    return keep[labels]
 
 
 def label_sections(sections: np.ndarray, coarse: Coarse) -> np.ndarray:

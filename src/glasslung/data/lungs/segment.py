@@ -11,23 +11,31 @@ from glasslung.data.lungs import morphology as mm
 from glasslung.data.lungs import pictures
 from glasslung.data.lungs.airways import find_airways
 from glasslung.data.lungs.coarse import Coarse, coarsen
-from glasslung.data.lungs.dense import recover
+from glasslung.data.lungs.dense import TUBE_HU, Recovered, recover
 from glasslung.data.lungs.fine import CoarseAnswer, refine
 from glasslung.data.lungs.morphology import Spacing
+from glasslung.data.lungs.pockets import fill_pockets
 from glasslung.data.lungs.quality import Evidence, judge
 from glasslung.data.lungs.settings import DEFAULT, Settings
 from glasslung.data.lungs.sides import choose_lungs, middle_of, tell_sides
-from glasslung.data.lungs.thorax import body_of, edge_hu, interior_air
+from glasslung.data.lungs.thorax import edge_hu, find_thorax, interior_air
 from glasslung.data.orientation import from_upright, orientation_of, to_upright, upright_spacing_mm
 from glasslung.types import Geometry, Intensity, Lungs, Volume
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A mask (z, y, x) uint8 on the upright grid, and how many of its voxels were inferred, not seen."""
+    """A mask (z, y, x) uint8 on the upright grid, and what is doubtful about it.
+
+    inferred     share of the mask that was inferred from position, 0 to 1
+    unexplained  dense tissue left out where the other lung says lung should be, as a share of the mask
+    hazy         likewise grey between lung and tissue that was left out of pictures
+    """
 
     mask: np.ndarray
-    inferred_voxels: int = 0
+    inferred: float = 0.0
+    unexplained: float = 0.0
+    hazy: float = 0.0
 
 
 def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
@@ -44,29 +52,35 @@ def segment_lungs(volume: Volume, settings: Settings = DEFAULT) -> Lungs:
     hounsfield = volume.intensity is Intensity.HU
     found = find_in_scan(upright, spacing, settings) if hounsfield else find_in_pictures(upright, settings)
     measured = volume.geometry is Geometry.MEASURED
-    quality = judge(Evidence(found.mask, spacing, measured, hounsfield, found.inferred_voxels))
-    return Lungs(np.ascontiguousarray(from_upright(found.mask, orientation)), quality)
+    evidence = Evidence(
+        found.mask, spacing, measured, hounsfield, found.inferred, found.unexplained, found.hazy
+    )
+    return Lungs(np.ascontiguousarray(from_upright(found.mask, orientation)), judge(evidence))
 
 
 def find_in_scan(hu: np.ndarray, spacing_mm: Spacing, settings: Settings) -> Found:
     """Lungs of an upright scan (z, y, x) in HU, or on the scale of `pictures.stretch`."""
     coarse = coarsen(hu, spacing_mm, settings.coarse_mm)
-    edge = edge_hu(coarse, settings)
-    answer, inferred = reason(coarse, edge, settings)
+    answer, recovered = reason(coarse, settings)
+    lung_ml = max(np.count_nonzero(answer.sides) * coarse.voxel_ml, 1e-9)
+    inferred_ml = np.count_nonzero(recovered.added) * coarse.voxel_ml
     mask = refine(hu, answer, coarse, settings)
-    return Found(mask, inferred * int(np.prod(coarse.factors)))
+    return Found(mask, inferred_ml / lung_ml, recovered.unexplained_ml / lung_ml)
 
 
-def reason(coarse: Coarse, edge: float, settings: Settings) -> tuple[CoarseAnswer, int]:
-    """The global reasoning on the coarse grid: the answer, and how many coarse voxels were inferred."""
-    air = interior_air(coarse, edge)
-    middle = middle_of(body_of(coarse.hu > edge, coarse))
+def reason(coarse: Coarse, settings: Settings) -> tuple[CoarseAnswer, Recovered]:
+    """The global reasoning on the coarse grid: the answer, and the dense parts in it."""
+    thorax = find_thorax(coarse)
+    edge = edge_hu(thorax, coarse, settings)
+    air = interior_air(thorax, coarse, edge)
+    middle = middle_of(thorax.body)
     airways = find_airways(air, coarse, middle)
     aerated = choose_lungs(air & ~airways, coarse, settings)
     sides = fill(tell_sides(aerated, coarse, middle), coarse.spacing_mm, settings)
-    added = recover(sides, airways, coarse, settings)
-    whole = fill(np.where(added > 0, added, sides), coarse.spacing_mm, settings)
-    return answer_of(whole, airways, coarse, edge), int(np.count_nonzero(added))
+    recovered = recover(sides, interior_air(thorax, coarse, TUBE_HU) & ~airways, airways, coarse, settings)
+    whole = np.where(recovered.added > 0, recovered.added, sides)
+    whole = fill(whole, coarse.spacing_mm, settings)
+    return answer_of(whole, airways, coarse, edge), recovered
 
 
 def answer_of(sides: np.ndarray, airways: np.ndarray, coarse: Coarse, edge: float) -> CoarseAnswer:
@@ -96,6 +110,9 @@ def find_in_pictures(grey: np.ndarray, settings: Settings) -> Found:
     if sections.is_scan:
         return find_in_scan(hu, spacing, settings)
     coarse = sections.coarse
-    sides = fill(pictures.label_sections(sections.lung, coarse), mm.flat(coarse.spacing_mm), settings)
+    whole = fill_pockets(sections.lung)
+    sides = fill(pictures.label_sections(whole, coarse), mm.flat(coarse.spacing_mm), settings)
     answer = answer_of(sides, np.zeros(sides.shape, bool), coarse, sections.edge_hu)
-    return Found(refine(hu, answer, coarse, settings, stacked=False))
+    inferred = np.count_nonzero(whole & ~sections.lung) / max(int(np.count_nonzero(sides)), 1)
+    mask = refine(hu, answer, coarse, settings, stacked=False)
+    return Found(mask, inferred, hazy=sections.hazy)

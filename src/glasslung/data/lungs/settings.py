@@ -39,6 +39,8 @@ class Settings:
     """Depth in the mirrored lung below which it says nothing: the halves differ by about that."""
     mirror_full_mm: float = 20.0
     """Depth from which it has its full weight."""
+    vote_rounds: int = 2
+    """What the first vote gave back votes in the second; further rounds add little and creep."""
     rib_hu: float = 180.0
     """Bone: above enhanced blood in most phases, below the cortex of an osteoporotic rib."""
     smallest_piece_ml: float = 1.5

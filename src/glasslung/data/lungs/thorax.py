@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -13,38 +15,50 @@ TABLE_HALF_MM = 4.0  # a table's shell and a blanket's fold are thinner than twi
 SLIVER_MM = 15.0  # air along the picture's border that is no deeper than this is the room, not a cropped lung
 CROP_RIM_AIR = 0.35  # of the picture's border: a whole body is framed by air
 WIDE_HU = -500.0  # between any lung and any soft tissue, for the first look
+_CROSS = ndimage.generate_binary_structure(2, 1)[None]  # the skin's partial volume, in each slice
 
 
-def edge_hu(coarse: Coarse, settings: Settings) -> float:
+@dataclass(frozen=True, eq=False)
+class Thorax:
+    """What is body and what is not, (z, y, x) bool each on the coarse grid.
+
+    body  the patient's tissue, without table and blankets
+    room  the air round the patient, and whatever lies in it
+    """
+
+    body: np.ndarray
+    room: np.ndarray
+
+
+def find_thorax(coarse: Coarse) -> Thorax:
+    """Body and room, slice by slice.
+
+    A region of not-body is the room when it holds a corner of the picture or lies along its border as a
+    sliver; a lung that the field of view cuts is deep and holds no corner, so it stays.
+    """
+    air = coarse.hu < WIDE_HU
+    body = ~air if _is_crop(air) else body_of(~air, coarse)
+    depth = SLIVER_MM / coarse.spacing_mm[1]
+    room = np.stack([_room_of_slice(~section, depth) for section in body])
+    skin = ndimage.binary_dilation(room, _CROSS, iterations=2, mask=room | ~air)
+    return Thorax(body, room | skin)
+
+
+def edge_hu(thorax: Thorax, coarse: Coarse, settings: Settings) -> float:
     """The lung's edge: half-way between this scan's own aerated lung and soft tissue, HU.
 
     The scan's lung is the median of the interior air; -860 where there is none worth the name.
     """
-    air = interior_air(coarse, WIDE_HU)
+    air = interior_air(thorax, coarse, WIDE_HU)
     core = mm.erode(air, 3.0, coarse.spacing_mm)
     sample = coarse.hu[core] if core.any() else coarse.hu[air]
     lung = float(np.clip(np.median(sample), -930.0, -700.0)) if sample.size else -860.0
     return (lung + settings.tissue_hu) / 2.0
 
 
-def interior_air(coarse: Coarse, below_hu: float) -> np.ndarray:
+def interior_air(thorax: Thorax, coarse: Coarse, below_hu: float) -> np.ndarray:
     """Voxels darker than `below_hu` that lie inside the body: lungs, airways, bowel gas."""
-    air = coarse.hu < below_hu
-    return air & ~outside(air, coarse)
-
-
-def outside(air: np.ndarray, coarse: Coarse) -> np.ndarray:
-    """The room's air, slice by slice, table included.
-
-    A region of not-body is the room when it holds a corner of the picture or lies along its border as a
-    sliver; a lung that the field of view cuts is deep and holds no corner, so it stays.
-    """
-    body = ~air if _is_crop(air) else body_of(~air, coarse)
-    room = np.zeros_like(air)
-    depth = SLIVER_MM / coarse.spacing_mm[1]
-    for z in range(air.shape[0]):
-        room[z] = _room_of_slice(~body[z], depth)
-    return room
+    return (coarse.hu < below_hu) & ~thorax.room
 
 
 def body_of(tissue: np.ndarray, coarse: Coarse) -> np.ndarray:

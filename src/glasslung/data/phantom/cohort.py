@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -65,14 +66,11 @@ def draw_cohort(
            numbers are exact to rounding.
     sites  names of sites, dealt evenly within each disease; or {'covid': ('a',), 'healthy': ('b',), ...} to
            tie the label to the scanner on purpose, for the study of shortcuts
-    Raises UsageError for unknown diseases or sites, or fewer than one patient.
+    Raises UsageError for unknown diseases or sites, shares that are no shares, a number of patients outside
+    1 to a million, or a seed below 0.
     """
     shares = dict(mix or DEFAULT_MIX)
-    unknown = sorted(set(shares) - set(DISEASES))
-    if unknown or n < 1 or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-        raise UsageError(
-            f"a cohort needs 1 or more patients and shares of {', '.join(DISEASES)}; got {n}, {shares}"
-        )
+    _check_request(n, seed, shares)
     where = {
         disease: tuple(sites[disease] if isinstance(sites, Mapping) and disease in sites else _listed(sites))
         for disease in shares
@@ -89,6 +87,21 @@ def draw_cohort(
     order = rng.permutation(n)
     drawn = tuple(patients[k] for k in order)
     return PhantomCohort(seed, shares, where, drawn, simulate_ceiling(shares, seed), ceiling_of(drawn))
+
+
+def _check_request(n: int, seed: int, shares: Mapping[str, float]) -> None:
+    """UsageError for a cohort that cannot be drawn."""
+    if not 1 <= n <= MOST_SEEDS:
+        raise UsageError(f"the number of patients (--patients) is 1 to {MOST_SEEDS}, got {n}")
+    if seed < 0:
+        raise UsageError(f"a phantom's seed is 0 or more, got {seed}")
+    if unknown := sorted(set(shares) - set(DISEASES)):
+        raise UsageError(f"the phantom knows the diseases {', '.join(DISEASES)}, not {unknown[0]!r}")
+    for disease, share in shares.items():
+        if not (math.isfinite(share) and share >= 0):
+            raise UsageError(f"the share of {disease} is a number of 0 or more, got {share:g}")
+    if not sum(shares.values()) > 0:
+        raise UsageError("every disease of the mix has a share of 0; give one of them more")
 
 
 def _listed(sites: Sequence[str] | Mapping[str, Sequence[str]]) -> Sequence[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from glasslung import __version__
 from glasslung.data.cohort import DEFAULT_FRACTIONS, Cohort, split_by_patient
 from glasslung.data.cohort import write_cohort as write_table
 from glasslung.data.formats import DicomLabel, write_mask, write_volume
@@ -17,8 +19,8 @@ from glasslung.data.phantom.chest import DEFAULT_SHAPE, Chest, render
 from glasslung.data.phantom.cohort import PhantomCohort
 from glasslung.data.phantom.outcome import HAZARD
 from glasslung.data.phantom.patient import Patient
-from glasslung.errors import DataError
-from glasslung.files import write_whole
+from glasslung.errors import DataError, UsageError
+from glasslung.files import make_folder, remove_whole, write_whole
 from glasslung.types import Case, Intensity, Progress
 
 DEFAULT_DAYS = (0.0, 4.0, 8.0, 14.0)
@@ -26,6 +28,8 @@ FIRST_DAY = dt.datetime(2020, 3, 2, 9, 30)  # local time
 TRUTH_NAME = "truth.json"
 SCAN_TRUTH = "scan.json"
 MASKS = ("lungs", "lobes", "lesions")
+MADE_NAME = re.compile(r"p\d{6,}")  # how the names of patients, and so of their scans, begin
+FIRST_ALLOWED_DAY, LAST_ALLOWED_DAY = -999.0, 9999.0  # scans' names keep order and sign in that range
 FEWEST_TO_SPLIT = 10  # patients; below that a tenth for validation is nobody
 BEST_DEFINITION = (
     "Harrell's C of the true log hazard. event: critical illness, discharge ends observation. stay: length "
@@ -53,11 +57,12 @@ def write_cohort(
     fractions  of patients in 'train', 'val' and 'test'; default of `split_by_patient`
     progress   told which scan is being drawn, and how much is done
     A scan that is already there, whole and with the same settings, is kept, so the call can be repeated
-    after a stop.
+    after a stop. Raises UsageError for impossible days, DataError where `out` cannot be written.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    work = [(patient, float(day)) for patient in cohort.patients for day in days]
+    days = _checked_days(days)
+    make_folder(out)
+    work = [(patient, day) for patient in cohort.patients for day in days]
     scans: list[tuple[Patient, float, dict[str, Any]]] = []
     for number, (patient, day) in enumerate(work):
         if progress:
@@ -82,27 +87,82 @@ def write_patient(
     """Write one patient's scans for a demonstration, one folder or file per scan; returns the scans' paths.
 
     as_dicom  True: a DICOM series per scan, dated so that the days between scans are right; False: `.nii.gz`
-    The truth (masks) goes to out/truth/<scan>/. Scans already there are kept.
+    The truth (masks) goes to out/truth/<scan>/. A scan that is already there with the same settings is kept;
+    with other settings, scan and truth are drawn again together.
+    Raises UsageError for impossible days. Raises DataError, before anything is made, where `out` cannot be
+    written, or holds scans that are not this patient's or that the truth beside them does not own.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    days = _checked_days(days)
+    make_folder(out)
+    _refuse_others(out, patient, {scan_name(patient, day) for day in days})
     paths = []
     for number, day in enumerate(days, start=1):
         name = scan_name(patient, day)
         if progress:
             progress(f"drawing {name}", (number - 1) / len(days))
-        scan = out / name if as_dicom else out / f"{name}.nii.gz"
+        paths.append(_scan_path(out, name, as_dicom))
+        other = _scan_path(out, name, not as_dicom)
+        settings = _settings(patient, day, shape)
         truth = out / "truth" / name
-        paths.append(scan)
-        if scan.exists() and _whole(truth, _settings(patient, day, shape), MASKS):
-            continue
+        if other.exists():  # the same scan twice would count as two
+            remove_whole(other)
+        if paths[-1].exists():
+            if _whole(truth, settings, MASKS):
+                continue
+            remove_whole(paths[-1])
         chest = render(patient, day, shape=shape)
-        if as_dicom and not scan.exists():
-            write_volume(chest.volume, scan, dicom_label(patient, day, number))
-        elif not as_dicom:
-            write_volume(chest.volume, scan)
-        _write_truth(chest, truth, _settings(patient, day, shape))
+        _write_truth(chest, truth, settings)  # before the scan, so that no scan is ever without its owner
+        write_volume(chest.volume, paths[-1], dicom_label(patient, day, number) if as_dicom else None)
     return paths
+
+
+def _scan_path(out: Path, name: str, as_dicom: bool) -> Path:
+    return out / name if as_dicom else out / f"{name}.nii.gz"
+
+
+def _refuse_others(out: Path, patient: Patient, wanted: set[str]) -> None:
+    """DataError if a scan in the folder is another patient's, or is not provably one that we drew.
+
+    wanted  names of the scans to be drawn; those may be there with other settings, as they are replaced
+    """
+    remedy = "choose an empty folder"
+    for path in sorted(out.iterdir()):
+        made = MADE_NAME.match(path.name)
+        if not made:
+            continue
+        if made.group() != patient.name or not path.name.startswith(f"{patient.name}_d"):
+            raise DataError(f"{out} already holds {path.name}, not a scan of {patient.name}; {remedy}")
+        name = path.name.removesuffix(".nii.gz")
+        settings = _settings_of(out / "truth" / name)
+        if settings is None:
+            raise DataError(f"{path} has no truth that shows it was drawn here; {remedy}")
+        drawn = _settings(patient, 0.0, None)
+        if name not in wanted and any(settings.get(key) != drawn[key] for key in ("patient", "version")):
+            raise DataError(f"{path} was drawn with other settings and is not drawn again now; {remedy}")
+
+
+def _settings_of(truth: Path) -> dict[str, Any] | None:
+    """What a scan was drawn with, as its truth says; None where nothing says so."""
+    try:
+        settings = json.loads((truth / SCAN_TRUTH).read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _checked_days(days: Sequence[float]) -> tuple[float, ...]:
+    """The days as floats; UsageError unless each can be drawn, dated and named apart from the others."""
+    if not len(days):
+        raise UsageError("no day to draw a scan on; give at least one, such as 0")
+    for day in days:
+        if not FIRST_ALLOWED_DAY <= day <= LAST_ALLOWED_DAY:  # false for nan as well
+            raise UsageError(
+                f"a scan's day is a number from {FIRST_ALLOWED_DAY:g} to {LAST_ALLOWED_DAY:g}, got {day:g}"
+            )
+    if len({f"{day:.1f}" for day in days}) < len(days):
+        raise UsageError("two of the days are the same to a tenth of a day; give each scan its own")
+    return tuple(float(day) + 0.0 for day in days)  # + 0.0 turns -0 into 0
 
 
 def dicom_label(patient: Patient, day: float, number: int) -> DicomLabel:
@@ -130,7 +190,8 @@ def write_scan(
     settings = _settings(patient, day, shape)
     if found := _whole(folder, settings, ("image", *MASKS)):
         return found
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    (folder / SCAN_TRUTH).unlink(missing_ok=True)  # what it told of an older scan must not outlive that scan
     chest = render(patient, day, shape=shape)
     write_volume(chest.volume, folder / "image.nii.gz")
     return _write_truth(chest, folder, settings)
@@ -138,7 +199,7 @@ def write_scan(
 
 def _write_truth(chest: Chest, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Write the masks and, last of all, the note that says the scan is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name in MASKS:
         write_mask(getattr(chest, name), chest.volume, folder / f"{name}.nii.gz")
     voxel = chest.volume.voxel_ml
@@ -155,7 +216,14 @@ def _write_truth(chest: Chest, folder: Path, settings: dict[str, Any]) -> dict[s
 def _settings(patient: Patient, day: float, shape: tuple[int, int, int] | None) -> dict[str, Any]:
     """All that decides how a scan looks: equal settings, equal scan."""
     return json.loads(
-        json.dumps({"patient": asdict(patient), "day": float(day), "shape": shape and list(shape)})
+        json.dumps(
+            {
+                "version": __version__,
+                "patient": asdict(patient),
+                "day": float(day),
+                "shape": shape and list(shape),
+            }
+        )
     )  # through JSON, so that it compares equal with what is read back
 
 
