@@ -349,3 +349,14 @@ def _digits(text: str) -> str:
     """'day11' -> '11', '0029.jpg' -> '29'."""
     found = re.search(r"\d+", text)
     return str(int(found.group())) if found else ""
+
+
+def open_cohort(path: Path) -> Cohort:
+    """A cohort from its table, from the folder the table lies in, or from a folder of a known layout.
+
+    DataError where there is neither.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / TABLE_NAME).is_file():
+        return SOURCES[detect_source(path)](path)
+    return read_cohort(path)
