@@ -132,7 +132,7 @@ def manifest(run: RunDir) -> dict[str, Any]:
         "settings": about["settings"],
         "seed": about["seed"],
         "created": about["created"],
-        "versions": about["versions"],
+        "versions": {name: told for name, told in about["versions"].items() if name != "platform"},
         "input sha256": about["inputs"]["cohort"]["sha256"],
         "command": f"python benchmarks/usvae_cage.py train --data CAGE --run RUN --steps "
         f"{about['settings']['steps']} --seed {about['seed']}",
