@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from safetensors.torch import save_file
 from glasslung.errors import DataError
 from glasslung.files import write_json
 from glasslung.models import build, usvae
-from glasslung.models.shipped import load_shipped
+from glasslung.models.shipped import FOLDER, load_shipped
 
 SETTINGS = dataclasses.asdict(dataclasses.replace(usvae.STEADIED, net="slim"))
 
@@ -41,3 +43,44 @@ def test_a_missing_or_damaged_model_is_said(tmp_path):
     (tmp_path / "usvae" / "model.safetensors").write_bytes(b"half")
     with pytest.raises(DataError, match="damaged"):
         load_shipped("usvae", tmp_path)
+
+
+def test_the_packages_own_usvae_draws_two_lungs_on_black():
+    model, about = load_shipped("usvae")
+    assert about["settings"]["steps"] == 4000
+    picture = model.sample(4, torch.Generator().manual_seed(0)).pixels.mean()
+    assert picture.shape == (4, 1, 64, 64)
+    lung = (picture > 0.05).float().mean((1, 2, 3))
+    assert 0.2 < lung.min() <= lung.max() < 0.7
+    corners = picture[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.max() < 0.02
+
+
+def test_the_card_says_what_was_measured():
+    root = Path(__file__).parents[2]
+    row = json.loads((root / "docs/numbers/progression_usvae.json").read_text())["test"]["readings"]
+    card = (FOLDER / "usvae" / "card.md").read_text()
+    assert card == (root / "docs/models/usvae.md").read_text()
+    for reading, key in (("as trained", "nll"), ("as trained", "lung"), ("single Beta", "nll")):
+        value, low, high = row[reading][key]
+        assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in card
+    value, low, high = row["grey levels"]["nll"]
+    assert f"{value:.3f} [{low:.3f}, {high:.3f}]" in card
+
+
+@pytest.mark.real
+def test_unseen_patients_are_explained_as_the_card_says(real):
+    """Forty slices of the test part: lung nats far above what a model without latents reaches."""
+    from glasslung.data.cohort import split_by_patient
+    from glasslung.data.slices import read_slices
+    from glasslung.data.sources import cage
+
+    cohort = split_by_patient(cage(real / "cage"), {"train": 0.7, "val": 0.1, "test": 0.2}, 0, ("group",))
+    test = cohort.part("test")
+    few = dataclasses.replace(test, cases=test.cases[:40])
+    slices = read_slices(few)
+    image = slices.batches(40)[0].image
+    model, _ = load_shipped("usvae")
+    reading = model.reconstruct(image, torch.Generator().manual_seed(0))
+    lung = reading.pixels.paper_log_density(image)[image > 0].mean()
+    assert 1.5 < lung < 2.1
