@@ -332,7 +332,7 @@ def _told(keys: list[str], settings: Settings) -> dict[str, str]:
         "inputs": " ".join(keys),
         "days": " ".join(f"{day:g}" for day in settings.days),
         "series": settings.series or "",
-        "intensity": settings.intensity.value if settings.intensity else "",
+        "intensity": str(settings.intensity or ""),
     }
 
 

@@ -168,6 +168,30 @@ def test_missing_slices_are_counted_and_placed(fine):
     assert next(r for r in backwards if r.code == "missing-slices").text == remark.text
 
 
+def text_of(remarks: tuple[Remark, ...], code: str) -> str:
+    return next(remark.text for remark in remarks if remark.code == code)
+
+
+def test_one_slice_is_told_in_the_singular(fine):
+    twice, more = fine.copy(), fine.copy()
+    twice[31] = twice[30]
+    more[31] = more[30]
+    more[11] = more[10]
+    one = text_of(inspect(volume_of(twice, FINE)), "duplicate-slices")
+    assert one.startswith("One slice, number 31, is equal to its neighbour voxel by voxel: volumes")
+    assert text_of(inspect(volume_of(more, FINE)), "duplicate-slices").startswith(
+        "2 slices are equal to their neighbours voxel by voxel, the first at slice 11: volumes"
+    )
+    gap = tuple(2.0 * n for n in range(101) if n != 40)
+    assert text_of(inspect(volume_of(fine, FINE, slice_positions_mm=gap)), "missing-slices").startswith(
+        "1 of 101 slices is missing (gap of 4.0 mm after slice 40;"
+    )
+    doubled = (*(2.0 * n for n in range(99)), 40.0)
+    assert text_of(
+        inspect(volume_of(fine, FINE, slice_positions_mm=doubled)), "duplicate-positions"
+    ).startswith("One slice lies where another slice lies")
+
+
 def test_doubled_and_uneven_positions(fine):
     doubled = (*(2.0 * n for n in range(99)), 40.0)
     assert (

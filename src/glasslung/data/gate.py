@@ -5,7 +5,8 @@
     refuse         turns refusing remarks into one error
 
 A remark refuses only what would make a wrong answer look right; what merely makes an answer less certain is a
-warning, and stands in the report. The checks themselves are in `grid_checks` and `grey_checks`.
+warning, and stands in the report. The checks themselves are in `grid_checks` (no grey values),
+`grey_checks` and `picture_checks` (8-bit grey).
 """
 
 from __future__ import annotations
@@ -116,7 +117,8 @@ def _cut_off(volume: Volume, lungs: Lungs) -> Iterator[Remark]:
         yield Remark(
             "lungs-at-edge",
             Severity.WARN,
-            f"{touching} lung voxels lie on the border of the picture: the field of view cuts the lungs.",
+            f"{touching} lung voxel{' lies' if touching == 1 else 's lie'} on the border of the picture: "
+            "the field of view cuts the lungs.",
             "Volumes are too small; use a reconstruction with a larger field of view.",
         )
 

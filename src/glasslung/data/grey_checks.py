@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from glasslung.data.grid_checks import FEW_SLICES, slice_axis
 from glasslung.data.orientation import orientation_of, to_upright, upright_spacing_mm
+from glasslung.data.picture_checks import picture_remarks
 from glasslung.types import Intensity, Remark, Severity, Volume
 
 SAMPLE_SLICES = 24
@@ -41,12 +42,6 @@ BEST_SLICES_PERCENTILE = 85  # of 24 slices the fourth best: one odd slice canno
 LEAST_BODY_SHARE = 0.05  # of the picture: less is a table edge or a finger, no body
 FRONT_BACK_SHARE = 0.08  # of the body's height: spine this far in front (real scans: 0.1 to 0.3 behind)
 
-WHITE = 230  # of 255
-PAGE_WHITE_SHARE = (
-    0.75  # a page of text, a diagram; narrow windows show fat and muscle white too, hence the lungs
-)
-ALONG_BORDER_SHARE = 0.2  # of the picture's border: tightly cropped lungs touch it, backgrounds follow it
-
 
 def grey_remarks(volume: Volume) -> Iterator[Remark]:
     """What the grey values say about the scan."""
@@ -72,7 +67,7 @@ def grey_remarks(volume: Volume) -> Iterator[Remark]:
     if volume.intensity is Intensity.HU:
         yield from _hounsfield(volume, sample)
     else:
-        yield from _display(sample)
+        yield from picture_remarks(sample)
 
 
 def _sample(volume: Volume) -> np.ndarray:
@@ -110,10 +105,18 @@ def _doubled_slices(volume: Volume) -> Iterator[Remark]:
         yield Remark(
             "duplicate-slices",
             Severity.WARN,
-            f"{len(doubled)} slices are equal to their neighbour voxel by voxel, the first at slice "
-            f"{doubled[0]}: volumes may be off by {100 * len(doubled) / len(stack):.0f} %.",
+            f"{_equal_slices(doubled)}: volumes may be off by {100 * len(doubled) / len(stack):.0f} %.",
             "The series may hold copies; export it again.",
         )
+
+
+def _equal_slices(doubled: list[int]) -> str:
+    """Which slices, by number from 1, equal the one after them."""
+    if len(doubled) == 1:
+        return f"One slice, number {doubled[0]}, is equal to its neighbour voxel by voxel"
+    return (
+        f"{len(doubled)} slices are equal to their neighbours voxel by voxel, the first at slice {doubled[0]}"
+    )
 
 
 def _hounsfield(volume: Volume, sample: np.ndarray) -> Iterator[Remark]:
@@ -145,7 +148,7 @@ def _not_hounsfield(sample: np.ndarray) -> Remark | None:
             Severity.REFUSE,
             f"Values run from {low} to {high}: grey values of a picture, no Hounsfield units, though the "
             "file claims them.",
-            "Give the original scan, or say that it is 8-bit (intensity display8).",
+            "Give the original scan, or say --intensity display8 (in Python: intensity='display8').",
         )
     if low > -200 and raw_water > 0.1:
         return Remark(
@@ -365,49 +368,3 @@ def _spine_offset(picture: np.ndarray) -> float | None:
     if len(bone) < 10:
         return None
     return float(bone.mean() - (rows[0] + rows[-1]) / 2.0) / float(rows[-1] - rows[0])
-
-
-def _display(sample: np.ndarray) -> Iterator[Remark]:
-    """What can be said about 8-bit grey values of an unknown window: little, so only a page is refused."""
-    lung_like = any(_has_lung_like(picture) for picture in sample)
-    white = float((sample > WHITE).mean())
-    if white > PAGE_WHITE_SHARE and not lung_like:
-        yield Remark(
-            "page",
-            Severity.REFUSE,
-            f"{100 * white:.0f} % of the picture is white and no lung is in it: a page, a drawing or a "
-            "table, no CT slice.",
-            "Give CT slices.",
-        )
-        return
-    if not lung_like and not _is_cut_out(sample):
-        yield Remark(
-            "no-lung-like",
-            Severity.WARN,
-            "No dark area of the size of a lung lies inside a brighter body: is it a CT slice of the chest?",
-            "Look at the picture; give a CT slice in a lung window.",
-        )
-    yield Remark(
-        "eight-bit",
-        Severity.NOTE,
-        "These are 8-bit grey values of a window that nobody wrote down: no Hounsfield figures, no affected "
-        "tissue and no severity score can be given.",
-        "Give the original scan (DICOM, or NIfTI in Hounsfield units).",
-    )
-
-
-def _is_cut_out(sample: np.ndarray) -> bool:
-    """Whether everything around the lungs was painted black, as some collections do."""
-    border = np.concatenate([sample[:, [0, -1], :].reshape(-1), sample[:, :, [0, -1]].reshape(-1)])
-    return float((border <= 5).mean()) > 0.5
-
-
-def _has_lung_like(picture: np.ndarray) -> bool:
-    """A dark region of 1 to 60 per cent of the picture that hardly runs along its border."""
-    middle = (float(picture.min()) + float(np.percentile(picture, 99))) / 2.0
-    labels, count = ndimage.label(ndimage.uniform_filter(picture.astype(np.float32), 3) < middle)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1).astype(float)
-    border = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
-    along = np.bincount(border, minlength=count + 1) / len(border)
-    fits = (sizes > 0.01 * picture.size) & (sizes < 0.6 * picture.size) & (along < ALONG_BORDER_SHARE)
-    return bool(fits[1:].any())

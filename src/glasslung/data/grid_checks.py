@@ -222,16 +222,17 @@ def _slice_positions(volume: Volume) -> Iterator[Remark]:
         yield Remark(
             "missing-slices",
             Severity.REFUSE if share > MOST_MISSING else Severity.WARN,
-            f"{missing} of {len(positions) + missing} slices are missing (gaps of {where}{more}; slices lie "
+            f"{missing} of {len(positions) + missing} slices {'is' if missing == 1 else 'are'} missing "
+            f"({'gap' if len(gaps) == 1 else 'gaps'} of {where}{more}; slices lie "
             f"{usual:.1f} mm apart): volumes may be off by {100 * share:.0f} %.",
             "Fetch the series again, whole.",
         )
-    if doubled.any():
+    if count := int(doubled.sum()):
         yield Remark(
             "duplicate-positions",
             Severity.WARN,
-            f"{int(doubled.sum())} slices lie where another slice lies, the first at "
-            f"{np.sort(positions)[doubled.argmax()]:.1f} mm.",
+            f"{'One slice lies' if count == 1 else f'{count} slices lie'} where another slice lies, "
+            f"the first at {np.sort(positions)[doubled.argmax()]:.1f} mm.",
             "Two series or two reconstructions may be mixed; pick one.",
         )
     even = np.delete(steps, np.union1d(gaps, np.flatnonzero(doubled)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from glasslung.data.formats import DicomLabel, decoder_process, read_scan, write_volume
-from glasslung.data.formats.dicom_series import is_sharp
 from glasslung.errors import DataError, UsageError
 from glasslung.types import Geometry, Intensity, Severity, Volume
 
@@ -72,8 +72,10 @@ def test_one_file_is_one_slice(tmp_path: Path) -> None:
 def test_mixed_patients_are_refused_and_one_can_be_picked(tmp_path: Path) -> None:
     series(tmp_path / "f" / "a", label=P1)
     series(tmp_path / "f" / "b", chest(seed=2), DicomLabel("P002", "SOMEBODY^ELSE", number=2))
-    with pytest.raises(DataError, match="2 patients") as caught:
+    with pytest.raises(DataError, match=r"2 patients.*--series KEY") as caught:
         read_scan(tmp_path / "f")
+    keys = {str(read_scan(tmp_path / "f" / name).source.series_key) for name in "ab"}
+    assert keys == set(re.findall(r"\[([0-9a-f]{12})\]", str(caught.value)))
     assert "P001" not in str(caught.value)
     assert "SOMEBODY" not in str(caught.value)
     assert np.array_equal(read_scan(tmp_path / "f", series="2").voxels, chest(seed=2).voxels)
@@ -157,8 +159,12 @@ def test_series_by_number_uid_and_key(tmp_path: Path) -> None:
     key = by_number.source.series_key
     assert key is not None
     assert np.array_equal(read_scan(folder, series=key).voxels, wanted.voxels)
-    with pytest.raises(DataError, match="no series '99'; there are series"):
+    with pytest.raises(DataError, match="no series '99'; say --series KEY") as caught:
         read_scan(folder, series="99")
+    assert f"[{key}]" in str(caught.value)
+    keys = set(re.findall(r"\[([0-9a-f]{12})\]", str(caught.value)))
+    assert len(keys) == 6
+    assert {read_scan(folder, series=each).source.series_key for each in keys} == keys
     with pytest.raises(DataError, match="no series ''"):
         read_scan(folder, series=" ")
 
@@ -181,6 +187,12 @@ def test_copies_are_dropped(tmp_path: Path) -> None:
     assert np.array_equal(back.voxels, chest().voxels)
     assert codes(back) == {"duplicate-slices": "2 slices were exact copies of others and were dropped."}
     assert np.allclose(back.affine, once.affine)
+    (tmp_path / "s" / "copy0").unlink()
+    (tmp_path / "s" / "note.txt").write_text("a note")
+    assert codes(read_scan(tmp_path / "s")) == {
+        "duplicate-slices": "One slice was an exact copy of another and was dropped.",
+        "files-ignored": "One file that is no DICOM slice was left alone.",
+    }
 
 
 @pytest.mark.parametrize("tag", ["AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime"])
@@ -192,9 +204,10 @@ def test_two_acquisitions_in_one_series(tmp_path: Path, tag: str) -> None:
     back = read_scan(tmp_path / "f")
     assert np.array_equal(back.voxels, one.voxels)
     assert "Of 2 stacks" in codes(back)["series-picked"]
+    assert any("--series KEY" in remark.remedy for remark in back.source.remarks)
     key = (back.source.series_key or "").replace(".1", ".2")
     assert np.array_equal(read_scan(tmp_path / "f", series=key).voxels, two.voxels)
-    with pytest.raises(DataError, match=r"has no part|no series"):
+    with pytest.raises(DataError, match=rf"has no part .*--series with one of .*{key}"):
         read_scan(tmp_path / "f", series=key.replace(".2", ".7"))
 
 
@@ -317,7 +330,7 @@ def test_a_ct_without_rescale_must_show_air(tmp_path: Path) -> None:
     assert "no-rescale" in codes(read_scan(tmp_path / "s"))
     for n, file in enumerate(files):
         store(file, (chest().voxels[n] + 1024).astype("<u2"))
-    with pytest.raises(DataError, match="intensity=hu"):
+    with pytest.raises(DataError, match="--intensity hu"):
         read_scan(tmp_path / "s")
     assert read_scan(tmp_path / "s", intensity=Intensity.HU).intensity is Intensity.HU
 
@@ -549,6 +562,34 @@ def test_nothing_names_the_patient(tmp_path: Path) -> None:
     assert len(back.source.patient_key) == 12
 
 
+def test_free_text_of_the_header_is_never_shown(tmp_path: Path) -> None:
+    free = {
+        "ConvolutionKernel": "B70 DOE",
+        "BodyPartExamined": "CHEST DOE",
+        "SeriesDescription": "Doe chest",
+        "ProtocolName": "Doe",
+        "ImageType": ["ORIGINAL", "DOE", "AXIAL"],
+    }
+    series(tmp_path / "f" / "1", chest((9, 16, 20), 1), P1, SeriesNumber=1, **free)
+    series(tmp_path / "f" / "2", chest((9, 16, 20), 2), P1, SeriesNumber=2, **free | {"Modality": "DOE"})
+    picked = read_scan(tmp_path / "f")
+    with pytest.raises(DataError) as caught:
+        read_scan(tmp_path / "f", series="99")
+    said = repr([(n, v) for n, v in vars(picked.source).items() if n != "files"]) + str(caught.value)
+    assert "doe" not in said.lower()
+    assert (picked.source.kernel, picked.source.body_part, picked.source.modality) == (None, "CHEST", "CT")
+    other = read_scan(tmp_path / "f", series="2")
+    assert other.source.modality == "OT"
+    assert other.intensity is Intensity.DISPLAY8
+
+
+def test_a_kernel_that_is_not_shown_still_counts_when_picking(tmp_path: Path) -> None:
+    series(tmp_path / "f" / "1", chest((9, 16, 20), 1), P1, SeriesNumber=1, ConvolutionKernel="B70 DOE")
+    soft = chest((9, 16, 20), 2)
+    series(tmp_path / "f" / "2", soft, P1, SeriesNumber=2, ConvolutionKernel="B31f")
+    assert np.array_equal(read_scan(tmp_path / "f").voxels, soft.voxels)
+
+
 def test_keys_are_equal_for_equal_patients(tmp_path: Path) -> None:
     for n, patient in enumerate(["A", "A ", "B"]):
         series(tmp_path / str(n), chest(seed=n), DicomLabel(patient))
@@ -610,16 +651,6 @@ def test_written_names_are_only_the_given_ones(tmp_path: Path) -> None:
     grey = Volume(np.zeros((2, 3, 4), np.uint8), AXIAL, Intensity.DISPLAY8)
     with pytest.raises(UsageError):
         write_volume(grey, tmp_path / "t", P1)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "sharp"),
-    [("STANDARD", False), ("SOFT", False), ("LUNG", True), ("BONE", True), ("BONEPLUS", True),
-     ("B31f", False), ("B70f", True), ("Br40d/3", False), ("Bl57d", True), ("FC08", False), ("FC51", True),
-     ("FC13-H", False), ("B", False), ("L", True), ("YA", False), (None, False)],
-)  # fmt: skip
-def test_kernels(kernel: str | None, sharp: bool) -> None:
-    assert is_sharp(kernel) is sharp
 
 
 @pytest.mark.real

@@ -153,10 +153,10 @@ def test_units(tmp_path: Path) -> None:
     ("values", "said", "outcome"),
     [
         (np.arange(210).astype(np.uint8), None, Intensity.DISPLAY8),
-        (np.arange(210).astype(np.int16), None, "display8"),
-        (np.arange(210).astype(np.float32) / 210, None, "display8"),
-        (np.arange(210).astype(np.uint16) * 19, None, "intensity=hu"),
-        (np.arange(210).astype(np.int16) - 400, None, "intensity=hu"),
+        (np.arange(210).astype(np.int16), None, "--intensity display8"),
+        (np.arange(210).astype(np.float32) / 210, None, "--intensity display8"),
+        (np.arange(210).astype(np.uint16) * 19, None, "--intensity hu"),
+        (np.arange(210).astype(np.int16) - 400, None, "--intensity hu"),
         (np.arange(210).astype(np.int16) - 600, None, Intensity.HU),
         (np.arange(210).astype(np.float32) * 1e4, None, "beyond"),
         (np.arange(210).astype(np.int16), Intensity.DISPLAY8, Intensity.DISPLAY8),
@@ -183,6 +183,17 @@ def test_meaning_is_never_guessed_silently(
     else:
         with pytest.raises(DataError, match=outcome):
             read_scan(path, intensity=said)
+
+
+def test_the_remedy_that_is_named_works(tmp_path: Path) -> None:
+    path = tmp_path / "a.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(210, dtype=np.int16).reshape(5, 6, 7)), str(path))
+    with pytest.raises(DataError, match=r"--intensity display8 \(in Python: intensity='display8'\)"):
+        read_scan(path)
+    assert read_scan(path, intensity="display8").intensity is Intensity.DISPLAY8
+    assert read_scan(path, intensity="hu").intensity is Intensity.HU
+    with pytest.raises(UsageError, match="'HU' is not known; it is one of hu, display8"):
+        read_scan(path, intensity="HU")
 
 
 def test_a_mask_is_not_a_scan(tmp_path: Path) -> None:

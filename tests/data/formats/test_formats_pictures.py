@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,8 +178,26 @@ def test_picture_and_mask_in_one_folder(tmp_path: Path) -> None:
     for name in ("img", "mask"):
         (tmp_path / "f" / name).mkdir(parents=True)
         Image.fromarray(GREY).save(tmp_path / "f" / name / "1.png")
-    with pytest.raises(DataError, match=r"img \(1\), mask \(1\)"):
+    with pytest.raises(DataError, match="pictures in 2 folders") as caught:
         read_scan(tmp_path / "f")
+    assert f"pass one of them: {tmp_path}/f/img (1) or {tmp_path}/f/mask (1)" in str(caught.value)
+    assert read_scan(tmp_path / "f" / "img").shape[0] == 1
+    Image.fromarray(GREY).save(tmp_path / "f" / "1.png")  # beside the folders: no path leads to it alone
+    with pytest.raises(DataError, match=r"in 3 folders; pass one of them: [^ ]*/img \(1\) or [^ ]*/mask"):
+        read_scan(tmp_path / "f")
+
+
+def test_two_stacks_in_a_zip_are_named_without_the_temporary_folder(tmp_path: Path) -> None:
+    for name in ("img", "mask"):
+        (tmp_path / "f" / name).mkdir(parents=True)
+        Image.fromarray(GREY).save(tmp_path / "f" / name / "1.png")
+    shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "f")
+    with pytest.raises(DataError, match=r"^both.zip: the zip: .*: img \(1\) or mask \(1\)$"):
+        read_scan(tmp_path / "both.zip")
+    with pytest.raises(UsageError, match=r"both.zip: the zip: is picture.*leave --series away"):
+        (tmp_path / "f" / "mask" / "1.png").unlink()
+        shutil.make_archive(str(tmp_path / "both"), "zip", tmp_path / "f")
+        read_scan(tmp_path / "both.zip", series="1")
 
 
 def test_turned_by_exif(tmp_path: Path) -> None:

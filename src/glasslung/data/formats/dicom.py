@@ -64,7 +64,11 @@ def read_dicom(
     if ignored:
         remarks += (
             Remark(
-                "files-ignored", Severity.NOTE, f"{ignored} files that are no DICOM slices were left alone."
+                "files-ignored",
+                Severity.NOTE,
+                f"{ignored} files that are no DICOM slices were left alone."
+                if ignored > 1
+                else "One file that is no DICOM slice was left alone.",
             ),
         )
     return _volume_of(chosen, intensity, remarks)
@@ -76,10 +80,12 @@ def _choose(stacks: list[Stack], series: str | None, where: str) -> tuple[Stack,
     single, copies = without_copies(picked, _same_pixels)
     parts = split_by_phase(single)
     if series is not None and series.strip().startswith(f"{single.key}."):
+        known = ", ".join([single.key, *(part.key for part in parts if part.key != single.key)])
         parts = [part for part in parts if part.key == series.strip()]
         if not parts:
             raise DataError(
-                f"{where}: series {single.key} has no part {series.strip()!r}; pass series={single.key}"
+                f"{where}: series {single.key} has no part {series.strip()!r}; "
+                f"say --series with one of {known}"
             )
     stack, phase = best_of(parts)
     remarks = picking + phase
@@ -88,7 +94,9 @@ def _choose(stacks: list[Stack], series: str | None, where: str) -> tuple[Stack,
             Remark(
                 "duplicate-slices",
                 Severity.NOTE,
-                f"{copies} slices were exact copies of others and were dropped.",
+                f"{copies} slices were exact copies of others and were dropped."
+                if copies > 1
+                else "One slice was an exact copy of another and was dropped.",
             ),
         )
     return stack, remarks

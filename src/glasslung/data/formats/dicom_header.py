@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from glasslung.data.formats.damage import COPY_AGAIN, LIMITS, told_plainly
+from glasslung.data.formats.header_words import (
+    is_sharp,
+    known_body_part,
+    known_kernel,
+    known_modality,
+    known_number,
+)
 from glasslung.data.formats.identity import one_way_key
 from glasslung.errors import DataError
 
@@ -43,6 +50,8 @@ class Frame:
 
     path, index     the file and the frame inside it (0 in an ordinary file)
     patient, series one-way keys; `series_uid` and `number` are kept to let a person pick a series
+    modality, body_part, kernel  known terms only; `sharp` is judged on all that the header says of the kernel
+    words           the description, in lower case, to tell scout views: never to be shown
     position        (3,) LPS mm of the first pixel's centre, or None
     rows_cols       (6,) cosines: along a row (columns grow), then along a column (rows grow), or None
     pixel_mm        (row distance, column distance) mm, or None
@@ -63,6 +72,7 @@ class Frame:
     words: str
     body_part: str | None
     kernel: str | None
+    sharp: bool
     acquired: dt.datetime | None
     instance: int
     size: tuple[int, int]
@@ -127,9 +137,10 @@ def _frame_of(path: Path, ds: Any, index: int, count: int) -> Frame:
         return next((item[tag].value for item in groups if tag in item), ds.get(tag))
 
     series_uid = _text(ds.get("SeriesInstanceUID"))
-    modality = _text(ds.get("Modality")).upper() or (
+    modality = known_modality(_text(ds.get("Modality"))) or (
         "CT" if _text(ds.get("SOPClassUID")) in CT_CLASSES else None
     )
+    kernel = "/".join(_texts(get("ConvolutionKernel")))
     return Frame(
         path=path,
         index=index,
@@ -138,12 +149,13 @@ def _frame_of(path: Path, ds: Any, index: int, count: int) -> Frame:
         study=_text(ds.get("StudyInstanceUID")),
         series=one_way_key("series", series_uid) if series_uid else "",
         series_uid=series_uid,
-        number=_text(ds.get("SeriesNumber")),
+        number=known_number(_text(ds.get("SeriesNumber"))),
         modality=modality,
         image_type=tuple(_texts(ds.get("ImageType"))) + tuple(_texts(get("FrameType"))),
         words=f"{_text(ds.get('SeriesDescription'))} {_text(ds.get('ProtocolName'))}".lower(),
-        body_part=_text(get("BodyPartExamined")).upper() or None,
-        kernel="/".join(_texts(get("ConvolutionKernel"))) or None,
+        body_part=known_body_part(_text(get("BodyPartExamined"))),
+        kernel=known_kernel(kernel),
+        sharp=is_sharp(kernel),
         acquired=_acquired(ds),
         instance=_whole(get("InstanceNumber")),
         size=(int(ds.Rows), int(ds.Columns)),

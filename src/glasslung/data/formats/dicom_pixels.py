@@ -13,7 +13,7 @@ import numpy as np
 from glasslung.data.formats.damage import told_plainly
 from glasslung.data.formats.decoder_process import Decoder, decode, is_fragile
 from glasslung.data.formats.dicom_header import Frame
-from glasslung.data.formats.intensities import HU_AIR_PROOF, to_int16_hu
+from glasslung.data.formats.intensities import HU_AIR_PROOF, SAY_HU, to_int16_hu
 from glasslung.errors import DataError
 
 
@@ -145,8 +145,7 @@ def check_air(voxels: np.ndarray, name: str) -> None:
     if int(voxels.min()) >= HU_AIR_PROOF:
         raise DataError(
             f"{name}: a CT without rescale slope and intercept, values from {voxels.min()} to "
-            f"{voxels.max()}: "
-            "nobody can tell whether they are HU; pass intensity=hu if they are, or export it again"
+            f"{voxels.max()}: nobody can tell whether they are HU; if they are, {SAY_HU}, or export it again"
         )
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glasslung.data.formats.dicom_header import PHASE_TAGS, Frame
+from glasslung.data.formats.header_words import CHEST
 from glasslung.errors import DataError
 from glasslung.types import Remark, Severity
 
@@ -31,16 +32,15 @@ SAME_PLACE_MM = (
     0.01  # two slices closer than this lie at one position; the thinnest CT slices are 0.25 mm apart
 )
 COVERS_CHEST = 0.8  # of the longest stack: reconstructions of one scan differ by a few slices at the ends
+SAY_SERIES = "--series KEY (in Python: series='KEY')"
 LISTED = 8  # other series named in a remark; a study has rarely more, and the count is given
 
-CHEST = re.compile(r"CHEST|THORAX|LUNG|TORSO|TRUNK|PULMO|CAP\b")
 # Not plain "dose": a low-dose chest CT is the scan itself.
 NO_STACK = re.compile(
     r"LOCALI[SZ]ER|SCOUT|TOPOGRAM|SURVIEW|SCANOGRAM|DOSE (REPORT|INFO|SHEET)|PATIENT PROTOCOL|SCREEN SAVE",
     re.IGNORECASE,
 )
 REFORMAT = re.compile(r"MPR|MIP|MINIP|PROJECTION|REFORMATTED|CSA 3D", re.IGNORECASE)
-SHARP_WORDS = re.compile(r"LUNG|BONE|EDGE|SHARP|ULTRA|DETAIL", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def split_by_phase(stack: Stack) -> list[Stack]:
             return split
     names = ", ".join(frame.path.name for frame in groups[0][:3])
     raise DataError(
-        f"{names}: lie at one position with different pixels, as do {len(groups)} groups of slices in "
-        "this series, "
-        "and no acquisition number or phase tells them apart; pass a folder that holds one acquisition"
+        f"{names}: lie at one position with different pixels (such groups in this series: "
+        f"{len(groups)}), and no acquisition number or phase tells them apart; "
+        "pass a folder that holds one acquisition"
     )
 
 
@@ -179,7 +179,7 @@ def check_one_patient(stacks: Sequence[Stack], where: str) -> None:
     if len(patients) > 1:
         raise DataError(
             f"{where}: holds DICOM files of {len(patients)} patients; pass the folder of one patient, "
-            f"or one series by its key: {_listing(stacks)}"
+            f"or name one series with {SAY_SERIES}: {_listing(stacks)}"
         )
 
 
@@ -188,11 +188,11 @@ def asked_for(stacks: Sequence[Stack], series: str, where: str) -> list[Stack]:
     wanted = series.strip()
     found = [stack for stack in stacks if wanted and _is_meant(stack, wanted)]
     if not found:
-        raise DataError(f"{where}: has no series {wanted!r}; there are {_listing(stacks)}")
-    if len({stack.first.series for stack in found}) > 1:
         raise DataError(
-            f"{where}: several series have number {wanted}; pass one by its key: {_listing(found)}"
+            f"{where}: has no series {wanted!r}; say {SAY_SERIES} or its number; there are {_listing(stacks)}"
         )
+    if len({stack.first.series for stack in found}) > 1:
+        raise DataError(f"{where}: several series have number {wanted}; say {SAY_SERIES}: {_listing(found)}")
     return found
 
 
@@ -210,7 +210,7 @@ RULES: tuple[tuple[str, Callable[[Stack, float], float]], ...] = (
     ("its slices are original", lambda s, _: _is_reformat(s.first)),
     ("it is axial", lambda s, _: not _is_axial(s.first)),
     ("it covers more of the chest", lambda s, longest: length_mm(s) < COVERS_CHEST * longest),
-    ("its kernel is soft", lambda s, _: is_sharp(s.first.kernel)),
+    ("its kernel is soft", lambda s, _: s.first.sharp),
     ("its slices are thinnest", lambda s, _: round(step_mm(s), 2)),
     ("it has most slices", lambda s, _: -len(s.frames)),
     ("its number is lowest", lambda s, _: int(s.first.number) if s.first.number.isdigit() else 10**9),
@@ -247,7 +247,7 @@ def _picked_remark(picked: Stack, others: list[Stack], why: str) -> Remark:
         "series-picked",
         Severity.WARN if len(days) > 1 else Severity.NOTE,
         text,
-        "Pass series= with a number or key to read another one.",
+        f"To read another one, say {SAY_SERIES} with its number or the key in brackets.",
     )
 
 
@@ -258,8 +258,9 @@ def _line(stack: Stack) -> str:
     kind = "localiser, " if is_localiser(first) else ""
     step = f" every {step_mm(stack):.2f} mm" if n > 1 and has_geometry(first) else ""
     kernel = f", kernel {first.kernel}" if first.kernel else ""
+    key = f" [{stack.key}]" if stack.key else ""
     return (
-        f"{label} [{stack.key}] ({kind}{first.modality or 'no modality'}, {n} "
+        f"{label}{key} ({kind}{first.modality or 'no modality'}, {n} "
         f"slice{'s' if n > 1 else ''}{step}{kernel})"
     )
 
@@ -290,20 +291,3 @@ def length_mm(stack: Stack) -> float:
         return len(stack.frames) * step_mm(stack)
     places = places_mm(stack)
     return float(places[-1] - places[0]) + step_mm(stack)
-
-
-def is_sharp(kernel: str | None) -> bool:
-    """Whether a reconstruction kernel is a lung or bone kernel, by how the makers name theirs.
-
-    GE spells them (LUNG, BONE, EDGE, DETAIL); Siemens counts up from 10 (B31f soft, B70f and Bl57 sharp, so
-    50 and above); Philips has one letter (A to C soft, D, L, E sharp, YA soft); Canon FC01 to FC19 soft,
-    FC30 and FC50 to FC89 sharp.
-    """
-    name = (kernel or "").split("/")[0].upper()
-    if SHARP_WORDS.search(name):
-        return True
-    if canon := re.fullmatch(r"FC(\d\d).*", name):
-        return int(canon[1]) == 30 or 50 <= int(canon[1]) < 90
-    if siemens := re.match(r"[A-Z]{1,3}(\d\d)", name):
-        return int(siemens[1]) >= 50
-    return name in {"D", "L", "E", "YC", "YD"}

@@ -11,6 +11,8 @@ AIR_FLOOR_HU = -1024  # the lowest value of a 12-bit CT; what lies below is padd
 HU_AIR_PROOF = -500  # a scan in HU holds air, so something below this; raw or windowed numbers do not
 LABEL_VALUES = 8  # an 8-bit scan with no more grey values than this is a mask
 BEYOND_HU = 100_000  # int16 ends at 32767; int32 exports pad with -99999 at most
+SAY_HU = "say --intensity hu (in Python: intensity='hu')"
+SAY_DISPLAY8 = "say --intensity display8 (in Python: intensity='display8')"
 HU_MOST = int(np.iinfo(np.int16).max)
 
 
@@ -52,7 +54,7 @@ def padding_remarks(n_low: int, n_high: int, n_all: int) -> tuple[Remark, ...]:
             Remark(
                 "clipped-high",
                 Severity.WARN,
-                f"{n_high} voxels were above {HU_MOST} HU and were cut to that.",
+                f"{n_high} voxel{'s were' if n_high > 1 else ' was'} above {HU_MOST} HU and cut to that.",
                 "Check the rescale slope of the export.",
             )
         )
@@ -81,7 +83,7 @@ def settle_intensity(
         if low < 0 or high > 255:
             raise DataError(
                 f"{name}: its grey values run from {low:g} to {high:g} and display8 holds 0 to 255; "
-                "window it to 0 to 255 first, or leave intensity away if these are HU"
+                "window it to 0 to 255 first, or leave --intensity away if these are HU"
             )
         return said, ()
     if values.dtype == np.uint8:
@@ -94,18 +96,15 @@ def settle_intensity(
 def _guess(low: float, high: float) -> str:
     """What such a range usually is, with the remedy."""
     if low >= 0 and high <= 1:
-        return "a normalised picture, no HU; pass intensity=display8 to read it as 8-bit grey"
+        return f"a normalised picture, no HU; {SAY_DISPLAY8} to read it as 8-bit grey"
     if low >= 0 and high <= 255:
-        return (
-            "which is a picture's window or a mask, no HU; pass intensity=display8 if it is a windowed scan"
-        )
+        return f"which is a picture's window or a mask, no HU; if it is a windowed scan, {SAY_DISPLAY8}"
     if low >= 0:
         return (
             "which looks like raw CT numbers (HU + 1024) or another modality; write it with a "
-            "rescale intercept "
-            "(NIfTI scl_inter), or pass intensity=hu if these are HU"
+            f"rescale intercept (NIfTI scl_inter), or, if these are HU, {SAY_HU}"
         )
-    return "so there is no air in it; pass intensity=hu if these are HU"
+    return f"so there is no air in it; if these are HU, {SAY_HU}"
 
 
 def eight_bit_remarks(values: np.ndarray) -> tuple[Remark, ...]:

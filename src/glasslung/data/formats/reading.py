@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,18 +27,20 @@ LARGEST_LABEL = 255
 
 
 def read_scan(
-    path: Path, series: str | None = None, intensity: Intensity | None = None, feet_first: bool = False
+    path: Path, series: str | None = None, intensity: Intensity | str | None = None, feet_first: bool = False
 ) -> Volume:
     """Read one CT scan from a file, a folder or a zip, whatever its format.
 
     path        DICOM file or folder (one patient, any order), NIfTI, NRRD, MHA, a picture or a folder of
                 pictures in the order of their numbers, or a zip of one of these
     series      DICOM only: series number, UID or short key; None picks the best chest CT and says why
-    intensity   what the grey values are, where the file does not say; None refuses what is unclear
+    intensity   what the grey values are, where the file does not say ('hu', 'display8'); None refuses
+                what is unclear
     feet_first  pictures only: the first slice is nearest the feet
     Returns a Volume on the file's own grid; what was noticed on the way is in `source.remarks`.
     Raises DataError, one line with the file's name and a remedy; UsageError for an option out of place.
     """
+    intensity = None if intensity is None else _said(intensity)
     path = Path(path)
     path = path if path.name else path.resolve()  # '.' has no name to put into a message
     found = survey(path)
@@ -53,9 +56,18 @@ def read_scan(
     return _read_grid(found, intensity)
 
 
+def _said(intensity: Intensity | str) -> Intensity:
+    try:
+        return Intensity(intensity)
+    except ValueError:
+        raise UsageError(
+            f"intensity {intensity!r} is not known; it is one of {', '.join(Intensity)}"
+        ) from None
+
+
 def _check_options(path: Path, kind: Kind, series: str | None, feet_first: bool) -> None:
     if series is not None and kind is not Kind.DICOM:
-        raise UsageError(f"{path.name}: is {kind.value} and has no series; leave series away")
+        raise UsageError(f"{path.name}: is {kind.value} and has no series; leave --series away")
     if feet_first and kind is not Kind.PICTURE:
         raise UsageError(
             f"{path.name}: is {kind.value} and says itself how the patient lay; leave feet_first away"
@@ -66,8 +78,8 @@ def _read_zip(path: Path, series: str | None, intensity: Intensity | None, feet_
     with unpacked(path) as folder:
         try:
             volume = read_scan(folder, series, intensity, feet_first)
-        except DataError as error:
-            text = str(error).replace(folder.name, "the zip")
+        except (DataError, UsageError) as error:
+            text = str(error).replace(f"{folder}{os.sep}", "").replace(folder.name, "the zip")
             raise type(error)(f"{path.name}: {text}") from error
     return replace(volume, source=replace(volume.source, files=(path,)))
 

@@ -20,6 +20,7 @@ from glasslung.data.formats.damage import LIMITS, told_plainly
 from glasslung.errors import DataError
 
 HEAD_BYTES = 4096
+PATHS_SHOWN = 6  # of folders to choose from, in a message
 
 
 class Kind(StrEnum):
@@ -207,11 +208,12 @@ def _only(folder: Path, grids: list[Path]) -> Path:
 def _one_folder_of(folder: Path, pictures: list[Path]) -> list[Path]:
     homes = Counter(file.parent for file in pictures)
     if len(homes) > 1:
-        names = ", ".join(
-            f"{home.relative_to(folder)} ({count})" for home, count in sorted(homes.items())[:6]
-        )
+        # A folder with another stack below it would be refused in its turn.
+        stacks = [home for home in sorted(homes) if not any(home in other.parents for other in homes)]
+        paths = " or ".join(f"{home} ({homes[home]})" for home in stacks[:PATHS_SHOWN])
+        more = f" or one of {len(stacks) - PATHS_SHOWN} more" if len(stacks) > PATHS_SHOWN else ""
         raise DataError(
-            f"{folder.name}: holds pictures in {len(homes)} folders: {names}; pass the folder of one stack"
+            f"{folder.name}: holds pictures in {len(homes)} folders; pass one of them: {paths}{more}"
         )
     return sorted(pictures, key=natural_key)
 
