@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glasslung.data.cohort import NEEDED, SPLITS, Cohort
+from glasslung.data.cohort import NEEDED, SPLITS, TABLE_NAME, Cohort, read_cohort
 from glasslung.errors import DataError
 from glasslung.types import Case, Intensity
 

@@ -1,11 +1,6 @@
 """CAGE: one lung at four ages of the disease (Zammit et al., CAGE).
 
-Notation  x slice of group g (0 healthy, 1 .. 3); z time-invariant latents; k_j latents of age j; each a whole
-          ladder e expansion of a latent; T_n[i] time step of level n from age i to age i + 1 (i = 3: from 3
-          back to 0) D^(s) features of x carried s ages on: D^(s)_n = T_n[i](D^(s-1)_n, Infer_n(upper))
-Prior     p(z), p(k_0): the ladder's own. p(k_j | k_{j-1}): crushed T_n[j-1](e_n of k_{j-1}, Infer_n(e_{n+1}
-          of k_j))
-Posterior the features of x, carried round the ages from g, merged level by level with the prior
+Latents   z, and k_0 .. k_3 one after the other; prior, posterior and what a day does: `nn.ages`
 Variants  `VARIANTS` holds the faults of the released code as switches, see `Config`:
           A0 as released; A1 absolute index in the posterior; A2 target-time upper level in it; A3 both (the
           default)
@@ -18,113 +13,59 @@ Remedies  against the tourist crisis (an age is decoded from latents of slices t
           default, some of them together in `REMEDIES`; none of them is the paper's:
           R1 `owner_gate`: a slice votes on its own age only, see `nn.owners`
           R2 `match`, `match_prior`: clouds of (z, k_j) of tourists, and of prior draws, held against the
-          owners', see `nn.matching`
+          owners', see `nn.tourists`
           R3b `critic`: a critic looks at every age, decoded from tourists and prior draws, see `nn.critics`;
           `identity` keeps the outline of the lungs
 CAGE-Tj   `single_age=j`: z and k_0 .. k_j only, the likelihood at age j, k_0 .. k_{j-1} by the way round the
           ages. The papers do not say how CAGE-T0 and -T1 were made; this definition is ours.
+Day       `day=True`: a slice is decoded on its day within its age, where the day is known. Ours.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from glasslung.errors import ShapeError, UsageError
+from glasslung.nn.ages import AGES, AgeLadder, Course, Dating, StillLadder
 from glasslung.nn.backbones import MOBILENET_MOMENTUM, encoder_scale
 from glasslung.nn.batches import SliceBatch
 from glasslung.nn.blocks import initialise_glorot, set_norm_momentum
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.critics import Critic, critic_loss, look, outline_moved
 from glasslung.nn.density import sum_per_sample
-from glasslung.nn.ladder import Descent, Gaussian, Ladder, latent_shapes, merge
-from glasslung.nn.matching import Queue, block_spread, latent_features, latent_widths, mmd
-from glasslung.nn.owners import gate, gated_divergence
-from glasslung.nn.parts import Parts
+from glasslung.nn.ladder import latent_shapes
+from glasslung.nn.matching import Queue, latent_widths
+from glasslung.nn.owners import gated_divergence
 from glasslung.nn.player import Player
-from glasslung.nn.recipe import LEVELS, LadderRecipe, Pixels
+from glasslung.nn.recipe import LEVELS, Pixels
+from glasslung.nn.tourists import TouristRecipe, match_clouds, strangers
 
-AGES = 4
 FIRST_EPOCH = 0  # the released loop counts its epochs from 0
 
 
 @dataclass(frozen=True)
-class Config(LadderRecipe):
-    """Settings of one CAGE; `LITERAL` holds the released code's."""
+class Config(TouristRecipe):
+    """Settings of one CAGE, with those of its remedies; `LITERAL` holds the released code's."""
 
-    absolute_index: bool = (
-        True  # False: the posterior counts transitions from the age seen, the prior from age 0
-    )
-    target_upper: bool = True  # False: the posterior's time step reads the upper level of the age it leaves
     decode_all: bool = False  # True: decode all four ages of every slice; three quarters of it trains nothing
     tourist_vote: float = 1.0  # KL weight of k_j on slices of other groups; 1 is the paper's
-    single_age: int | None = None  # CAGE-Tj
-    owner_gate: bool = False  # R1
-    exemplars: int = 64  # R1: owners kept of every age to make the mixture; more than a batch has
-    mixed_levels: int = 1  # R1: coarsest levels held against the mixture; the top is where p(k_0) is fixed
-    match: float = 0.0  # R2: nats per image for one unit of squared discrepancy, tourists against owners
-    match_prior: float = 0.0  # R2: the same, prior draws against owners
-    match_coarse: int = 3  # R2: levels 5 to 3 number by number (84 of them), finer ones by their moments
-    match_queue: int = 64  # R2: owners kept of every age, so that a batch of few sees a cloud
-    critic: float = 0.0  # R3b: nats per pixel for one unit of the critic's opinion
-    critic_r1: float = 1.0  # R3b: gradient penalty on real slices; not swept
-    critic_width: int = 16  # R3b: channels of its first layer; a wider one learns 100 slices by heart
-    critic_lr: float = 3e-4  # R3b
-    identity: float = 0.0  # R3b: nats per pixel for one unit of mean square change of the lungs' outline
+    day: bool = False  # decode a slice on its own day; where days mean something else than time, leave it off
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.match, self.match_prior, self.critic, self.identity) < 0:
-            raise UsageError("match, match_prior, critic and identity must not be negative; 0 turns each off")
-        if not 0 < self.match_coarse <= LEVELS or not 0 < self.mixed_levels <= LEVELS:
-            raise UsageError(f"match_coarse and mixed_levels count levels: 1 to {LEVELS}")
-        if min(self.exemplars, self.match_queue) < 2:
-            raise UsageError("exemplars and match_queue must be 2 or more")
-        if self.single_age is not None and (self.matches or self.criticises):
-            raise UsageError("matching and a critic compare ages; leave them off, or single_age none")
-        if self.single_age is not None and not 0 <= self.single_age < AGES:
+        if self.day and self.single_age == 0:
             raise UsageError(
-                f"single_age {self.single_age} is no age; choose 0 to {AGES - 1}, or none for all"
+                "healthy lungs have no day of disease; leave day off, or choose another single_age"
             )
         if self.tourist_vote < 0:
             raise UsageError(
                 "tourist_vote must not be negative; 1 is the paper's, 0 gives other groups no vote"
             )
-
-    @property
-    def matches(self) -> bool:
-        """Whether clouds of latents are compared (R2)."""
-        return self.match > 0 or self.match_prior > 0
-
-    @property
-    def criticises(self) -> bool:
-        """Whether other ages than the one seen are decoded and judged in training (R3b)."""
-        return self.critic > 0 or self.identity > 0
-
-    @property
-    def ages(self) -> range:
-        """The ages that have latents."""
-        return range(AGES if self.single_age is None else self.single_age + 1)
-
-    @property
-    def carries(self) -> int:
-        """How many time steps the posterior needs to reach every age from the age seen."""
-        return 0 if self.single_age == 0 else AGES - 1
-
-    def transition(self, age_seen: int, carry: int) -> int:
-        """The time step that the posterior takes as its step number `carry` (0, 1, 2) from the age seen."""
-        return (age_seen + carry) % AGES if self.absolute_index else carry
-
-    @property
-    def transitions(self) -> set[int]:
-        """The time steps that training reaches; the others keep their start (A0: the way from 3 to 0)."""
-        seen = range(AGES) if self.single_age is None else [self.single_age]
-        posterior = {self.transition(age, carry) for age in seen for carry in range(self.carries)}
-        return posterior | {age - 1 for age in self.ages if age > 0}
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -157,120 +98,6 @@ LITERAL = Config(
 )
 
 
-class Course(NamedTuple):
-    """One lung through the ages: what stays (z), and its state at each age (k_0 ..).
-
-    evidence  what the slice says about each age, by level; none where nothing was seen
-    """
-
-    still: Descent
-    ages: list[Descent]
-    evidence: list[list[Gaussian]] | None = None
-
-
-class TimeStep(nn.Module):
-    """Four sets of weights, one for each way from an age to the next, at one level of the ladder."""
-
-    def __init__(self, f: int, top: bool, parts: Parts) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(parts.step(f, top) for _ in range(AGES))
-
-    def forward(self, previous: Tensor, inferred: Tensor | None, index: Tensor) -> Tensor:
-        """Features one age on, (B, f, h, w).
-
-        previous  features of this level at the age before, (B, f, h, w)
-        inferred  what the level above says about this one, (B, f, h, w); None at the top
-        index     (B,) the age each sample leaves, on the CPU
-        """
-        x = previous if inferred is None else torch.cat([inferred, previous], 1)
-        leaving = index.unique().tolist()
-        if len(leaving) == 1:
-            result: Tensor = self.steps[leaving[0]](x)
-            return result
-        parts, places = [], []
-        for age in leaving:
-            rows = (index == age).nonzero()[:, 0].to(x.device)
-            parts.append(self.steps[age](x[rows]))
-            places.append(rows)
-        return torch.cat(parts)[torch.cat(places).argsort()]
-
-
-class AgeLadder(nn.Module):
-    """The age-dependent latents: one backbone and ladder for all ages, and the time steps between."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        parts = config.parts
-        self.backbone = parts.backbone(config.keras_padding)
-        self.ladder = Ladder(parts.widths, config.logvar_bound, parts)
-        self.time = nn.ModuleList(TimeStep(f, f == parts.widths[-1], parts) for f in parts.widths)
-
-    def carry(self, features: list[Tensor], index: Tensor) -> list[Tensor]:
-        """Features d_1 .. d_5 of every sample, one age on."""
-        moved = list(features)
-        for level in reversed(range(LEVELS)):
-            inferred = None
-            if level < LEVELS - 1:
-                upper = (moved if self.config.target_upper else features)[level + 1]
-                inferred = self.ladder.infer[level](upper)
-            moved[level] = self.time[level](features[level], inferred, index)
-        return moved
-
-    def evidence(self, image: Tensor, group: Tensor) -> list[list[Gaussian]]:
-        """What the slices, seen at the age `group` (B,), say about every age: evidence[age][level]."""
-        seen = group.cpu()
-        way = [self.backbone(encoder_scale(image))]
-        for carry in range(self.config.carries):
-            index = torch.tensor([self.config.transition(age, carry) for age in seen.tolist()])
-            way.append(self.carry(way[-1], index))
-        stacked = [torch.stack([features[level] for features in way]) for level in range(LEVELS)]
-        rows = torch.arange(len(seen))
-        opinions = []
-        for age in self.config.ages:
-            carries = (age - seen) % AGES  # D^(s) belongs to age (seen + s) mod 4
-            opinions.append(self.ladder.evidence([features[carries, rows] for features in stacked]))
-        return opinions
-
-    def step_prior(self, age: int, before: Descent) -> Any:
-        """The prior of k_age given the sampled k_{age-1}, as `Ladder.descend` asks for it."""
-
-        def prior(level: int, above: list[Tensor]) -> Gaussian:
-            inferred = self.ladder.infer[level](above[0]) if above else None
-            index = torch.full((len(before.e[level]),), age - 1)
-            return self.ladder.opinion(level, self.time[level](before.e[level], inferred, index))
-
-        return prior
-
-    def descend(
-        self,
-        rng: torch.Generator,
-        shapes: list[tuple[int, int, int, int]],
-        evidence: list[list[Gaussian]] | None,
-        temperature: float,
-        group: Tensor | None = None,
-    ) -> list[Descent]:
-        """Draw k_0, then each next age given the one before; `group` (B,) the ages seen, where any was."""
-        ages: list[Descent] = []
-        for age in self.config.ages:
-            prior = self.step_prior(age, ages[-1]) if ages else None
-            seen = evidence[age] if evidence is not None else None
-            combine = gate(age, group) if self.config.owner_gate and group is not None else merge
-            ages.append(
-                self.ladder.descend(rng, shapes, seen, prior, temperature=temperature, combine=combine)
-            )
-        return ages
-
-
-class StillLadder(nn.Module):
-    """The time-invariant latents z: a whole backbone and ladder of their own."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        self.backbone = config.parts.backbone(config.keras_padding)
-        self.ladder = Ladder(config.parts.widths, config.logvar_bound, config.parts)
-
-
 class CAGE(nn.Module):
     """The network. `group` (B,) int64 is the age a slice was seen at; draws come from `rng`."""
 
@@ -290,6 +117,8 @@ class CAGE(nn.Module):
             self.clouds = nn.ModuleList(Queue(config.match_queue, width) for _ in config.ages)
         if config.critic > 0:
             self.critic = Critic(AGES, config.critic_width, rng)
+        if config.day:
+            self.dating = Dating(config.parts)
         for backbone in (self.still.backbone, self.ages.backbone):
             for stage in backbone.stages:  # type: ignore[union-attr]
                 set_norm_momentum(stage, config.backbone_momentum)
@@ -301,7 +130,8 @@ class CAGE(nn.Module):
         seen = self.still.ladder.evidence(self.still.backbone(encoder_scale(image)))
         still = self.still.ladder.descend(rng, shapes, seen, temperature=temperature)
         evidence = self.ages.evidence(image, group)
-        return Course(still, self.ages.descend(rng, shapes, evidence, temperature, group), evidence)
+        owners = group if self.config.owner_gate else None
+        return Course(still, self.ages.descend(rng, shapes, evidence, temperature, owners), evidence)
 
     def dream(self, count: int, rng: torch.Generator, temperature: float = 1.0) -> Course:
         """The course of lungs nobody ever had, drawn from the prior: as `imagine`, for training."""
@@ -309,20 +139,35 @@ class CAGE(nn.Module):
         still = self.still.ladder.descend(rng, shapes, temperature=temperature)
         return Course(still, self.ages.descend(rng, shapes, None, temperature))
 
-    def render(self, course: Course, age: int) -> Pixels:
-        """What each pixel may be, every sample at one age."""
-        return self._decode(course.ages[age].e, course.still.e)
+    def render(self, course: Course, age: int, day: Tensor | None = None) -> Pixels:
+        """What each pixel may be, every sample at one age.
 
-    def render_seen(self, course: Course, group: Tensor) -> Pixels:
-        """What each pixel may be, every sample at the age it was seen at."""
-        rows = torch.arange(len(group), device=group.device)
-        levels = [torch.stack([age.e[level] for age in course.ages])[group, rows] for level in range(LEVELS)]
-        return self._decode(levels, course.still.e)
+        day  (B,) the day within that age, NaN for its middle; needs Config.day
+        """
+        group = torch.full((len(course.still.z[0]),), age, device=course.still.z[0].device)
+        return self._decode(course.ages[age].e, course.still.e, group, day)
 
-    def _decode(self, k: list[Tensor], z: list[Tensor]) -> Pixels:
+    def render_seen(self, course: Course, group: Tensor, day: Tensor | None = None) -> Pixels:
+        """What each pixel may be, every sample at its own entry of group (B,), and of day."""
+        return self._decode(course.states_at(group), course.still.e, group, day)
+
+    def _decode(self, k: list[Tensor], z: list[Tensor], age: Tensor, day: Tensor | None) -> Pixels:
+        if day is not None:
+            if not self.config.day:
+                raise UsageError("this CAGE knows no days: leave the day away, or train one with day=true")
+            k = self.dating(k, age, day)
         skips = [torch.cat(pair, 1) for pair in zip(k, z, strict=True)]
         pixels: Pixels = self.head(self.decoder(skips[::-1]))
         return pixels
+
+    def show(self, course: Course, age: Tensor) -> Tensor:
+        """Mean pictures, every sample at its own entry of age (B,), undated: (B, 1, S, S)."""
+        return self.render_seen(course, age).mean()
+
+    @property
+    def memories(self) -> list[Queue]:
+        """Owners' latents of every age, where clouds are matched (R2)."""
+        return [queue for queue in self.clouds if isinstance(queue, Queue)]
 
     def shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
         """Shapes of the latents of `batch` slices at one age, finest first."""
@@ -345,42 +190,63 @@ class CAGE(nn.Module):
             return self(image, group, rng, temperature)
 
     def imagine(self, count: int, rng: torch.Generator, temperature: float = 1.0) -> Course:
-        """The course of lungs nobody ever had: everything drawn from the prior."""
+        """The course of lungs nobody ever had: everything drawn from the prior. `render` shows its days."""
         with evaluating(self):
             return self.dream(count, rng, temperature)
 
     def carry(
-        self, image: Tensor, group: Tensor, age: int, rng: torch.Generator, temperature: float = 1.0
+        self,
+        image: Tensor,
+        group: Tensor,
+        age: int,
+        rng: torch.Generator,
+        temperature: float = 1.0,
+        day: Tensor | None = None,
     ) -> Pixels:
-        """The slices at another age: inferred, then decoded there. Who ends where is not identified."""
+        """The slices at another age: inferred, then decoded there. Who ends where is not identified.
+
+        day  as in `render`: the days wanted
+        """
         if age not in self.config.ages:
             raise UsageError(f"this CAGE has no age {age}; it has {list(self.config.ages)}")
         with evaluating(self):
-            return self.render(self(image, group, rng, temperature), age)
+            return self.render(self(image, group, rng, temperature), age, day)
 
-    def log_likelihood(self, image: Tensor, group: Tensor, rng: torch.Generator, samples: int = 1) -> Tensor:
+    def log_likelihood(
+        self,
+        image: Tensor,
+        group: Tensor,
+        rng: torch.Generator,
+        samples: int = 1,
+        day: Tensor | None = None,
+    ) -> Tensor:
         """A lower bound of log p(x | its age), nats per slice, (B,): the bound the paper quotes for 1 sample.
 
-        It counts the divergence of every age's latents, seen or not, as the paper does.
+        It counts the divergence of every age's latents, seen or not, as the paper does. day as in `render`.
         """
         if samples < 1:
             raise UsageError("the log-likelihood needs one sample at least")
         with evaluating(self):
-            weights = [self._log_weight(image, group, rng) for _ in range(samples)]
+            weights = [self._log_weight(image, group, rng, day) for _ in range(samples)]
         return torch.logsumexp(torch.stack(weights), 0) - math.log(samples)
 
-    def _log_weight(self, image: Tensor, group: Tensor, rng: torch.Generator) -> Tensor:
+    def _log_weight(self, image: Tensor, group: Tensor, rng: torch.Generator, day: Tensor | None) -> Tensor:
         course = self(image, group, rng)
         spent = sum(d.sampled_kl().double().sum(1) for d in [course.still, *course.ages])
-        return sum_per_sample(self.render_seen(course, group).log_density(image).double()) - spent
+        return sum_per_sample(self.render_seen(course, group, day).log_density(image).double()) - spent
 
 
 def seen_log_density(model: CAGE, course: Course, batch: SliceBatch) -> Tensor:
     """log p(x | z, k_g) of each pixel at the age each slice was seen at, (B, 1, S, S) nats."""
-    if not model.config.decode_all:
-        return model.render_seen(course, batch.group).log_density(batch.image)
-    densities = torch.stack([model.render(course, age).log_density(batch.image) for age in model.config.ages])
-    return densities[batch.group, torch.arange(len(batch), device=batch.group.device)]
+    config, rows = model.config, torch.arange(len(batch), device=batch.group.device)
+    day = batch.day if config.day else None
+    if not config.decode_all:
+        return model.render_seen(course, batch.group, day).log_density(batch.image)
+    every = []
+    for age in config.ages:
+        own = None if day is None else torch.where(batch.group == age, day, torch.nan)
+        every.append(model.render(course, age, own).log_density(batch.image))
+    return torch.stack(every)[batch.group, rows]
 
 
 def loss(model: CAGE, batch: SliceBatch, rng: torch.Generator, kl_weight: float) -> dict[str, Tensor]:
@@ -436,11 +302,14 @@ def remedy_terms(model: CAGE, course: Course, batch: SliceBatch, rng: torch.Gene
     weighted = torch.zeros((), device=batch.image.device)
     dream = model.dream(len(batch) // 2, rng) if config.match_prior > 0 or config.critic > 0 else None
     if config.matches:
-        found["apart_tourists"], found["apart_prior"] = match_clouds(model, course, dream, batch.group)
+        drawn = dream if config.match_prior > 0 else None
+        found["apart_tourists"], found["apart_prior"] = match_clouds(
+            course, drawn, batch.group, model.memories, config.match_coarse, config.match > 0
+        )
         nats = config.match * found["apart_tourists"] + config.match_prior * found["apart_prior"]
         weighted = weighted + nats / config.size**2
     if config.criticises:
-        made, age = strangers(model, course, dream, batch.group, rng)
+        made, age = strangers(model.show, course, dream, batch.group, rng)
         found["outline"] = outline_moved(made[: len(batch)], batch.image).mean()
         weighted = weighted + config.identity * found["outline"]
         if config.critic > 0:
@@ -449,50 +318,12 @@ def remedy_terms(model: CAGE, course: Course, batch: SliceBatch, rng: torch.Gene
     return found | {"remedies": weighted}
 
 
-def match_clouds(model: CAGE, course: Course, dream: Course | None, group: Tensor) -> tuple[Tensor, Tensor]:
-    """How far clouds of (z, k_j) lie from the owners' of age j, summed over the ages: tourists, prior draws.
-
-    Tourists are drawn to the owners, who do not move for them; prior draws and owners move to each other.
-    """
-    config = model.config
-    widths = latent_widths(model.shapes(1), 2, config.match_coarse)
-    tourists = prior = torch.zeros((), device=group.device)
-    for age in config.ages:
-        cloud = torch.cat(latent_features([course.still, course.ages[age]], config.match_coarse), 1)
-        memory = model.clouds[age]
-        assert isinstance(memory, Queue)
-        if model.training:
-            memory.push(cloud[group == age])
-        owners = memory.seen() if int(memory.pushed) > 1 else cloud[group == age].detach()
-        spread = block_spread(owners, widths)
-        if config.match > 0:
-            others = [mmd(cloud[group == g] / spread, owners / spread) for g in config.ages if g != age]
-            tourists = tourists + sum(others)
-        if config.match_prior > 0 and dream is not None:
-            drawn = torch.cat(latent_features([dream.still, dream.ages[age]], config.match_coarse), 1)
-            prior = prior + mmd(drawn / spread, cloud[group == age] / spread)
-    return tourists, prior
-
-
-def strangers(
-    model: CAGE, course: Course, dream: Course | None, group: Tensor, rng: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Pictures the evidence bound never trains, and their ages: slices at another age, prior draws."""
-    others = torch.randint(1, AGES, group.shape, generator=rng, device=group.device)
-    ages = (group + others) % AGES
-    made = [model.render_seen(course, ages).mean()]
-    if dream is not None:
-        drawn = torch.arange(len(dream.still.z[0]), device=group.device) % AGES
-        made.append(model.render_seen(dream, drawn).mean())
-        ages = torch.cat([ages, drawn])
-    return torch.cat(made), ages
-
-
 def judge(model: CAGE, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """The critic's side of the game (R3b): slices at the ages they were seen at, against `strangers`."""
     with torch.no_grad():
         course = model(batch.image, batch.group, rng)
-        made, age = strangers(model, course, model.dream(len(batch) // 2, rng), batch.group, rng)
+        dream = model.dream(len(batch) // 2, rng)
+        made, age = strangers(model.show, course, dream, batch.group, rng)
     return critic_loss(model.critic, batch.image, batch.group, made, age, rng, model.config.critic_r1)
 
 
