@@ -15,6 +15,7 @@ import torch
 from training_toys import CPU, Net, NumberStream, game, noisy_square, two_player_game
 
 from glasslung.errors import DataError, TrainingError, UsageError
+from glasslung.nn.matching import Queue
 from glasslung.nn.player import Batches, Player
 from glasslung.train.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from glasslung.train.game import Game
@@ -405,6 +406,15 @@ def test_the_stream_is_a_stream():
 def test_an_unknown_machine_is_refused(settings):
     with pytest.raises(UsageError):
         Machine(**settings)
+
+
+def test_a_memory_of_slices_is_refused_to_several_processes():
+    keeper = torch.nn.ModuleDict({"memory": Queue(4, 2), "net": Net()})
+    player = Player("net", list(keeper["net"].parameters()), noisy_square(keeper["net"]))
+    two = Machine(device="cpu", precision="32-true", processes=2)
+    with pytest.raises(UsageError, match="'keeper' remembers earlier slices, which 2 processes cannot share"):
+        Game({"keeper": keeper}, [player], NumberStream(), 0, two)
+    assert Game({"keeper": keeper}, [player], NumberStream(), 0, CPU).step == 0
 
 
 def train_shared(fabric, processes: int) -> list[float]:

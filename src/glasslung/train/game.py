@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.errors import UsageError
+from glasslung.nn.matching import Queue
 from glasslung.nn.player import Batches, Player
 from glasslung.train.machine import Machine, open_fabric
 
@@ -39,6 +40,7 @@ class Game:
         fabric: Fabric | None = None,
     ) -> None:
         self.machine = machine or Machine()
+        refuse_shared_queues(modules, fabric.world_size if fabric else self.machine.processes)
         self.fabric = fabric or open_fabric(self.machine)
         self.modules, self.players = dict(modules), list(players)
         self.batches, self.seed, self.step = batches, seed, 0
@@ -98,6 +100,16 @@ class Game:
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     for name, tensor in target.items():
         tensor.copy_(source[name])
+
+
+def refuse_shared_queues(modules: Mapping[str, nn.Module], processes: int) -> None:
+    """Several processes average their buffers; the mean of two memories of different slices is neither."""
+    keepers = [name for name, top in modules.items() if any(isinstance(m, Queue) for m in top.modules())]
+    if processes > 1 and keepers:
+        raise UsageError(
+            f"{keepers[0]!r} remembers earlier slices, which {processes} processes cannot share: "
+            "train it with one process, or without owner_gate, match and match_prior"
+        )
 
 
 def name_parameters(modules: Mapping[str, nn.Module], players: Sequence[Player]) -> dict[str, list[str]]:

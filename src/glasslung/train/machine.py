@@ -25,12 +25,12 @@ class Machine:
 
     device: str = "auto"  # a GPU where there is one
     precision: str = (
-        "auto"  # bfloat16 on a GPU that has it, else 32 bit: on a CPU bf16 pays only where the chip has it
+        "auto"  # bfloat16 on a GPU that has it, else 32 bit; benchmarks/training_throughput.py times both
     )
     processes: int = 1  # more share each round: everyone draws its own batches, gradients are averaged
     deterministic: bool = False  # refuse operations whose result depends on the order of threads
     channels_last: bool = (
-        True  # how CPUs and tensor cores like 2D convolutions: 1.2 times faster for both U-SVAEs
+        True  # often the quicker layout for 2D convolutions; what it gains, if anything, it tells too
     )
 
     def __post_init__(self) -> None:
