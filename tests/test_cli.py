@@ -31,8 +31,9 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_help_names_every_verb_and_what_this_is_not():
     told = glasslung("--help").stdout
-    for verb in ("analyze", "inspect", "report", "phantom", "cohort", "split", "check"):
-        assert verb in told
+    verbs = {line.split()[1] for line in told.splitlines() if line.startswith("│ ") and line[2:3].isalpha()}
+    asked = "analyze inspect report phantom cohort split check prepare train runs"
+    assert set(asked.split()) <= verbs
     assert "not a medical device" in " ".join(told.split())
 
 
@@ -76,6 +77,12 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["check", "{tmp}/empty"], "cohort.csv"),
         (["cohort", "{tmp}/empty"], "cage"),
         (["split", "{tmp}/none.csv", "--out", "{tmp}/s.csv"], "none.csv"),
+        (["prepare", "{tmp}/empty", "--out", "{tmp}/o"], "none of the known layouts"),
+        (["prepare", "{tmp}/none.csv", "--out", "{tmp}/o"], "none.csv"),
+        (["prepare", "{course}", "--out", "{tmp}/o", "--lungs", "guess"], "auto, table, found, cut-out"),
+        (["train", "gan", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"], "usvae, cage"),
+        (["train", "usvae", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "50"], "known layouts"),
+        (["runs", "{tmp}/none"], "there is no folder"),
     ],
 )
 def test_mistakes_end_in_one_line(course, tmp_path, words, told):
@@ -125,6 +132,27 @@ def test_a_cohort_from_phantom_to_audit(tmp_path):
     assert done.returncode == 0, done.stderr  # phantoms have no leak and no copy
     audit = json.loads((tmp_path / "audit.json").read_text())
     assert (audit["scans"], audit["patients"]) == (12, 12)
+
+
+def test_a_cohort_from_scans_to_slices_to_a_run(tmp_path):
+    from glasslung.data.phantom import draw_cohort, write_cohort
+
+    cohort, slices, run = tmp_path / "c", tmp_path / "slices", tmp_path / "runs" / "small"
+    write_cohort(draw_cohort(16, 1), cohort, days=(2.0,), shape=(40, 96, 96))
+    done = glasslung("prepare", cohort, "--out", slices)
+    assert done.returncode == 0, done.stderr
+    assert "12 slices of 12 patients" in done.stdout
+    assert "left out: 4 other-label; the reasons are in" in done.stdout
+    assert "no run in" in glasslung("runs", tmp_path).stdout
+    command = ["train", "usvae", "--cohort", slices, "--out", run, "--steps", "20", "--device", "cpu"]
+    settings = ["net=slim", "likelihood=beta", "kl_schedule=warm-up"]
+    done = glasslung(*command, "--batch", "4", *(word for one in settings for word in ("--set", one)))
+    assert done.returncode == 0, done.stderr
+    assert "usvae: 20 steps done" in done.stdout
+    listed = glasslung("runs", tmp_path / "runs").stdout.splitlines()
+    assert listed[0].split()[:3] == ["run", "study", "model"]
+    assert listed[1].split()[0] == "small"
+    assert "20/20" in listed[1]
 
 
 def test_check_fails_on_a_leak(tmp_path):

@@ -65,7 +65,7 @@ def main() -> None:
         _fail(problem)
         raise SystemExit(2) from None
     except _Stopped:
-        resumes = sys.argv[1:2] in (["analyze"], ["phantom"])
+        resumes = sys.argv[1:2] in (["analyze"], ["phantom"], ["train"])
         typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
         raise SystemExit(130) from None
 
