@@ -32,15 +32,13 @@ from glasslung.nn.backbones import encoder_scale
 from glasslung.nn.batches import SliceBatch
 from glasslung.nn.blocks import initialise_glorot
 from glasslung.nn.borrow import evaluating
+from glasslung.nn.conditions import CONDITION, condition_of
 from glasslung.nn.density import gaussian_log_prob
 from glasslung.nn.flow import Velocity, carry, flow_error, pair_by_transport
 from glasslung.nn.ladder import Descent, Gaussian, Ladder, latent_shapes
 from glasslung.nn.player import Player
 from glasslung.nn.recipe import LEVELS, LadderRecipe, Pixels
 
-CONDITION = 2  # (ill, day / 10)
-DAY_SCALE = 10.0  # days: about half the course
-GROUP_DAYS = (0.0, 2.0, 7.0, 12.0)  # middle of each group's days, where a cohort gives no day
 FIRST_EPOCH = 1
 
 
@@ -226,14 +224,6 @@ class AgeFlow(nn.Module):
             p = self.fine[level](e[0], condition)
             e.insert(0, self.ladder.expand[level](p.mean + torch.exp(0.5 * p.logvar) * over[level]))
         return self.render(e)
-
-
-def condition_of(group: Tensor, day: Tensor) -> Tensor:
-    """Group (B,) int64 and day (B,) float, NaN where unknown, as the network is told them, (B, 2)."""
-    middle = torch.tensor(GROUP_DAYS, device=group.device)[group]
-    known = torch.where(day.isfinite(), day, middle)
-    ill = (group > 0).float()
-    return torch.stack([ill, ill * known / DAY_SCALE], 1)
 
 
 def read_loss(model: AgeFlow, batch: SliceBatch, rng: torch.Generator, kl_weight: float) -> dict[str, Tensor]:

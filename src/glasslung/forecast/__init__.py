@@ -1,0 +1,1 @@
+"""What is likely next: every model that carries a lung to another age, asked in the same words."""
