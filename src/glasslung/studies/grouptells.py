@@ -156,7 +156,10 @@ def told_groups(
             kinds = _kinds(standardise(slices.images, method, reference))
         asked = tasks if method == AS_THEY_ARE else [task for task in tasks if task.name in STANDARDISED]
         for task, (kind, features) in ((t, k) for t in asked for k in kinds.items()):
-            for by in (settings.classifier, *([settings.second] if kind == CEILING else [])):
+            for by in (
+                settings.classifier,
+                *([settings.second] if settings.second and kind == CEILING else []),
+            ):
                 key = task.name, kind, by
                 same = key in raw and kind == "outline"  # no treatment of greys moves it
                 answers = raw[key] if same else task.score(features, by, settings)

@@ -70,14 +70,16 @@ def draw_limits(found: Mapping[str, Any], label: str = "") -> str:
         figure.savefig(made, format="svg", metadata={"Date": None})
     svg = made.getvalue()
     words = quoteattr(label or "Limits of the cohort: day against outcome, brightness, telling the groups")
-    return svg[svg.index("<svg") :].replace("<svg ", f'<svg role="img" aria-label={words} ', 1)
+    shown = f'role="img" aria-label={words} style="max-width:100%;height:auto"'
+    return svg[svg.index("<svg") :].replace("<svg ", f"<svg {shown} ", 1)
 
 
 def _say(axes: Any, text: str) -> None:
-    """A sentence where there is nothing to draw."""
+    """A sentence where there is nothing to draw; the frame goes, ticks of a neighbour that shares it stay."""
     import textwrap
 
-    axes.set_axis_off()
+    axes.spines[:].set_visible(False)
+    axes.tick_params(left=False, bottom=False, labelbottom=False)
     axes.text(0.02, 0.6, textwrap.fill(text, 48), transform=axes.transAxes, color=SOFT, va="center")
 
 
@@ -139,7 +141,7 @@ def _draw_told(axes: Any, found: Mapping[str, Any], task: str) -> None:
     about = found["tasks"][task]
     axes.set_title(f"Telling {task}")
     if "missing" in about:
-        axes.text(0.02, 0.5, _wrapped(f"Not measured: it {about['missing']}."), transform=axes.transAxes)
+        _say(axes, f"Not measured: it {about['missing']}.")
         return
     places = {AS_THEY_ARE: 0} | {name: row for row, name in enumerate(standards_of(found), start=1)}
     for row in found["told"]:
@@ -154,18 +156,12 @@ def _draw_told(axes: Any, found: Mapping[str, Any], task: str) -> None:
         )
         axes.plot(told["value"], y, marker, color=colour, markeredgecolor=INK, markersize=6)
     axes.axvline(about["chance"], color=SOFT, linestyle="--", linewidth=1)
-    axes.text(about["chance"], -0.62, " chance", color=SOFT, va="center")
+    axes.text(about["chance"], -0.62, "  chance", color=SOFT, va="center")
     axes.set_yticks(list(places.values()), [name.replace("percentiles", "percentiles\n") for name in places])
     axes.set_ylim(max(places.values()) + 0.6, -0.75)
     for edge in list(places.values())[1:]:
         axes.axhline(edge - 0.5, color=LINE, linewidth=0.8)
     axes.set_xlabel(f"{about['measure']} on unseen patients")
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return textwrap.fill(text, 48)
 
 
 def _kind_of(row: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:

@@ -19,9 +19,9 @@ class LimitSettings:
     draws: int = 1000  # resamples of patients for an interval
     level: float = 0.95  # of the intervals
     folds: int = 5  # by patient
-    panel: int = 5  # patients of each group that the greys are standardised to; they are in no other figure
+    panel: int = 5  # patients of each group that set the standard of grey; no classifier meets them
     classifier: str = "quadratic"  # sees shifted means and other widths; a tenth of a second
-    second: str = "forest"  # a second opinion, of another kind, on the richest features only
+    second: str = "forest"  # a second opinion, of another kind, on the richest features only; "" for none
 
 
 def as_json(interval: Interval) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def _seen_told(found: Found) -> Iterator[str]:
 
 def _seen_standards(found: Found) -> Iterator[str]:
     methods = standards_of(found)
-    if not methods:
+    if found["told"] and not methods:
         yield "Standardised greys were not tried: the groups are too small to spare patients as the standard."
     for method in methods:
         parts = [part for task in (HEALTHY, AGES) if (part := _standard_part(found, method, task))]
@@ -273,7 +273,7 @@ def _cannot_healthy(found: Found) -> Iterator[str]:
             if (one := row_of(found, lowest, kind, HEALTHY))
         )
         yield (
-            f"That standardised greys make healthy and ill comparable: at best ({lowest}) AUC "
+            f"That greys made alike take away what tells healthy from ill: after the best ({lowest}) AUC "
             f"{told_text(left['told'])} is left ({left['classifier']}), in {by}."
         )
     where = {
