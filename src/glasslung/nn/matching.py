@@ -114,7 +114,8 @@ class Queue(nn.Module):
     """The last `length` rows of `width` numbers that went by: a larger cloud than one batch holds.
 
     It is a buffer: a checkpoint holds it, and a resumed run goes on with the same rows. Rows carry no
-    gradient and are as stale as they are old. `train.game` refuses it to several processes, which average their buffers.
+    gradient and are as stale as they are old. `train.game` refuses it to several processes, which would
+    average it.
     """
 
     rows: Tensor
