@@ -9,10 +9,13 @@ from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.forecasts import (
     GROUP_MEAN_CHANGE,
     NO_CHANGE,
+    OPAQUE_GREY,
+    add_change,
     compare_forecasts,
-    group_grey_change,
     group_mean_change,
+    group_mean_load,
     image_error,
+    opaque_within,
     volume_error,
 )
 
@@ -22,7 +25,7 @@ def test_errors_are_taken_inside_the_lungs():
     truth, forecast = rng.random((3, 5, 6)), rng.random((3, 5, 6))
     lungs = rng.random((3, 5, 6)) < 0.5
     slow = [
-        sum(abs(f[i] - t[i]) for i in np.ndindex(5, 6) if m[i]) / m.sum()
+        (sum((f[i] - t[i]) ** 2 for i in np.ndindex(5, 6) if m[i]) / m.sum()) ** 0.5
         for t, f, m in zip(truth, forecast, lungs, strict=True)
     ]
     assert image_error(truth, forecast, lungs) == pytest.approx(slow)
@@ -47,27 +50,52 @@ def test_volume_errors():
         volume_error(np.array([1.0]), np.array([1.0, 2.0]))
 
 
-def test_the_group_mean_change_of_volumes_and_images():
-    last, before, after = np.array([1.0, 4.0]), np.array([2.0, 4.0]), np.array([2.0, 3.0, 1.0])
-    assert group_mean_change(last, before, after) == pytest.approx([0.0, 3.0])
-    images = np.full((2, 3, 3), 0.9)
-    risen = group_mean_change(images, np.zeros((4, 3, 3)), np.full((5, 3, 3), 0.3))
-    assert risen == pytest.approx(np.ones((2, 3, 3)))
-    with pytest.raises(DataError):
-        group_mean_change(last, before[:0], after)
-    with pytest.raises(ShapeError):
-        group_mean_change(images, before, after)
-
-
-def test_the_grey_change_stays_inside_each_lung():
-    last = np.zeros((1, 4, 4))
+def test_the_opaque_share_is_counted_in_the_true_lungs():
+    images = np.zeros((1, 4, 4))
     lungs = np.zeros((1, 4, 4), bool)
-    lungs[0, 1:3] = True
-    last[lungs] = 0.3
-    train = np.where(lungs, 0.2, 0.0), lungs
-    later = np.where(lungs, 0.5, 0.0), lungs
-    found = group_grey_change(last, lungs, train, later)
-    assert found[lungs] == pytest.approx(np.full(8, 0.6)) and (found[~lungs] == 0).all()
+    lungs[0, :2] = True
+    images[0, 0, :3], images[0, 3] = OPAQUE_GREY + 0.01, 1.0  # three of eight, and dense tissue outside
+    images[0, 1, 0] = OPAQUE_GREY
+    assert opaque_within(images, lungs) == pytest.approx([3 / 8])
+    assert opaque_within(images, lungs, above=0.4) == pytest.approx([4 / 8])
+
+
+def test_the_group_mean_change_of_volumes():
+    last, before, after = np.array([1.0, 4.0]), np.array([2.0, 4.0]), np.array([2.0, 3.0, 1.0])
+    assert group_mean_load(last, before, after) == pytest.approx([0.0, 3.0])
+    with pytest.raises(DataError):
+        group_mean_load(last, before[:0], after)
+    with pytest.raises(ShapeError):
+        group_mean_load(last, np.zeros((2, 3)), after)
+
+
+def test_the_group_mean_change_of_images_is_that_of_lung_at_each_place():
+    rng = np.random.default_rng(3)
+    before, after, last = (np.where(rng.random((n, 4, 5)) < 0.6, rng.random((n, 4, 5)), 0) for n in (6, 7, 3))
+    before[:, 1, 1] = 0.0  # never lung here: the mean of all lung stands in
+    found = group_mean_change(last, before, after, lung_above=0.1)
+
+    def mean_at(images, row, column):
+        lung = [image[row, column] for image in images if image[row, column] > 0.1]
+        return np.mean(lung) if lung else np.mean([grey for grey in images.flat if grey > 0.1])
+
+    for patient, row, column in np.ndindex(last.shape):
+        grey = last[patient, row, column]
+        grown = np.clip(grey + mean_at(after, row, column) - mean_at(before, row, column), 0, 1)
+        assert found[patient, row, column] == pytest.approx(grown if grey > 0.1 else grey)
+    with pytest.raises(ShapeError):
+        group_mean_change(last, before[:, :3], after)
+    with pytest.raises(DataError, match="with lung"):
+        group_mean_change(last, np.zeros((2, 4, 5)), after)
+
+
+def test_what_a_method_cannot_show_stays_as_it_was_seen():
+    last = np.array([[[0.0, 0.4], [0.9, 0.6]]])
+    blurred = np.full((1, 2, 2), 0.5)
+    assert np.array_equal(add_change(last, blurred, blurred), last)
+    assert add_change(last, blurred, blurred + 0.2) == pytest.approx(np.array([[[0.0, 0.6], [1.0, 0.8]]]))
+    with pytest.raises(ShapeError):
+        add_change(last, blurred[:, :1], blurred)
 
 
 def test_a_better_forecast_beats_both_naive_ones_and_an_equal_one_does_not():
