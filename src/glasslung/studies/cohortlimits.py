@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from glasslung.audit.borders import DARK_8BIT, joined_to_rim, straight_share
 from glasslung.data.cohort import Cohort
 from glasslung.data.slices import GROUP_NAMES, SliceSet, read_picture
 from glasslung.errors import DataError
@@ -44,7 +45,8 @@ def measure_limits(
     cohort  that the slices were read from: brings outcome, site and the files' own size; None: unknown
     Keys: slices, patients, groups, settings, day, looks, tasks, told (one row per treatment of greys, kind
     of features, task and classifier), by_outcome, conclusions, ... A part that the data do not allow holds
-    {"missing": why}. Takes about 40 s of one core for 1000 slices. DataError when the slices are not of the
+    {"missing": why}. Takes about 50 s of one core for 1000 slices,
+    half of it without a second classifier. DataError when the slices are not of the
     cohort.
     """
     settings = settings or LimitSettings()
@@ -77,8 +79,6 @@ def case_facts(slices: SliceSet, cohort: Cohort | None) -> dict[str, Any]:
     native are height and width of the stored picture and how straight its crop runs, where the cohort has
     single pictures. Each picture is read once.
     """
-    from glasslung.audit.borders import DARK_8BIT, joined_to_rim, straight_share
-
     if cohort is None:
         return {"event": np.full(len(slices), np.nan), "native": None, "sites": "unknown"}
     at = {(case.patient, case.scan): case for case in cohort.cases}

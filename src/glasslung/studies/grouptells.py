@@ -42,12 +42,23 @@ class Task:
     seed: int  # of the folds: the same before and after standardisation
 
     def score(self, features: np.ndarray, kind: str, settings: LimitSettings) -> np.ndarray:
-        """Out-of-fold answers (M,): the chance of group 1 for an AUC, else the likeliest group."""
+        """Out-of-fold answers (M,): the chance of group 1 for an AUC, else the likeliest group.
+
+        The first classifier's chances are means over several deals of the patients to folds.
+        """
+        deals = settings.deals if kind == settings.classifier else 1
         rng = np.random.default_rng(self.seed)
-        chances = out_of_fold(
-            features[self.rows], self.codes, self.patients, rng=rng, kind=kind, folds=settings.folds
+        chances = np.mean(
+            [
+                out_of_fold(
+                    features[self.rows], self.codes, self.patients, rng=rng, kind=kind, folds=settings.folds
+                )
+                for _ in range(deals)
+            ],
+            axis=0,
         )
-        return chances[:, 1] if self.measure == "AUC" else chances.argmax(1)
+        answers: np.ndarray = chances[:, 1] if self.measure == "AUC" else chances.argmax(1)
+        return answers
 
     def interval(self, answers: np.ndarray, settings: LimitSettings) -> Interval:
         """How well the answers tell, over patients."""

@@ -60,7 +60,7 @@ def draw_limits(found: Mapping[str, Any], label: str = "") -> str:
         halves: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.25), hspace=0.04)
         top, bottom = halves
         day, grey = top.subplots(1, 2)
-        told = bottom.subplots(1, 2, sharey=True)
+        told = bottom.subplots(1, 2)
         _draw_day(day, found["day"])
         _draw_grey(grey, found["looks"])
         for axes, task in zip(told, (HEALTHY, AGES), strict=True):
@@ -75,11 +75,13 @@ def draw_limits(found: Mapping[str, Any], label: str = "") -> str:
 
 
 def _say(axes: Any, text: str) -> None:
-    """A sentence where there is nothing to draw; the frame goes, ticks of a neighbour that shares it stay."""
+    """A sentence where there is nothing to draw."""
     import textwrap
 
-    axes.spines[:].set_visible(False)
-    axes.tick_params(left=False, bottom=False, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
     axes.text(0.02, 0.6, textwrap.fill(text, 48), transform=axes.transAxes, color=SOFT, va="center")
 
 
@@ -156,8 +158,11 @@ def _draw_told(axes: Any, found: Mapping[str, Any], task: str) -> None:
         )
         axes.plot(told["value"], y, marker, color=colour, markeredgecolor=INK, markersize=6)
     axes.axvline(about["chance"], color=SOFT, linestyle="--", linewidth=1)
-    axes.text(about["chance"], -0.62, "  chance", color=SOFT, va="center")
-    axes.set_yticks(list(places.values()), [name.replace("percentiles", "percentiles\n") for name in places])
+    at = {"xytext": (4, 0), "textcoords": "offset points"}
+    axes.annotate("chance", (about["chance"], -0.62), color=SOFT, va="center", **at)
+    names = [name.replace("percentiles", "percentiles\n") for name in places]
+    alone = task == HEALTHY or "missing" in found["tasks"][HEALTHY]  # else the names stand on the left
+    axes.set_yticks(list(places.values()), names if alone else [])
     axes.set_ylim(max(places.values()) + 0.6, -0.75)
     for edge in list(places.values())[1:]:
         axes.axhline(edge - 0.5, color=LINE, linewidth=0.8)
