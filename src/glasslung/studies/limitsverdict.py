@@ -130,6 +130,11 @@ def _seen_told(found: Found) -> Iterator[str]:
             if (row := row_of(found, AS_THEY_ARE, kind, task)) is not None
         )
         yield f"Told apart, {task} ({about['measure']}, chance {about['chance']:.2f}): {told}."
+    if found["told"]:
+        yield (
+            "These intervals resample patients; they do not hold the luck of who set the standard of grey and "
+            "of how patients were dealt to folds: measure with other seeds before a small change is believed."
+        )
 
 
 def _seen_standards(found: Found) -> Iterator[str]:
