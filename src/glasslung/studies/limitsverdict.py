@@ -132,8 +132,8 @@ def _seen_told(found: Found) -> Iterator[str]:
         yield f"Told apart, {task} ({about['measure']}, chance {about['chance']:.2f}): {told}."
     if found["told"]:
         yield (
-            "These intervals resample patients; they do not hold the luck of who set the standard of grey and "
-            "of how patients were dealt to folds: measure with other seeds before a small change is believed."
+            "These intervals resample patients; they do not hold the luck of who set the standard of grey, "
+            "nor of how patients were dealt to folds: measure with other seeds before a small change is believed."
         )
 
 
