@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from glasslung.forecast.voices import Voice
 
 SLIM = {"net": "slim", "lr": 2e-3, "kl_warm_up": 500, "kl_final": 0.2}  # what learns lesions within minutes
-STAGES = {"ageflow": (("reader",), ("ager",)), "agetransport": (("dreamer",), ("mover", "critic"))}
+STAGES: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {  # players, and their share of the time
+    "ageflow": ((("reader",), 0.6), (("ager",), 0.4)),
+    "agetransport": ((("healer", "judge"), 0.35), (("mover", "critic"), 0.65)),
+}
 WHITE = 255.0
 
 
@@ -61,9 +64,8 @@ def contestants() -> dict[str, Method]:
 class Budget:
     """What every method gets."""
 
-    seconds: float = 240.0  # of process time on one core; steps differ, and are told
+    seconds: float = 180.0  # of process time on one core; steps differ, and are told
     slices: int = 16  # in a batch, all groups together
-    first_stage: float = 0.4  # share of the time that a two-stage method spends on its first stage
     cloud: int = 4  # times as many slices in a flow's second stage: transport needs a cloud to pair
     ema: float | None = 0.995  # averaged weights: short runs end noisy
     samples: int = 128  # lungs made of each age
@@ -150,10 +152,9 @@ def train(
         raise UsageError(f"{budget.slices} slices cannot be shared by {len(method.groups)} groups")
     model = build(method.model, budget.seed, **method.settings)
     players = {player.name: player for player in entry_for(method.model).players(model)}
-    stages = STAGES.get(method.model, (tuple(players),))
-    shares = (budget.first_stage, 1 - budget.first_stage) if len(stages) == 2 else (1.0,)
+    stages = STAGES.get(method.model, ((tuple(players), 1.0),))
     about: dict[str, Any] = {"steps": {}, "records": {}, "seconds": 0.0}
-    for number, (names, share) in enumerate(zip(stages, shares, strict=True)):
+    for number, (names, share) in enumerate(stages):
         cloud = budget.cloud if number and method.model == "ageflow" else 1
         each = budget.slices // len(method.groups) * cloud
         rng = np.random.default_rng([budget.seed, number])
