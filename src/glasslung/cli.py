@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,8 @@ from glasslung.errors import DataError, GlasslungError, UsageError
 from glasslung.files import write_whole
 
 if TYPE_CHECKING:
+    from glasslung.analyze import ForecastSettings
+    from glasslung.forecast.outlook import Forecast
     from glasslung.types import Intensity, Remark, Story
 
 app = typer.Typer(
@@ -47,6 +50,12 @@ SeriesName = Annotated[
 ]
 CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+SeenDay = Annotated[
+    float | None,
+    typer.Option(
+        "--seen", help="Day of illness of the (last) scan, 0 to 14; else it is estimated.", show_default=False
+    ),
+]
 
 
 class _Stopped(BaseException):
@@ -96,6 +105,16 @@ def analyze(
     days: Annotated[str, typer.Option(help="Days of the scans, e.g. 0,4,9; else the DICOM dates.")] = "",
     series: SeriesName = "",
     intensity: IntensityName = "",
+    run: Annotated[
+        str,
+        typer.Option(
+            "--forecast", help="Add what is likely next, by this run: its folder, or a shipped name."
+        ),
+    ] = "",
+    forecast_days: Annotated[
+        str, typer.Option(help="Days after the last scan on which its lung is forecast.")
+    ] = "5,10",
+    seen: SeenDay = None,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
@@ -104,10 +123,56 @@ def analyze(
     from glasslung.report.page import write_report
 
     settings = Settings(_numbers(days, "--days"), series or None, _intensity(intensity))
+    if run:
+        settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))
+    elif seen is not None:
+        raise UsageError("--seen is the last scan's day of illness for a forecast; name its run: --forecast")
     with _progress() as progress:
         story = tell_story(scans, out, settings, progress, then=write_report)
     _print_story(story)
     _show(out / "report.html", show)
+
+
+@app.command()
+def forecast(
+    scan: Annotated[
+        Path,
+        typer.Argument(help="A scan in any format, or a slice that `prepare` made.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the forecast.")] = Path(
+        "glasslung-forecast"
+    ),
+    run: Annotated[str, typer.Option(help="Folder of a run, or the name of a shipped one.")] = "agetransport",
+    days: Annotated[str, typer.Option(help="Days after the scan.")] = "0,5,10",
+    seen: SeenDay = None,
+    healthy: Annotated[
+        bool, typer.Option("--healthy", help="Never ill: the illness begins on the day of the scan.")
+    ] = False,
+    draws: Annotated[int, typer.Option(help="How many times the lung is carried on.")] = 64,
+    middle: Annotated[str, typer.Option(help="Which slice: the middle of the scan, or of the lungs.")] = (
+        "scan"
+    ),
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+    seed: Seed = 0,
+) -> None:
+    """Show one lung slice on the days to come: many draws, their spread, and how far to trust them."""
+    from glasslung.forecast.opening import open_run
+    from glasslung.forecast.outlook import OutlookSettings, check_place, foretell, write_outlook
+    from glasslung.forecast.sight import look
+
+    settings = OutlookSettings(_numbers(days, "--days"), seen, healthy, draws, seed)
+    check_place(out)
+    with _progress() as progress:
+        progress("opening the run", 0.0)
+        asked = open_run(run)
+        progress("finding the slice", 0.1)
+        sight = look(scan, asked.size, middle, series or None, _intensity(intensity))
+        progress("drawing the days to come", 0.5)
+        told = foretell(asked, sight, settings)
+        write_outlook(told, out)
+    _print_forecast(told.record)
+    typer.echo(f"forecast: {out / 'forecast.png'}")
 
 
 @app.command()
@@ -443,6 +508,41 @@ def _print_story(story: Story) -> None:
         trust = "" if scan.lung_quality.trusted else "  (do not trust the lung mask without looking)"
         typer.echo(f"{scan.scan}{day}: {size}, involvement {hurt}{points}{trust}")
     typer.echo(story.disclaimer)
+
+
+def _forecast_of(run: str, days: str, seen: float | None) -> ForecastSettings:
+    from glasslung.analyze import ForecastSettings
+    from glasslung.forecast.outlook import OutlookSettings
+
+    return ForecastSettings(run, OutlookSettings(_numbers(days, "--forecast-days"), seen))
+
+
+def _print_forecast(told: Forecast) -> None:
+    """A table of the days, then how the scan's day is known and how familiar the slice is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from glasslung.forecast.words import dating_words, familiarity_words, likeness_words, run_words
+
+    table = Table()
+    for name in ("", "dense lung, %", "80 % of draws", "change", "80 % of draws"):
+        table.add_column(name, justify="right")
+    table.add_row("the scan", f"{told.dense:.1f}")
+    table.add_row(
+        "as the model sees it", f"{told.now.mean:.1f}", f"{told.now.low:.1f} to {told.now.high:.1f}"
+    )
+    for day in told.moments:
+        table.add_row(
+            f"{day.days:g} d later",
+            f"{day.dense.mean:.1f}",
+            f"{day.dense.low:.1f} to {day.dense.high:.1f}",
+            f"{day.change.mean:+.1f}",
+            f"{day.change.low:+.1f} to {day.change.high:+.1f}",
+        )
+    Console().print(table)
+    known = (f"{run_words(told.run)}.", dating_words(told), familiarity_words(told), likeness_words(told))
+    for text in (*filter(None, known), told.caveats[0], told.disclaimer):
+        typer.echo(text)
 
 
 def _show(page: Path, in_browser: bool) -> None:

@@ -32,6 +32,10 @@ class Voice(Protocol):
     def ages(self) -> tuple[int, ...]:
         """The ages it can show."""
 
+    @property
+    def rng(self) -> torch.Generator:
+        """Where its draws come from: whoever sets its state back gets the same draws again."""
+
     def make(self, count: int, age: int) -> np.ndarray:
         """Pictures drawn from the prior at one age, on days spread over it, (count, S, S)."""
 
