@@ -133,7 +133,7 @@ def _seen_told(found: Found) -> Iterator[str]:
     if found["told"]:
         yield (
             "These intervals resample patients; they do not hold the luck of who set the standard of grey, "
-            "nor of how patients were dealt to folds: measure with other seeds before a small change is believed."
+            "nor of how patients were dealt to folds: try other seeds before a small change is believed."
         )
 
 
