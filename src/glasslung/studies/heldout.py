@@ -67,11 +67,11 @@ def score_slices(
             with evaluating(model):
                 reading = model(batch.image, rng)
             found.append(
-                {n: v / draws for n, v in _readings(reading.pixels, batch.image, black, single).items()}
+                {n: v / draws for n, v in readings_of(reading.pixels, batch.image, black, single).items()}
             )
             kl.append(reading.descent.kl().double().numpy() / draws)
             if draw == 0:
-                descents.append(_light(reading.descent))
+                descents.append(light(reading.descent))
     whole = {name: _joined([part[name] for part in found], draws) for name in found[0]}
     uses = [
         {
@@ -92,12 +92,14 @@ def _joined(parts: list[np.ndarray], draws: int) -> np.ndarray:
     return np.concatenate(sums)
 
 
-def _light(descent: Descent) -> Descent:
+def light(descent: Descent) -> Descent:
     """Without what takes memory and is not needed any more."""
     return Descent([], [], descent.q, descent.p)
 
 
-def _readings(pixels: Pixels, image: torch.Tensor, black: np.ndarray, single: bool) -> dict[str, np.ndarray]:
+def readings_of(
+    pixels: Pixels, image: torch.Tensor, black: np.ndarray, single: bool
+) -> dict[str, np.ndarray]:
     """Nats of black and lung pixels of each slice under every reading that the model allows."""
     if not isinstance(pixels, BetaPixels | BetaMixturePixels):
         return {GREY: _sums(pixels.log_density(image).double(), black)}
