@@ -8,6 +8,7 @@ What lies in the output folder
     masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU), preview.npz, scan.json
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
+    forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
 
 Nothing is kept before every scan has passed the gate. A scan's folder counts only when it is complete, and
 the story changes only when all of them are: an interrupted run goes on where it stopped, an earlier story
@@ -23,11 +24,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from glasslung import __version__
 from glasslung.data import results
-from glasslung.errors import DataError, UsageError
+from glasslung.errors import DataError, GlasslungError, UsageError
 from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
+
+if TYPE_CHECKING:
+    from glasslung.forecast.opening import Run
+    from glasslung.forecast.outlook import OutlookSettings
 
 # Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
 _SHARES = {"lungs": 0.45, "opacities": 0.30, "measures": 0.05, "pictures": 0.05, "masks": 0.15}
@@ -42,17 +48,27 @@ _LIBRARIES = ("numpy", "scipy", "SimpleITK", "scikit-image", "pydicom", "nibabel
 
 
 @dataclass(frozen=True)
+class ForecastSettings:
+    """Which run is asked for what comes after the last scan: its folder or a shipped name, and what of it."""
+
+    run: str
+    asked: OutlookSettings
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a user may choose about an analysis.
 
     days       days of the scans, in the order the scans are given; () takes them from the DICOM dates
     series     which series of a DICOM folder: its number or key; None picks, and says why
     intensity  what the grey values mean, for files that do not say; None reads it from the file or refuses
+    forecast   what is likely next for the last scan; None asks nobody
     """
 
     days: tuple[float, ...] = ()
     series: str | None = None
     intensity: Intensity | None = None
+    forecast: ForecastSettings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +97,13 @@ def analyze(
     out       folder for the results; made if it is not there
     then      called with the folder when its story is whole, while no other run may write to it: the report
     Returns the Story, which is also written to `out`. Raises UsageError, DataError (unreadable, two
-    patients, one scan twice), RefusedError (the gate will not let a scan through).
+    patients, one scan twice), RefusedError (the gate will not let a scan through). Where only the forecast
+    cannot be made, story and report are whole when DataError says so.
     """
     tell = progress or (lambda what, done: None)
     _check_request(scans, settings)
     results.check_output(out, scans)
+    asked = _open_run(settings)
     keys = [results.fingerprint(path, __version__, settings.series, settings.intensity) for path in scans]
     with results.hold(out) as masks:
         story = _story_of(out, keys, settings)
@@ -93,10 +111,13 @@ def analyze(
             story = _measure(scans, keys, out, masks, settings, tell)
         else:
             tell("this input is already measured", _MEASURED)
+        problem = _foretell(dict(zip(keys, scans, strict=True)), out, story, settings, asked, tell)
         if then is not None:
             tell("drawing the report", _MEASURED)
             then(out)
-        return story
+    if problem is not None:
+        raise DataError(f"the story in {out} is whole, but has no forecast: {problem}") from problem
+    return story
 
 
 def _measure(
@@ -109,6 +130,7 @@ def _measure(
             _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
     # Only now does the folder change what it tells. Between the old story and the new one there is none, so
     # that no story ever points at another scan's masks.
+    _forget_forecast(out)  # before the story: a folder with a forecast alone would not be known as ours
     for told in ("story.json", "findings.csv", "report.html"):
         (out / told).unlink(missing_ok=True)
     results.arrange(masks, {scan.key: scan.name for scan in admitted})
@@ -125,6 +147,50 @@ def _check_same_story(out: Path, admitted: list[_Admitted]) -> None:
         return  # no story, or a damaged one: nothing that could be mixed up
     if not before & {scan.sha256 for scan in admitted}:
         raise UsageError(f"--out {out} holds the story of other scans: choose another folder")
+
+
+# --- forecast: what is likely next for the last scan -----------------------------------------------------
+
+
+def _open_run(settings: Settings) -> Run | None:
+    """The run that is to be asked, before anything is measured: a wrong name must not cost minutes."""
+    if settings.forecast is None:
+        return None
+    from glasslung.forecast.opening import open_run
+
+    return open_run(settings.forecast.run)
+
+
+def _foretell(
+    paths: dict[str, Path], out: Path, story: Story, settings: Settings, run: Run | None, tell: Progress
+) -> GlasslungError | None:
+    """Add the forecast of the last scan, or take an earlier one away; what stood in its way comes back.
+
+    paths  key -> path of every scan
+    """
+    _forget_forecast(out)
+    if run is None or settings.forecast is None:
+        return None
+    from glasslung.data.formats import read_mask
+    from glasslung.forecast.outlook import add_outlook, foretell
+    from glasslung.forecast.sight import look_at
+
+    last = story.scans[-1]
+    tell(f"{last.scan}: what is likely next", _MEASURED)
+    keys = {folder.name: key for key, folder in results.finished_scans(out / "masks").items()}
+    volume = _read(paths[keys[last.scan]], settings)
+    try:
+        sight = look_at(volume, read_mask(out / last.masks["lungs"], volume), last.lung_quality, run.size)
+        add_outlook(foretell(run, sight, settings.forecast.asked, last.scan), out)
+    except GlasslungError as problem:
+        return problem
+    return None
+
+
+def _forget_forecast(out: Path) -> None:
+    from glasslung.forecast.outlook import remove_outlook
+
+    remove_outlook(out)
 
 
 # --- admit: read, gate, order -------------------------------------------------------------------------------

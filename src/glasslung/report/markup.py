@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 # Control characters have no place in HTML, nor do halves of a surrogate pair in UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_VOID = frozenset({"meta", "br", "input", "hr", "col"})
+_VOID = frozenset({"meta", "br", "input", "hr", "col", "img"})
 
 
 class Html(str):

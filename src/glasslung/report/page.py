@@ -1,4 +1,4 @@
-"""Page: one self-contained report.html, drawn from the story and its previews alone.
+"""Page: one self-contained report.html, drawn from the story, its previews and its forecast alone.
 
 Nothing is fetched when it is opened: pictures, styles and the few lines of script are inside, and a content
 security policy forbids the browser to ask for more. Drawn twice from one folder, it is the same
@@ -18,7 +18,9 @@ from glasslung.data.preview import Preview, read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError
 from glasslung.files import write_whole
+from glasslung.forecast.outlook import Forecast, read_outlook
 from glasslung.report import course, figures, tables
+from glasslung.report.likely import likely_next
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.methods import methods
 from glasslung.report.scan import scan_section
@@ -34,13 +36,13 @@ Previews = dict[str, Preview | None]
 def write_report(folder: Path) -> Path:
     """Draw report.html into the folder of an analysis; returns its path.
 
-    Reads story.json and the previews it names, nothing else. Raises DataError when one of them is missing or
-    damaged. The file is written whole or not at all.
+    Reads story.json, the previews it names and a forecast where there is one, nothing else. Raises DataError
+    when one of them is missing or damaged. The file is written whole or not at all.
     """
     story = read_story(folder)
     previews = {scan.scan: _preview_of(scan, folder) for scan in story.scans}
     path = folder / REPORT_FILE
-    write_whole(path, render(story, previews))
+    write_whole(path, render(story, previews, read_outlook(folder)))
     return path
 
 
@@ -54,8 +56,8 @@ def _preview_of(scan: Findings, folder: Path) -> Preview | None:
     return read_preview(path)
 
 
-def render(story: Story, previews: Previews) -> str:
-    """The whole page as text."""
+def render(story: Story, previews: Previews, outlook: tuple[Forecast, bytes] | None = None) -> str:
+    """The whole page as text; outlook: a forecast and its strip as PNG."""
     style, script = _asset("page.css"), _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -68,8 +70,12 @@ def render(story: Story, previews: Previews) -> str:
         tag("title", f"{title(story)} \u00b7 glasslung"),
         tag("style", Html(style)),
     )
+    next_up = None if outlook is None else likely_next(*outlook)
     body = joined(
-        _bar(story, previews), tag("main", *_sections(story, previews)), _footer(story), _enlarged()
+        _bar(story, previews, next_up is not None),
+        tag("main", *_sections(story, previews, next_up)),
+        _footer(story),
+        _enlarged(),
     )
     page = tag("html", tag("head", head), tag("body", body, tag("script", Html(script))), lang="en")
     return f"<!DOCTYPE html>\n{page}\n"
@@ -79,20 +85,22 @@ def _asset(name: str) -> str:
     return (files("glasslung.report") / name).read_text(encoding="utf-8")
 
 
-def _sections(story: Story, previews: Previews) -> list[Html]:
+def _sections(story: Story, previews: Previews, next_up: Html | None) -> list[Html]:
     """The page from top to bottom, in the order in which it is read."""
     made: list[Html | None] = [course.opening(story), course.trust(story)]
     if len(story.scans) > 1:
         made += [course.over_time(story), course.side_by_side(story, previews), course.changes(story)]
+    made.append(next_up)
     made += [scan_section(scan, n, previews[scan.scan]) for n, scan in enumerate(story.scans)]
     made += [_methods(story), _provenance(story)]
     return [section for section in made if section is not None]
 
 
-def _bar(story: Story, previews: Previews) -> Html:
+def _bar(story: Story, previews: Previews, forecast: bool) -> Html:
     """What stays at the top of the screen: where to go, and how the pictures are shown. Not printed."""
     links = [("summary", "Summary"), ("trust", "Trust")]
     links += [("course", "Course")] if len(story.scans) > 1 else []
+    links += [("next", "Next")] if forecast else []
     links += [(tables.scan_id(scan), scan.scan) for scan in story.scans] + [("methods", "Methods")]
     nav = tag("nav", *(tag("a", text, href=f"#{anchor}") for anchor, text in links), aria_label="Sections")
     return tag("header", tag("span", "glasslung", class_="brand"), nav, _controls(previews), class_="top")
