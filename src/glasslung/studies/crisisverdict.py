@@ -195,8 +195,8 @@ def _without_ratio(methods: Mapping[str, Any], kinds: list[str]) -> list[str]:
         if ages:
             said.append(
                 f"On {features} features there is no ratio at age {_listed(sorted(ages))}, at least in part: "
-                "the method of one age cannot be told from real slices by so few patients; whether the excess "
-                "over the bound reaches 0 stands in."
+                "the method of one age cannot be told from real slices by so few patients; there the excess "
+                "over the bound stands in."
             )
     return said
 
