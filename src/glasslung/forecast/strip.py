@@ -110,9 +110,15 @@ def _head(pen: ImageDraw.ImageDraw, left: int, title: str, under: str, ink: tupl
 
 def _foot(pen: ImageDraw.ImageDraw, left: int, under: int, moment: Moment) -> None:
     dense, change = moment.dense, moment.change
-    _text(pen, (left, under + 8), f"dense {dense.mean:.1f} %  ({dense.low:.1f} to {dense.high:.1f})", 15, INK)
-    told = f"change {change.mean:+.1f} points  ({change.low:+.1f} to {change.high:+.1f})"
-    _text(pen, (left, under + 30), told.replace("-", "\u2212"), 14, SOFT)
+    told = f"dense {dense.mean:.1f} %  ({dense.low:.1f} to {dense.high:.1f})"
+    _text(pen, (left, under + 8), told, 15, INK)
+    told = f"change {_signed(change.mean)} points  ({_signed(change.low)} to {_signed(change.high)})"
+    _text(pen, (left, under + 30), told, 14, SOFT)
+
+
+def _signed(value: float) -> str:
+    """One decimal with its sign, none for zero; the font that comes with Pillow has no minus but this."""
+    return f"{value:+.1f}" if abs(value) >= 0.05 else "0.0"
 
 
 def _legend(canvas: Image.Image, pen: ImageDraw.ImageDraw, upper: int, top: float, seen_dense: float) -> None:

@@ -34,7 +34,7 @@ def likely_next(told: Forecast, strip: bytes) -> Html:
         _strip(told, strip),
         tag("p", _READ_AS, class_="quiet"),
         _days(told),
-        tag("h3", "How far to believe it ", _chip(told)),
+        tag("h3", "How far to believe it ", *_chips(told)),
         tag("ul", *(tag("li", text) for text in _grounds(told)), class_="grounds"),
     )
 
@@ -51,7 +51,13 @@ def _strip(told: Forecast, strip: bytes) -> Html:
     return tag("figure", picture, class_="tile")
 
 
-def _chip(told: Forecast) -> Html:
+def _chips(told: Forecast) -> list[Html]:
+    """How familiar the slice is, and whether the model sees it: the first alone could calm falsely."""
+    unseen = [tag("span", "not seen well", class_="chip care")] if likeness_words(told) else []
+    return [_familiar(told), Html(" "), *unseen]
+
+
+def _familiar(told: Forecast) -> Html:
     if told.familiarity is None:
         return tag("span", "not known", class_="chip care")
     trust = told.familiarity.trust
