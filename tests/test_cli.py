@@ -32,7 +32,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_help_names_every_verb_and_what_this_is_not():
     told = glasslung("--help").stdout
     verbs = {line.split()[1] for line in told.splitlines() if line.startswith("│ ") and line[2:3].isalpha()}
-    asked = "analyze inspect report phantom cohort split check prepare train runs"
+    asked = "analyze inspect report phantom cohort split check prepare train runs study"
     assert set(asked.split()) <= verbs
     assert "not a medical device" in " ".join(told.split())
 
@@ -83,6 +83,11 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["train", "gan", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"], "usvae, cage"),
         (["train", "usvae", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "50"], "known layouts"),
         (["runs", "{tmp}/none"], "there is no folder"),
+        (["study", "progression", "--cohort", "{tmp}/empty", "--out", "{tmp}/o"], "known layouts"),
+        (["study", "progression", "--quick", "--out", "{course}"], "holds no study"),
+        (["study", "progression", "--quick", "--out", "{tmp}/note.txt/o"], "cannot be written"),
+        (["study", "progression", "--quick", "--out", "{tmp}/o", "--seeds", "0"], "one training at least"),
+        (["study", "progression", "--quick", "--out", "{tmp}/o", "--minutes", "0"], "needs some time"),
     ],
 )
 def test_mistakes_end_in_one_line(course, tmp_path, words, told):

@@ -36,6 +36,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+study_app = typer.Typer(
+    help="Published systems, told in order and measured: one command, one page.", no_args_is_help=True
+)
+app.add_typer(study_app, name="study")
+
 _QUIET_SECONDS = 10.0  # where progress goes to a file, a long step is told again after this time
 
 ScanPaths = Annotated[
@@ -74,7 +79,7 @@ def main() -> None:
         _fail(problem)
         raise SystemExit(2) from None
     except _Stopped:
-        resumes = sys.argv[1:2] in (["analyze"], ["phantom"], ["train"])
+        resumes = sys.argv[1:2] in (["analyze"], ["phantom"], ["train"], ["study"])
         typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
         raise SystemExit(130) from None
 
@@ -419,6 +424,36 @@ def runs(
             )
         )
     _print_columns(rows)
+
+
+@study_app.command()
+def progression(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort",
+            help="8-bit slices, or what `glasslung prepare` wrote; else phantoms.",
+            show_default=False,
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Ten minutes: too short for conclusions, enough for a look.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of every method; more can be added later.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each method; 4 in full, 0.3 quick.", show_default=False),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """U-SVAE and CAGE: a lung carried through the ages of COVID-19, the tourist crisis, and its remedies."""
+    from glasslung.studies.progression import FULL, QUICK, run_progression
+
+    plan = (QUICK if quick else FULL).for_minutes(minutes)
+    with _progress() as progress:
+        page = run_progression(data, out, plan, seeds, progress=progress)
+    _show(page, show)
 
 
 # --- what the verbs share ----------------------------------------------------------------------------------

@@ -1,348 +1,338 @@
 """U-SVAE and CAGE, told in order: a lung carried through the ages of COVID-19, and the tourist crisis.
 
-On the phantom everyone's other days are known, so a forecast can be wrong. Every method is trained on the
-same cross-section for as long, then asked three things: to make lungs of an age, to carry seen lungs to the
-other ages, to show again what it saw. Beside them stand two forecasts that know nothing: no change, and the
-mean change from one group to the other.
+    ground     slices to train on and slices that nobody trained on: a cohort split by patient, or phantoms,
+               whose other days are known
+    limits     what these slices can and cannot teach (`studies.cohortlimits`)
+    contest    every method trained on the same slices for as long, and asked the same (`studies.contest`)
+    crisis     what the answers are worth (`studies.crisis`); on phantoms also the error of the forecasts
+    page       `index.html` and `numbers.json`
+
+A folder holds one study. The same command goes on where it was stopped; another study is refused.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import datetime as dt
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from glasslung.data.slices import SliceSet
 from glasslung.errors import UsageError
-from glasslung.studies.agingworld import AGES, World
+from glasslung.files import make_folder, read_json, write_json
+from glasslung.studies.contest import SLIM, Budget, Method, Outcome, compete, contestants, train
+from glasslung.studies.ground import Ground, cohort_ground, phantom_ground
+from glasslung.studies.jobs import Done, Job, Product, check_same, finish
+from glasslung.studies.papertable import SHIPPED, bounds_of, paper_rows
+from glasslung.studies.seeds import over_seeds
 from glasslung.types import Progress
 
-if TYPE_CHECKING:
-    from torch import nn
-
-OPAQUE_GREY = 0.5  # on the lung window (-1350 to 150 HU): -600 HU, denser than lung, lighter than a vessel
-SLIM = {"net": "slim", "lr": 2e-3, "kl_warm_up": 500, "kl_final": 0.2}  # what learns lesions within minutes
-LUNG_GREY = 0.05  # above it a pixel counts as lung; outside it is 0
-
-
-@dataclass(frozen=True)
-class Method:
-    """One contestant: a model by name, its settings, and the groups it is trained on."""
-
-    model: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    groups: tuple[int, ...] = (0, 1, 2, 3)
-
-
-def contestants() -> dict[str, Method]:
-    """CAGE for each age alone, for all (as released, and corrected), each remedy, and the flow."""
-    from glasslung.models import cage
-
-    alone = {f"CAGE-T{j}": Method("cage", {**SLIM, "single_age": j}, (j,)) for j in range(AGES)}
-    whole = {f"CAGE-ALL {name}": Method("cage", {**SLIM, **cage.VARIANTS[name]}) for name in ("A0", "A3")}
-    cured = {name: Method("cage", {**SLIM, **settings}) for name, settings in cage.REMEDIES.items()}
-    flows = {
-        "R4": Method("ageflow", {"pairing": "independent"}),
-        "R4+R5": Method("ageflow", {"pairing": "transport"}),
-    }
-    return alone | whole | cured | flows
+STUDY, NUMBERS, PAGE, OUTCOMES, WORLD = "study.json", "numbers.json", "index.html", "outcomes", "world.npz"
+READER = "reader"
+QUICK_METHODS = (
+    *(f"CAGE-T{age}" for age in range(4)),
+    *("CAGE-ALL A0", "CAGE-ALL A3", "R1", "R1+R2", "R4+R5", "R6"),
+)
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What every method gets."""
+class Plan:
+    """How much of everything: what `--quick` and the full study differ in."""
 
-    seconds: float = 240.0  # of process time on one core; steps differ, and are told
-    slices: int = 16  # in a batch, all groups together
-    reading: float = 0.7  # share of the time that a two-stage method spends on its first stage
-    ageing: int = 4  # times as many slices in a batch of the second stage: transport needs a cloud to pair
-    ema: float | None = 0.995  # averaged weights: short runs end noisy
-    seed: int = 0
+    quick: bool
+    budget: Budget
+    each: int  # phantoms to train on, of every age
+    people: int  # phantoms whose whole course is kept
+    draws: int  # resamples behind an interval
+    reader_batches: int  # of 32 slices: what the classifier behind the features is trained on
+    score_training: bool = True  # the bound on training slices too
+    world_seed: int = 0
 
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one trained method did.
-
-    made      {age: (N, S, S)} lungs that nobody has, drawn at that age
-    shown     {age: (M, S, S)} the true slices of that age as the method sees them
-    carried   {(seen, wanted): (draws, M, S, S)} the true slices of age `seen`, carried on
-    steps, seconds  of training, by player
-    log       the last record of each player
-    """
-
-    made: dict[int, np.ndarray]
-    shown: dict[int, np.ndarray]
-    carried: dict[tuple[int, int], np.ndarray]
-    steps: dict[str, int]
-    seconds: float
-    log: dict[str, dict[str, Any]]
+    def for_minutes(self, minutes: float | None) -> Plan:
+        """The same with another time for each method."""
+        if minutes is None:
+            return self
+        if not minutes > 0:
+            raise UsageError(f"--minutes {minutes:g}: every method needs some time")
+        return replace(self, budget=replace(self.budget, seconds=60 * minutes))
 
 
-def crisis_on_phantom(
-    world: World,
-    methods: Mapping[str, Method],
-    budget: Budget = Budget(),
-    samples: int = 64,
-    draws: int = 4,
+FULL = Plan(False, Budget(), each=256, people=128, draws=1000, reader_batches=600)
+QUICK = Plan(
+    True,
+    Budget(seconds=18.0, samples=64, draws=2),
+    each=80,
+    people=24,
+    draws=200,
+    reader_batches=200,
+    score_training=False,
+)
+
+
+def run_progression(
+    cohort: Path | None,
+    out: Path,
+    plan: Plan = FULL,
+    seeds: int = 1,
+    methods: Mapping[str, Method] | None = None,
     progress: Progress | None = None,
-) -> dict[str, Outcome]:
-    """Train every method on the same cross-section for as long, and ask all of them the same."""
-    found = {}
-    for row, (name, method) in enumerate(methods.items()):
-        tell = _part_of(progress, name, row, len(methods))
-        model, steps, seconds, log = train(method, world.training, budget, tell)
-        made, shown, carried = ask(model, method, world, samples, draws, budget.seed)
-        found[name] = Outcome(made, shown, carried, steps, seconds, log)
-    return found
+) -> Path:
+    """The whole study, from slices to the page; returns the page's path.
 
+    cohort   folder or table of 8-bit slices, or what `glasslung prepare` wrote; None: phantoms
+    seeds    trainings of every method; more can be added to a finished study
+    methods  by name; None: all, or the quick plan's
+    Raises UsageError (the folder holds something else), DataError (slices that no study can be made of).
+    """
+    from glasslung.studies.progressionpage import write_page
 
-def _part_of(progress: Progress | None, name: str, row: int, rows: int) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda text, share: progress(f"{name}: {text}", (row + (share or 0.0)) / rows)
-
-
-# ------------------------------------------------------------------------------------------- training
-
-
-def train(
-    method: Method, slices: SliceSet, budget: Budget, progress: Progress | None = None
-) -> tuple[nn.Module, dict[str, int], float, dict[str, dict[str, Any]]]:
-    """One method, trained until its time is up: model, steps and last record of each player, seconds."""
-    from glasslung.data.batches import GroupBalancedBatches, mirror
-    from glasslung.models import build, entry_for
-    from glasslung.train.game import Game
-
-    if budget.slices % len(method.groups):
-        raise UsageError(f"{budget.slices} slices cannot be shared by {len(method.groups)} groups")
-    model = build(method.model, budget.seed, **method.settings)
-    players = entry_for(method.model).players(model)
-    stages = [[player] for player in players] if method.model == "ageflow" else [players]
-    shares = [budget.reading, 1 - budget.reading] if len(stages) == 2 else [1.0]
-    steps: dict[str, int] = {}
-    log: dict[str, dict[str, Any]] = {}
-    spent = 0.0
-    for number, (stage, share) in enumerate(zip(stages, shares, strict=True)):
-        rng = np.random.default_rng([budget.seed, number])
-        each = budget.slices // len(method.groups) * (budget.ageing if number else 1)
-        batches = GroupBalancedBatches(slices, each, rng, method.groups, mirror)
-        game = Game({method.model: model}, stage, batches, budget.seed, ema=budget.ema)
-        seconds = _play(game, share * budget.seconds, log, progress)
-        spent += seconds
-        steps |= {player.name: game.step for player in stage}
-        _keep_averages(game)
-    return model, steps, spent, log
-
-
-def _play(
-    game: Any, seconds: float, log: dict[str, dict[str, Any]], progress: Progress | None, chunk: int = 10
-) -> float:
-    """Go on, ten steps at a time, until the process time is used up; the process time that it took."""
-    from glasslung.train.loop import fit
-
-    start = time.process_time()
-    while (spent := time.process_time() - start) < seconds:
-        fit(game, range(game.step, game.step + chunk), lambda record: log.update({record["player"]: record}))
-        if progress:
-            progress(f"step {game.step}", min(1.0, spent / seconds))
-    return spent
-
-
-def _keep_averages(game: Any) -> None:
-    """Leave the averaged weights in the networks, where there are any."""
-    import torch
-
-    with torch.no_grad():
-        for name, weight in game.weights().items():
-            if game.ema is not None:
-                weight.copy_(game.averages[name])
-
-
-# -------------------------------------------------------------------------------------------- asking
-
-
-def ask(
-    model: nn.Module, method: Method, world: World, samples: int, draws: int, seed: int
-) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], dict[tuple[int, int], np.ndarray]]:
-    """Lungs made at every age, true slices shown again, and carried from every age to every other."""
-    import torch
-
-    rng = torch.Generator().manual_seed(seed)
-    voice = VOICES[method.model](model, rng)
-    truth = world.truth
-    ages = method.groups
-    made = {age: voice.make(samples, age) for age in ages}
-    shown, carried = {}, {}
-    for seen in ages:
-        shown[seen] = voice.show(truth.images[seen], seen, truth.days(seen))
-        for wanted in ages:
-            if wanted != seen:
-                many = [
-                    voice.carry(truth.images[seen], seen, truth.days(seen), wanted, truth.days(wanted))
-                    for _ in range(draws)
-                ]
-                carried[seen, wanted] = np.stack(many)
-    return made, shown, carried
-
-
-@dataclass(frozen=True, eq=False)
-class CageVoice:
-    """How a CAGE is asked."""
-
-    model: Any
-    rng: Any
-
-    def make(self, count: int, age: int) -> np.ndarray:
-        """Pictures drawn from the prior at one age, (count, S, S)."""
-        course = self.model.imagine(count, self.rng)
-        return _picture(self.model, lambda: self.model.render(course, age))
-
-    def show(self, images: np.ndarray, age: int, days: np.ndarray) -> np.ndarray:
-        """Pictures as the model sees them at their own age."""
-        return self.carry(images, age, days, age, days)
-
-    def carry(
-        self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
-    ) -> np.ndarray:
-        """Pictures at another age: one draw."""
-        image, group = _tensor(images), _full(len(images), seen)
-        return _picture(self.model, lambda: self.model.carry(image, group, wanted, self.rng))
-
-
-@dataclass(frozen=True, eq=False)
-class FlowVoice:
-    """How an AgeFlow is asked."""
-
-    model: Any
-    rng: Any
-
-    def make(self, count: int, age: int) -> np.ndarray:
-        """Pictures drawn from the law of one age, on days spread over the group's."""
-        import torch
-
-        from glasslung.models.ageflow import condition_of
-        from glasslung.studies.agingworld import GROUP_DAYS
-
-        days = torch.full((count,), float("nan"))
-        if age:
-            first, last = GROUP_DAYS[age - 1]
-            days = torch.randint(first, last + 1, (count,), generator=self.rng).float()
-        condition = condition_of(_full(count, age), days)
-        return _picture(self.model, lambda: self.model.imagine(condition, self.rng))
-
-    def show(self, images: np.ndarray, age: int, days: np.ndarray) -> np.ndarray:
-        """Pictures as the auto-encoder sees them."""
-        return _picture(self.model, lambda: self.model.reconstruct(_tensor(images), self.rng))
-
-    def carry(
-        self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
-    ) -> np.ndarray:
-        """Pictures at another age: one draw of how the slice is read."""
-        import torch
-
-        from glasslung.models.ageflow import condition_of
-
-        here = condition_of(_full(len(images), seen), torch.from_numpy(days))
-        there = condition_of(_full(len(images), wanted), torch.from_numpy(then))
-        return _picture(
-            self.model, lambda: self.model.carry(_tensor(images), here, there, self.rng, temperature=1.0)
+    if seeds < 1:
+        raise UsageError(f"--seeds {seeds}: one training at least")
+    tell = _parts(progress)
+    check_free(out)
+    ground = None if cohort is None else cohort_ground(cohort)
+    make_folder(out)
+    if ground is None:
+        ground = phantom_ground(plan.each, plan.people, plan.world_seed, out / WORLD, tell(0.0, 0.05))
+    asked = asked_for(plan, ground)
+    claim(out, asked)
+    chosen = methods if methods is not None else methods_of(plan)
+    with one_thread():
+        jobs = list_jobs(ground, plan, chosen, range(seeds), cohort)
+        done = finish(jobs, out / OUTCOMES, tell(0.05, 0.85))
+        numbers = about_run(asked, ground, done, range(seeds)) | measure(
+            ground, plan, done, chosen, tell(0.85, 0.98)
         )
+    write_json(out / NUMBERS, numbers)
+    return write_page(numbers, ground, outcomes_of(done, chosen, 0), out / PAGE)
 
 
-VOICES: dict[str, Callable[[Any, Any], Any]] = {"cage": CageVoice, "ageflow": FlowVoice}
+def methods_of(plan: Plan) -> dict[str, Method]:
+    """All contestants, or those of the quick plan."""
+    every = contestants()
+    return {name: every[name] for name in QUICK_METHODS} if plan.quick else every
 
 
-def _tensor(images: np.ndarray) -> Any:
+# ------------------------------------------------------------------------------------------- the folder
+
+
+def check_free(out: Path) -> None:
+    """UsageError unless the folder is new, empty, or a study's."""
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / STUDY).is_file()):
+        raise UsageError(f"{out} is not empty and holds no study; choose a new folder with --out")
+
+
+def claim(out: Path, asked: Mapping[str, Any]) -> None:
+    """Say whose the folder is; UsageError where it is another study's."""
+    if (out / STUDY).is_file():
+        check_same(read_json(out / STUDY), asked, f"{out} holds another study")
+    else:
+        write_json(out / STUDY, asked)
+
+
+def asked_for(plan: Plan, ground: Ground) -> dict[str, Any]:
+    """All that decides what a study finds, but for the number of seeds, as plain values."""
+    told = asdict(plan)
+    told["budget"].pop("seed")
+    return {"study": "progression", "plan": told, "ground": ground.told()}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: a budget of process time is then the same on every machine."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images, np.float32)[:, None])
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _full(count: int, group: int) -> Any:
-    import torch
+def _parts(progress: Progress | None) -> Callable[[float, float], Progress | None]:
+    """tell(0.2, 0.6): progress of a part of the study that takes it from 20 to 60 %."""
 
-    return torch.full((count,), group, dtype=torch.int64)
+    def part(start: float, end: float) -> Progress | None:
+        if progress is None:
+            return None
+        return lambda text, share: progress(text, start + (end - start) * share)
 
-
-def _picture(model: Any, pixels: Callable[[], Any]) -> np.ndarray:
-    """The mean of every pixel, (N, S, S) float32, without gradients, in evaluation mode."""
-    from glasslung.nn.borrow import evaluating
-
-    with evaluating(model):
-        picture: np.ndarray = pixels().mean()[:, 0].numpy().astype(np.float32)
-    return picture
+    return part
 
 
-# ----------------------------------------------------------------------------- forecasts that know nothing
+# --------------------------------------------------------------------------------------------- the jobs
 
 
-def no_change(images: np.ndarray) -> np.ndarray:
-    """The slice as it was seen, (M, S, S)."""
-    return images
+def list_jobs(
+    ground: Ground, plan: Plan, methods: Mapping[str, Method], seeds: range, cohort: Path | None
+) -> list[Job]:
+    """The reader of features once, then every method with the first seed, then with the next."""
+    parts = {"train": ground.training, "unseen": ground.scored}
+    if plan.quick and not plan.score_training:
+        parts.pop("train")
+    jobs = [_reader_job(ground, plan)]
+    if cohort is not None and is_shipped_on(cohort):
+        jobs.append(_shipped_job(ground, parts))
+    for seed in seeds:
+        budget = replace(plan.budget, seed=seed)
+        jobs.append(_usvae_job(ground, budget, parts))
+        jobs += [_contest_job(name, method, ground, budget, parts) for name, method in methods.items()]
+    return jobs
 
 
-def group_mean_change(images: np.ndarray, training: SliceSet, seen: int, wanted: int) -> np.ndarray:
-    """The slice plus what the mean slice of one group has more than that of the other, in the lungs.
-
-    images (M, S, S) in [0, 1]. The means are those of lung pixels of each place, so that the difference is
-    one of density, not of how often there is lung; where a group never has lung, it is the mean over all.
-    """
-    change = _lung_mean(training.of_group(wanted).images) - _lung_mean(training.of_group(seen).images)
-    return np.where(images > LUNG_GREY, np.clip(images + change, 0, 1), images)
-
-
-def _lung_mean(images: np.ndarray) -> np.ndarray:
-    lung = images > LUNG_GREY
-    count = lung.sum(0)
-    return np.where(count > 0, (images * lung).sum(0) / np.maximum(count, 1), images[lung].mean())
+def _asked(method: Method, budget: Budget, ground: Ground) -> dict[str, Any]:
+    return {
+        "model": method.model,
+        "settings": dict(method.settings),
+        "groups": list(method.groups),
+        "budget": asdict(budget),
+        "slices": ground.told()["training"]["sha256"],
+    }
 
 
-# ------------------------------------------------------------------------------------- how wrong were they
+def _contest_job(name: str, method: Method, ground: Ground, budget: Budget, parts: Mapping[str, Any]) -> Job:
+    def work(progress: Progress | None) -> Product:
+        tell = _parts(progress)
+        model, outcome = compete(method, ground.training, ground.unseen, budget, tell(0.0, 0.8))
+        told = dict(outcome.about)
+        if method.model == "cage":
+            told["bounds"] = bounds_of(model, parts, budget.seed, tell(0.8, 1.0))
+        return Product(model, outcome, told)
+
+    return Job(name, budget.seed, _asked(method, budget, ground), work)
 
 
-def picture_error(forecast: np.ndarray, true: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Root mean square error over the true lungs, grey scale 0 to 1; all (M, S, S) -> (M,)."""
-    square = np.where(lungs, np.square(forecast.astype(np.float64) - true), 0).sum((1, 2))
-    return np.sqrt(square / lungs.sum((1, 2)))
+def _usvae_job(ground: Ground, budget: Budget, parts: Mapping[str, Any]) -> Job:
+    """The slim U-SVAE under the same budget and recipe as every CAGE here."""
+    method = Method("usvae", {"likelihood": "beta", "kl_schedule": "warm-up", **SLIM})
+
+    def work(progress: Progress | None) -> Product:
+        tell = _parts(progress)
+        model, about = train(method, ground.training, budget, tell(0.0, 0.8))
+        return Product(model, None, about | {"bounds": bounds_of(model, parts, budget.seed, tell(0.8, 1.0))})
+
+    return Job("U-SVAE", budget.seed, _asked(method, budget, ground), work)
 
 
-def opaque_share(images: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Share of the lungs denser than `OPAQUE_GREY`, (M,): lesions, and the vessels that are always there."""
-    return ((images > OPAQUE_GREY) & lungs).sum((1, 2)) / lungs.sum((1, 2))
+def _shipped_job(ground: Ground, parts: Mapping[str, Any]) -> Job:
+    """The weights that come with the package, scored on the patients they were not trained on."""
+    from glasslung.models.shipped import load_shipped
+
+    def work(progress: Progress | None) -> Product:
+        model, about = load_shipped("usvae")
+        return Product(model, None, {"run": about, "bounds": bounds_of(model, parts, 0, progress)})
+
+    return Job(SHIPPED, 0, {"slices": ground.told()["unseen"]["sha256"]}, work)
 
 
-def add_change(images: np.ndarray, shown: np.ndarray, carried: np.ndarray) -> np.ndarray:
-    """The slice as it was seen plus what the method thinks will change: (M, S, S), in the lungs.
+def is_shipped_on(cohort: Path) -> bool:
+    """Whether the shipped U-SVAE was trained on this very folder, dealt in this very way."""
+    from glasslung.files import read_json
+    from glasslung.models.shipped import FOLDER
+    from glasslung.studies.ground import SPLIT_SEED
+    from glasslung.train.rundir import hash_input
 
-    What an auto-encoder cannot show (fine vessels) stays as it was seen, and counts neither for nor against
-    the forecast.
-    """
-    return np.where(images > LUNG_GREY, np.clip(images + carried - shown, 0, 1), images)
+    about = read_json(FOLDER / "usvae" / "settings.json")
+    same_split = about["settings"]["training"]["split_seed"] == SPLIT_SEED
+    return same_split and cohort.is_dir() and hash_input(cohort) == about["input sha256"]
 
 
-def forecasts(
-    outcome: Outcome, world: World, pairs: tuple[tuple[int, int], ...] | None = None
-) -> dict[tuple[int, int], dict[str, np.ndarray]]:
-    """Errors of each (seen, wanted) forecast beside the two naive ones, one number per person.
+def _reader_job(ground: Ground, plan: Plan) -> Job:
+    """The classifier whose features the distances are taken on, from the training slices alone."""
+    asked = {
+        "model": "slicenet",
+        "batches": plan.reader_batches,
+        "slices": ground.told()["training"]["sha256"],
+    }
 
-    picture_* root mean square error in the lungs; opaque_* absolute error of the opaque share; for 'method'
-    (mean of its draws), 'change' (the same by `add_change`), 'same' (no change), 'group' (group mean change).
-    """
-    truth, found = world.truth, {}
-    for seen, wanted in pairs or tuple(outcome.carried):
-        image, lungs, before = truth.images[wanted], truth.lungs[wanted], truth.images[seen]
-        guesses = {
-            "method": (carried := outcome.carried[seen, wanted].mean(0)),
-            "change": add_change(before, outcome.shown[seen], carried),
-            "same": no_change(before),
-            "group": group_mean_change(before, world.training, seen, wanted),
-        }
-        real = opaque_share(image, lungs)
-        found[seen, wanted] = {
-            f"picture_{name}": picture_error(guess, image, lungs) for name, guess in guesses.items()
-        } | {f"opaque_{name}": np.abs(opaque_share(guess, lungs) - real) for name, guess in guesses.items()}
-    return found
+    def work(progress: Progress | None) -> Product:
+        from glasslung.data.batches import GroupBalancedBatches, mirror
+        from glasslung.models import build, entry_for
+        from glasslung.train.game import Game
+        from glasslung.train.loop import fit
+
+        model = build("slicenet", 0)
+        groups = tuple(range(4))
+        stream = GroupBalancedBatches(ground.training, 8, np.random.default_rng(0), groups, mirror)
+        game = Game({"slicenet": model}, entry_for("slicenet").players(model), stream, 0)
+        last: dict[str, Any] = {}
+        fit(game, range(plan.reader_batches), last.update)
+        return Product(model, None, {"records": last})
+
+    return Job(READER, 0, asked, work)
+
+
+def load_reader(done: list[Done]) -> Callable[[np.ndarray], np.ndarray]:
+    """The trained reader as a function of pictures: (N, S, S) -> (N, F)."""
+    from glasslung.models import build
+    from glasslung.models.slicenet import SliceNet, reader
+    from glasslung.train.checkpoint import load_tensors
+
+    model = build("slicenet", 0)
+    model.load_state_dict(load_tensors(next(one for one in done if one.name == READER).weights))
+    assert isinstance(model, SliceNet)
+    return reader(model)
+
+
+# ------------------------------------------------------------------------------------------ the figures
+
+
+def outcomes_of(done: list[Done], methods: Mapping[str, Method], seed: int) -> dict[str, Outcome]:
+    """What every method did with one seed, in the order of the methods."""
+    by_name = {one.name: one for one in done if one.seed == seed}
+    found = {name: by_name[name].outcome() for name in methods}
+    return {name: outcome for name, outcome in found.items() if outcome is not None}
+
+
+def measure(
+    ground: Ground, plan: Plan, done: list[Done], methods: Mapping[str, Method], progress: Progress | None
+) -> dict[str, Any]:
+    """All figures: of every seed, over seeds, the paper's table, the cohort's limits, and what follows."""
+    from glasslung.studies.cohortlimits import LimitSettings, measure_limits
+    from glasslung.studies.crisis import measure_outcomes
+    from glasslung.studies.crisisverdict import verdicts
+    from glasslung.studies.guesses import forecast_errors
+
+    tell = _parts(progress)
+    settings = LimitSettings(draws=plan.draws, second="" if plan.quick else "forest")
+    limits = measure_limits(ground.whole, np.random.default_rng(0), ground.cohort, settings, tell(0.0, 0.4))
+    read = load_reader(done)
+    seeds = sorted({one.seed for one in done if one.name in methods})
+    measured, forecasts = [], []
+    for seed in seeds:
+        if told := tell(0.4, 1.0):
+            told(f"measuring the answers of seed {seed}", seed / len(seeds))
+        outcomes, rng = outcomes_of(done, methods, seed), np.random.default_rng(seed)
+        measured.append(measure_outcomes(outcomes, ground.training, ground.unseen, read, rng, plan.draws))
+        if ground.world is not None:
+            forecasts.append(forecast_errors(outcomes, ground.world, rng, plan.draws))
+    first = {one.name: one.manifest["told"].get("bounds") for one in reversed(done)}
+    found = {"outcomes": measured[0]} | ({"forecasts": forecasts[0]} if forecasts else {})
+    return {
+        "verdicts": verdicts(found),
+        "paper": paper_rows(first.get),
+        "limits": limits,
+        **found,
+        "further_seeds": {"outcomes": measured[1:], "forecasts": forecasts[1:]},
+        "over_seeds": {"outcomes": over_seeds(measured), "forecasts": over_seeds(forecasts)},
+    }
+
+
+def about_run(asked: Mapping[str, Any], ground: Ground, done: list[Done], seeds: range) -> dict[str, Any]:
+    """Command, versions, seeds, and what every job was and took."""
+    from glasslung.train.rundir import library_versions
+
+    return {
+        **asked,
+        "command": shlex.join(["glasslung", *sys.argv[1:]]),
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": library_versions(),
+        "seeds_trained": list(seeds),
+        "jobs": [one.manifest for one in done],
+    }
