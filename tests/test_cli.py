@@ -32,7 +32,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 def test_help_names_every_verb_and_what_this_is_not():
     told = glasslung("--help").stdout
     verbs = {line.split()[1] for line in told.splitlines() if line.startswith("│ ") and line[2:3].isalpha()}
-    asked = "analyze inspect report phantom cohort split check prepare train runs study"
+    asked = "analyze forecast inspect report phantom cohort split check prepare train runs study"
     assert set(asked.split()) <= verbs
     assert "not a medical device" in " ".join(told.split())
 
@@ -72,6 +72,14 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["analyze", "{course}/day00.nii.gz", "--days", "zero"], "numbers with commas"),
         (["analyze", "{course}/day00.nii.gz", "--days", "0,,4"], "numbers with commas"),
         (["analyze", "{course}/day00.nii.gz", "--intensity", "suv"], "hu, display8"),
+        (["analyze", "{course}/day00.nii.gz", "--forecast", "{tmp}/none"], "there is no run"),
+        (["analyze", "{course}/day00.nii.gz", "--seen", "4"], "--forecast"),
+        (["forecast", "{course}/day00.nii.gz", "--run", "{tmp}/none"], "there is no run"),
+        (["forecast", "{course}/day00.nii.gz", "--run", "{tmp}/empty"], "is not a run"),
+        (["forecast", "{course}/day00.nii.gz", "--run", "usvae"], "carries no lung to another age"),
+        (["forecast", "{course}/day00.nii.gz", "--days", "5,x"], "numbers with commas"),
+        (["forecast", "{course}/day00.nii.gz", "--days", "5,99"], "0 to 14"),
+        (["forecast", "{course}/day00.nii.gz", "--out", "{tmp}"], "holds other files"),
         (["report", "{tmp}/empty"], "story.json"),
         (["phantom", "{tmp}/p", "--disease", "measles"], "covid, bacterial, healthy"),
         (["check", "{tmp}/empty"], "cohort.csv"),

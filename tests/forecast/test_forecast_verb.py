@@ -31,7 +31,8 @@ def test_a_slice_is_forecast_into_a_folder(run_folder, slice_file, tmp_path):
     for words in ("5 d later", "training slices", "not identified by cross-sectional data", "Not a medical"):
         assert words in told
     again = tmp_path / "again"
-    assert glasslung("forecast", slice_file, "--run", run_folder, "--days", "0,5", "--draws", 8, "-o", again)
+    done = glasslung("forecast", slice_file, "--run", run_folder, "--days", "0,5", "--draws", 8, "-o", again)
+    assert done.returncode == 0, done.stderr
     assert (again / "forecast.png").read_bytes() == (out / "forecast.png").read_bytes()
 
 
