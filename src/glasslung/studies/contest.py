@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SLIM = {"net": "slim", "lr": 2e-3, "kl_warm_up": 500, "kl_final": 0.2}  # what learns lesions within minutes
 STAGES: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {  # players, and their share of the time
     "ageflow": ((("reader",), 0.6), (("ager",), 0.4)),
-    "agetransport": ((("healer", "judge"), 0.35), (("mover", "critic"), 0.65)),
+    "agetransport": ((("dreamer",), 0.25), (("judge", "healer"), 0.25), (("critic", "mover"), 0.5)),
 }
 WHITE = 255.0
 
@@ -64,7 +64,7 @@ def contestants() -> dict[str, Method]:
 class Budget:
     """What every method gets."""
 
-    seconds: float = 180.0  # of process time on one core; steps differ, and are told
+    seconds: float = 120.0  # of process time on one core; steps differ, and are told
     slices: int = 16  # in a batch, all groups together
     cloud: int = 4  # times as many slices in a flow's second stage: transport needs a cloud to pair
     ema: float | None = 0.995  # averaged weights: short runs end noisy
