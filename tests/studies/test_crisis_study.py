@@ -178,10 +178,10 @@ def test_pictures_are_averaged_before_they_are_judged_and_shares_after(world):
 
 def test_a_healthy_lung_must_stay_healthy_and_the_ill_are_measured_against_it(world, judged):
     assert judged["healthy"]["prophet"]["excess"]["value"] == 0
-    assert judged["ill made healthy"]["3"]["prophet, mean of draws"]["value"] == pytest.approx(0)
+    assert judged["ill made healthy"]["3"]["methods"]["prophet"][MEAN]["value"] == pytest.approx(0)
     known = opaque_within(world.truth.images[0], world.truth.lungs[0])
     untouched = opaque_within(world.truth.images[3], world.truth.lungs[0]) - known
-    assert judged["ill made healthy"]["3"][NO_CHANGE]["value"] == pytest.approx(untouched.mean())
+    assert judged["ill made healthy"]["3"]["naive"][NO_CHANGE]["value"] == pytest.approx(untouched.mean())
 
     def sicken(images):
         return np.where((images > 0) & (np.arange(SIDE) > 18), 0.9, images).astype(np.float32)

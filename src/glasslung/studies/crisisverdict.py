@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from glasslung.studies.guesses import CHANGE, MEAN, NAIVE, OVERALL
+from glasslung.measure.forecasts import NO_CHANGE
+from glasslung.studies.guesses import NAIVE, OVERALL
 
 SOURCES = {"prior": "from the prior", "across": "across ages"}
 MEASURES = {"image": "the picture", "load": "the opaque share"}
@@ -99,15 +100,18 @@ def _on_healthy(found: Mapping[str, Any]) -> list[str]:
             else "A healthy lung taken to age 0 becomes denser under no method."
         )
     for seen, rows in found["ill made healthy"].items():
-        methods = {name: row for name, row in rows.items() if name.endswith((MEAN, CHANGE))}
-        if not methods:
-            continue
-        best = min(methods, key=lambda name: abs(methods[name]["value"]))
-        untouched = next(iter(rows.values()))
-        said.append(
-            f"Taken from age {seen} to age 0, the opaque share comes nearest to that of the same lung never "
-            f"ill under {best}: {_figure(methods[best])} off, beside {_figure(untouched)} untouched."
-        )
+        methods = {
+            f"{name} ({reading})": row
+            for name, readings in rows["methods"].items()
+            for reading, row in readings.items()
+        }
+        if methods:
+            best = min(methods, key=lambda name: abs(methods[name]["value"]))
+            said.append(
+                f"Taken from age {seen} to age 0, the opaque share comes nearest to that of the same lung "
+                f"never ill under {best}: {_figure(methods[best])} off, beside "
+                f"{_figure(rows['naive'][NO_CHANGE])} untouched."
+            )
     return said
 
 

@@ -64,8 +64,9 @@ def forecast_errors(
     outcomes  of methods that were asked about the people of `world.truth`, by name
     draws     resamples of people for each interval
     JSON: 'pairs' {'1->3': {'image' | 'load': scores}}, 'kinds' {'forward' ...: the same of each person's
-    mean over the pairs}, 'healthy', 'ill made healthy', 'left out' {method: why}. Scores: 'naive' {name:
-    score}, 'methods' {name: {'mean of draws' | 'change': score}}; a score has error, against, beats_all.
+    mean over the pairs}, 'healthy' {method: ...}, 'ill made healthy' {'1' ..: opaque share less that of the
+    same lung never ill}, 'left out' {method: why}. Scores: 'naive' {name: score}, 'methods' {name: {'mean of
+    draws' | 'change': score}}; a score has error, against, beats_all.
     DataError when an outcome is about other people.
     """
     for name, outcome in outcomes.items():
@@ -226,17 +227,20 @@ def _made_healthy(
     """The ill taken to age 0: their opaque share less that of the same lung had it never been ill."""
     truth, found = world.truth, {}
     known = opaque_within(truth.images[0], truth.lungs[0])
+
+    def excess(share: np.ndarray) -> dict[str, Any]:
+        rng = np.random.default_rng(seed)
+        return as_json(mean_interval(share - known, np.arange(truth.people), rng=rng, draws=draws))
+
     for seen in ILL:
-        rows: dict[str, Any] = {}
-        shares = naive_forecasts(world, (seen, 0))[1]
+        methods = {}
         for name, outcome in outcomes.items():
             if (seen, 0) in outcome.carried and seen in outcome.shown:
-                for reading, many in _readings(truth.images[seen], outcome, (seen, 0)).items():
-                    each = [opaque_within(one, truth.lungs[0]) for one in many]
-                    shares[_row(name, reading)] = np.mean(each, axis=0)
-        for name, share in shares.items():
-            rng = np.random.default_rng(seed)
-            people = np.arange(truth.people)
-            rows[name] = as_json(mean_interval(share - known, people, rng=rng, draws=draws))
-        found[str(seen)] = rows
+                readings = _readings(truth.images[seen], outcome, (seen, 0))
+                methods[name] = {
+                    reading: excess(np.mean([opaque_within(one, truth.lungs[0]) for one in many], axis=0))
+                    for reading, many in readings.items()
+                }
+        naive = {name: excess(share) for name, share in naive_forecasts(world, (seen, 0))[1].items()}
+        found[str(seen)] = {"naive": naive, "methods": methods}
     return found
