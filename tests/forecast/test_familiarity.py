@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_lungs import lung, lungs
@@ -54,6 +56,10 @@ def test_what_lies_outside_every_training_slice_is_named(reference):
     bright = np.clip(1.8 * lung(np.random.default_rng(0), 6.0), 0, 1)
     assert "its mean grey is above that of every training slice" in familiarity(reference, bright).outside
     assert familiarity(reference, lungs(1, seed=4).images[2]).outside == ()
+    everyone = dataclasses.replace(reference, held_out=np.full(20, 1e6, np.float32))
+    near = familiarity(everyone, bright)
+    assert (near.farther, near.trust) == (1.0, Trust.CARE)
+    assert near.text.endswith("read the forecast with care.")
 
 
 def slow_distance(training: np.ndarray, image: np.ndarray) -> float:

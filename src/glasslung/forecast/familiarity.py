@@ -39,6 +39,9 @@ class Trust(StrEnum):
     DOUBT = "do not trust"
 
 
+_ADVICE = {Trust.CARE: "read the forecast with care", Trust.DOUBT: "do not trust the forecast"}
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What a model was trained on, in features; K training slices, H held-out ones.
@@ -136,7 +139,8 @@ def familiarity(reference: Reference, image: np.ndarray) -> Familiarity:
     as_far = int((reference.held_out >= distance).sum())
     farther = as_far / len(reference.held_out)
     outside = _outside(reference, features[0])
-    trust = Trust.FAMILIAR if farther > CARE else Trust.CARE if farther > DOUBT else Trust.DOUBT
+    near = Trust.CARE if outside else Trust.FAMILIAR
+    trust = near if farther > CARE else Trust.CARE if farther > DOUBT else Trust.DOUBT
     return Familiarity(
         distance, farther, len(reference.held_out), outside, trust, _words(farther, trust, outside)
     )
@@ -156,14 +160,14 @@ def _outside(reference: Reference, features: np.ndarray) -> tuple[str, ...]:
 
 def _words(farther: float, trust: Trust, outside: tuple[str, ...]) -> str:
     of_hundred, people = round(100 * farther), "real slices of unseen patients"
-    if trust is Trust.FAMILIAR:
+    if farther > CARE:
         text = f"As near the training slices as {people}: {of_hundred} of 100 lie as far or farther"
     elif farther == 0:
-        text = f"Farther from the training slices than all {people}: do not trust the forecast"
+        text = f"Farther from the training slices than all {people}"
     else:
-        advice = "do not trust the forecast" if trust is Trust.DOUBT else "read the forecast with care"
-        text = f"Farther from the training slices than all but {of_hundred} of 100 {people}: {advice}"
-    return f"{text}; {', '.join(outside)}." if outside else f"{text}."
+        text = f"Farther from the training slices than all but {of_hundred} of 100 {people}"
+    advice = "" if trust is Trust.FAMILIAR else f": {_ADVICE[trust]}"
+    return "; ".join([text, *outside]) + f"{advice}."
 
 
 def votes_on_day(reference: Reference, image: np.ndarray) -> Votes:

@@ -116,7 +116,7 @@ class FlowVoice:
     ages: tuple[int, ...] = (0, 1, 2, 3)
 
     def make(self, count: int, age: int) -> np.ndarray:
-        condition = self._condition(age, some_days(count, age, self.rng))
+        condition = condition_at(age, some_days(count, age, self.rng))
         return picture_of(self.model, lambda: self.model.imagine(condition, self.rng))
 
     def show(self, images: np.ndarray, age: int, days: np.ndarray) -> np.ndarray:
@@ -125,7 +125,7 @@ class FlowVoice:
     def carry(
         self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
     ) -> np.ndarray:
-        here, there = self._condition(seen, days), self._condition(wanted, then)
+        here, there = condition_at(seen, days), condition_at(wanted, then)
         return picture_of(
             self.model, lambda: self.model.carry(as_tensor(images), here, there, self.rng, temperature=1.0)
         )
@@ -133,7 +133,7 @@ class FlowVoice:
     def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> np.ndarray:
         import torch
 
-        noise, _ = self.model.unmake(as_tensor(images), self._condition(seen, days), self.rng, 1.0)
+        noise, _ = self.model.unmake(as_tensor(images), condition_at(seen, days), self.rng, 1.0)
         rows: np.ndarray = torch.as_tensor(noise).numpy()
         return rows
 
@@ -143,13 +143,49 @@ class FlowVoice:
         rows: np.ndarray = torch.randn((count, self.model.coarse_width), generator=self.rng).numpy()
         return rows
 
-    def _condition(self, age: int, days: np.ndarray) -> torch.Tensor:
-        from glasslung.nn.conditions import condition_of
 
-        return condition_of(full(len(days), age), as_days(days))
+@dataclass(frozen=True, eq=False)
+class TransportVoice:
+    """How an AgeTransport is asked. It moves the slice itself: nothing is shown again, nothing is latent."""
+
+    model: Any
+    rng: torch.Generator
+    ages: tuple[int, ...] = (0, 1, 2, 3)
+
+    def make(self, count: int, age: int) -> np.ndarray:
+        wanted = condition_at(age, some_days(count, age, self.rng))
+        made: np.ndarray = self.model.imagine(wanted, self.rng)[:, 0].numpy()
+        return made
+
+    def show(self, images: np.ndarray, age: int, days: np.ndarray) -> np.ndarray:
+        return images
+
+    def carry(
+        self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
+    ) -> np.ndarray:
+        here, there = condition_at(seen, days), condition_at(wanted, then)
+        moved: np.ndarray = self.model.carry(as_tensor(images), here, there, self.rng)[:, 0].numpy()
+        return moved
+
+    def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> None:
+        return None
+
+    def prior_latents(self, count: int, age: int) -> None:
+        return None
 
 
-VOICES: dict[str, Callable[[Any, Any], Voice]] = {"cage": CageVoice, "ageflow": FlowVoice}
+VOICES: dict[str, Callable[[Any, Any], Voice]] = {
+    "cage": CageVoice,
+    "ageflow": FlowVoice,
+    "agetransport": TransportVoice,
+}
+
+
+def condition_at(age: int, days: np.ndarray) -> torch.Tensor:
+    """An age and days (N,) as networks are told them, (N, 2)."""
+    from glasslung.nn.conditions import condition_of
+
+    return condition_of(full(len(days), age), as_days(days))
 
 
 def some_days(count: int, age: int, rng: torch.Generator) -> np.ndarray:
