@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-INK, SOFT, LINE, MARK = "#16222e", "#566574", "#c3ccd4", "#d55e00"
+DASHES = ("--", ":", "-.")
+NAME_ROWS = 0.62  # of a row: what the name of a line takes above the first one
+INK, SOFT, LINE = "#16222e", "#566574", "#c3ccd4"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # of Okabe and Ito: apart for every kind of eye
 MARKERS = ("o", "s", "^", "D")
 ROW_INCHES, HEAD_INCHES, WIDTH_INCHES = 0.27, 1.15, 10.4
@@ -54,7 +56,7 @@ def draw_rows(
     """Panels side by side as one SVG on white: a dot and a bar for each row.
 
     label  what the horizontal axis measures, with its unit and which way is better
-    log    the axis counts in powers; figures of 0 or below are not drawn and said so
+    log    the axis counts in powers; figures of 0 or below are not drawn
     most   what lies beyond is drawn at the edge, as an arrow
     """
     from matplotlib import rc_context
@@ -62,14 +64,16 @@ def draw_rows(
     from matplotlib.figure import Figure
 
     kinds = list(dict.fromkeys(kind for panel in panels for kind in panel.figures))
+    lines = max(len(panel.lines) for panel in panels)
     with rc_context(STYLE):
-        height = HEAD_INCHES + ROW_INCHES * len(rows) * max(1.0, 0.6 * len(kinds))
+        scale = max(1.0, 0.6 * len(kinds))
+        height = HEAD_INCHES + ROW_INCHES * scale * (len(rows) + NAME_ROWS * lines)
         figure = Figure((WIDTH_INCHES, height), facecolor="white", layout="constrained")
         FigureCanvasSVG(figure)
         for axes, panel in zip(
             figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True
         ):
-            _draw_panel(axes, panel, list(rows), kinds, log, most)
+            _draw_panel(axes, panel, list(rows), kinds, log, most, lines)
         figure.supxlabel(label, fontsize=9.5)
         _draw_legend(figure, kinds)
         made = io.StringIO()
@@ -79,7 +83,7 @@ def draw_rows(
 
 
 def _draw_panel(
-    axes: Any, panel: Panel, rows: list[str], kinds: list[str], log: bool, most: float | None
+    axes: Any, panel: Panel, rows: list[str], kinds: list[str], log: bool, most: float | None, lines: int
 ) -> None:
     axes.set_title(panel.heading)
     if log:
@@ -88,11 +92,12 @@ def _draw_panel(
         shift = 0.26 * (number - (len(kinds) - 1) / 2)
         for row, limits in panel.figures.get(kind, {}).items():
             _draw_figure(axes, rows.index(row) + shift, limits, number, log, most)
-    for value, name in panel.lines:
-        axes.axvline(value, color=INK, linestyle="--", linewidth=1)
-        axes.text(value, -0.75, f" {name}", fontsize=8, color=SOFT, va="center")
+    for number, (value, name) in enumerate(panel.lines):  # each name on a line of its own: values may be near
+        axes.axvline(value, color=INK, linestyle=DASHES[number % len(DASHES)], linewidth=1)
+        top = -0.75 - NAME_ROWS * (lines - 1 - number)
+        axes.text(value, top, f" {name}", fontsize=8, color=SOFT, va="center", backgroundcolor="white")
     axes.set_yticks(range(len(rows)), rows)
-    axes.set_ylim(len(rows) - 0.4, -1.1)
+    axes.set_ylim(len(rows) - 0.4, -0.5 - NAME_ROWS * max(1, lines))
     axes.set_axisbelow(True)
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     axes.tick_params(axis="y", length=0)

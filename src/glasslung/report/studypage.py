@@ -98,7 +98,7 @@ def _bar(page: StudyPage) -> Html:
 
 def _opening(page: StudyPage) -> Html:
     warning = joined(tag("strong", "Research use only."), f" {DISCLAIMER.partition('. ')[2]}")
-    cautions = [tag("p", text, class_="refusal") for text in page.cautions]
+    cautions = [tag("div", sentences(page.cautions), class_="refusal")] if page.cautions else []
     return tag(
         "section",
         tag("p", warning, class_="banner", role="note"),

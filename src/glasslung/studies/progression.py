@@ -28,6 +28,7 @@ from glasslung.files import make_folder, read_json, write_json
 from glasslung.studies.contest import SLIM, Budget, Method, Outcome, compete, contestants, train
 from glasslung.studies.ground import Ground, cohort_ground, phantom_ground
 from glasslung.studies.jobs import Done, Job, Product, check_same, finish
+from glasslung.studies.limitsummaries import LimitSettings
 from glasslung.studies.papertable import SHIPPED, bounds_of, paper_rows
 from glasslung.studies.seeds import over_seeds
 from glasslung.types import Progress
@@ -50,6 +51,7 @@ class Plan:
     people: int  # phantoms whose whole course is kept
     draws: int  # resamples behind an interval
     reader_batches: int  # of 32 slices: what the classifier behind the features is trained on
+    limits: LimitSettings
     score_training: bool = True  # the bound on training slices too
     world_seed: int = 0
 
@@ -62,7 +64,7 @@ class Plan:
         return replace(self, budget=replace(self.budget, seconds=60 * minutes))
 
 
-FULL = Plan(False, Budget(), each=256, people=128, draws=1000, reader_batches=600)
+FULL = Plan(False, Budget(), each=256, people=128, draws=1000, reader_batches=600, limits=LimitSettings())
 QUICK = Plan(
     True,
     Budget(seconds=18.0, samples=64, draws=2),
@@ -70,6 +72,7 @@ QUICK = Plan(
     people=24,
     draws=200,
     reader_batches=200,
+    limits=LimitSettings(draws=200, second=""),
     score_training=False,
 )
 
@@ -294,14 +297,14 @@ def measure(
     ground: Ground, plan: Plan, done: list[Done], methods: Mapping[str, Method], progress: Progress | None
 ) -> dict[str, Any]:
     """All figures: of every seed, over seeds, the paper's table, the cohort's limits, and what follows."""
-    from glasslung.studies.cohortlimits import LimitSettings, measure_limits
+    from glasslung.studies.cohortlimits import measure_limits
     from glasslung.studies.crisis import measure_outcomes
     from glasslung.studies.crisisverdict import verdicts
     from glasslung.studies.guesses import forecast_errors
 
     tell = _parts(progress)
-    settings = LimitSettings(draws=plan.draws, second="" if plan.quick else "forest")
-    limits = measure_limits(ground.whole, np.random.default_rng(0), ground.cohort, settings, tell(0.0, 0.4))
+    rng = np.random.default_rng(0)
+    limits = measure_limits(ground.whole, rng, ground.cohort, plan.limits, tell(0.0, 0.4))
     read = load_reader(done)
     seeds = sorted({one.seed for one in done if one.name in methods})
     measured, forecasts = [], []

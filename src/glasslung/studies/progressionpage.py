@@ -99,8 +99,8 @@ def _forecasts(found: Found) -> Chapter:
         )
     ]
     content.append(tables.forecast_chart(found, "overall"))
-    for kind in tables.KINDS:
-        content += [tables.forecast_table(found, kind, measure) for measure in tables.MEASURES]
+    content += [tables.forecast_table(found, "overall", measure) for measure in tables.MEASURES]
+    content += [tables.kinds_table(found, measure) for measure in tables.MEASURES]
     return Chapter("forecasts", "Forecasts", tuple(content))
 
 

@@ -312,6 +312,32 @@ def forecast_table(found: Found, kind: str, measure: str) -> Html | None:
     )
 
 
+def kinds_table(found: Found, measure: str) -> Html | None:
+    """Errors of every method and reading by kind of forecast; bold: beats all that know nothing."""
+    kinds = {kind: found["kinds"][kind][measure] for kind in KINDS}
+    rows: list[tuple[str, list[Html]]] = []
+    for name in kinds[KINDS[0]]["naive"]:
+        cells = [interval(limits_at(one, ("naive", name, "error")), 3) for one in kinds.values()]
+        rows.append((name, cells))
+    methods = list(dict.fromkeys(name for one in kinds.values() for name in one["methods"]))
+    for name in methods:
+        readings = list(dict.fromkeys(r for one in kinds.values() for r in one["methods"].get(name, {})))
+        for reading in readings:
+            scores = [one["methods"].get(name, {}).get(reading) for one in kinds.values()]
+            rows.append((f"{name}, {reading}", [_error_cell(score) for score in scores]))
+    if not methods:
+        return None
+    caption = f"{MEASURES[measure].capitalize()}, by kind of forecast; bold: beats all that know nothing"
+    return figures_table(caption, ["forecast", *KINDS], rows)
+
+
+def _error_cell(score: Found | None) -> Html:
+    if score is None:
+        return Html(NOTHING)
+    cell = interval(limits_at(score, ("error",)), 3)
+    return tag("strong", cell) if score["beats_all"] else cell
+
+
 # ---------------------------------------------------------------------------------------------- seeds
 
 
