@@ -54,8 +54,11 @@ def test_other_greys_and_crops_are_told(reference, change):
 
 def test_what_lies_outside_every_training_slice_is_named(reference):
     bright = np.clip(1.8 * lung(np.random.default_rng(0), 6.0), 0, 1)
-    assert "its mean grey is above that of every training slice" in familiarity(reference, bright).outside
-    assert familiarity(reference, lungs(1, seed=4).images[2]).outside == ()
+    told = familiarity(reference, bright)
+    assert "mean grey" in told.above
+    assert "above every training slice in mean grey" in told.text
+    inside = familiarity(reference, lungs(1, seed=4).images[2])
+    assert (inside.above, inside.below) == ((), ())
     everyone = dataclasses.replace(reference, held_out=np.full(20, 1e6, np.float32))
     near = familiarity(everyone, bright)
     assert (near.farther, near.trust) == (1.0, Trust.CARE)

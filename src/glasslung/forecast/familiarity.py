@@ -78,7 +78,8 @@ class Familiarity:
     distance: float
     farther: float
     unseen: int
-    outside: tuple[str, ...]
+    above: tuple[str, ...]
+    below: tuple[str, ...]
     trust: Trust
     text: str
 
@@ -138,27 +139,24 @@ def familiarity(reference: Reference, image: np.ndarray) -> Familiarity:
     distance = float(_nearest(reference.features, features, NEAREST)[0].mean())
     as_far = int((reference.held_out >= distance).sum())
     farther = as_far / len(reference.held_out)
-    outside = _outside(reference, features[0])
-    near = Trust.CARE if outside else Trust.FAMILIAR
+    above, below = _outside(reference, features[0])
+    near = Trust.CARE if above or below else Trust.FAMILIAR
     trust = near if farther > CARE else Trust.CARE if farther > DOUBT else Trust.DOUBT
-    return Familiarity(
-        distance, farther, len(reference.held_out), outside, trust, _words(farther, trust, outside)
-    )
+    text = _words(farther, trust, above, below)
+    return Familiarity(distance, farther, len(reference.held_out), above, below, trust, text)
 
 
-def _outside(reference: Reference, features: np.ndarray) -> tuple[str, ...]:
+def _outside(reference: Reference, features: np.ndarray) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the features above, and below, those of every training slice."""
     low, high = reference.features.min(0), reference.features.max(0)
     slack = 1e-4  # the reference is kept in single precision
-    told = []
-    for name, value, least, most in zip(PLAIN_FEATURES, features, low, high, strict=True):
-        if value > most + slack:
-            told.append(f"its {name} is above that of every training slice")
-        elif value < least - slack:
-            told.append(f"its {name} is below that of every training slice")
-    return tuple(told)
+    names = [name.replace("percentile", "grey percentile") for name in PLAIN_FEATURES]
+    above = tuple(name for name, far in zip(names, features > high + slack, strict=True) if far)
+    below = tuple(name for name, far in zip(names, features < low - slack, strict=True) if far)
+    return above, below
 
 
-def _words(farther: float, trust: Trust, outside: tuple[str, ...]) -> str:
+def _words(farther: float, trust: Trust, above: tuple[str, ...], below: tuple[str, ...]) -> str:
     of_hundred, people = round(100 * farther), "real slices of unseen patients"
     if farther > CARE:
         text = f"As near the training slices as {people}: {of_hundred} of 100 lie as far or farther"
@@ -166,8 +164,11 @@ def _words(farther: float, trust: Trust, outside: tuple[str, ...]) -> str:
         text = f"Farther from the training slices than all {people}"
     else:
         text = f"Farther from the training slices than all but {of_hundred} of 100 {people}"
+    for names, where in ((above, "above"), (below, "below")):
+        if names:
+            text += f"; {where} every training slice in {', '.join(names)}"
     advice = "" if trust is Trust.FAMILIAR else f": {_ADVICE[trust]}"
-    return "; ".join([text, *outside]) + f"{advice}."
+    return f"{text}{advice}."
 
 
 def votes_on_day(reference: Reference, image: np.ndarray) -> Votes:

@@ -53,7 +53,7 @@ def dating_words(told: Forecast) -> str:
 
 def familiarity_words(told: Forecast) -> str:
     """How far the slice lies from what the model knows."""
-    doubts = "" if not told.doubts else f" Its lung outline is not trusted: {' '.join(told.doubts)}"
+    doubts = "" if not told.doubts else f" Its lung outline is not trusted: {'; '.join(told.doubts)}."
     if told.familiarity is None:
         return f"This run keeps no reference: nothing says whether it knows such a lung.{doubts}"
     return f"{told.familiarity.text}{doubts}"
