@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 from pathlib import Path
@@ -165,8 +166,6 @@ def test_a_changed_file_is_noticed(told, tmp_path, name):
 
 
 def test_the_strip_has_a_column_for_the_scan_and_every_day(told):
-    import io
-
     picture = np.asarray(Image.open(io.BytesIO(told.strip)).convert("RGB")).astype(int)
     assert picture.shape[1] == 2 * 26 + 3 * 232 + 2 * 14
     upper, lower = picture[80:312], picture[326:558]
@@ -192,5 +191,8 @@ def test_greys_outside_the_training_set_are_not_trusted(run_folder, tmp_path):
     bright = np.clip(1.7 * lung(np.random.default_rng(2), 2.0), 0, 1)
     Image.fromarray(np.rint(255 * bright).astype(np.uint8)).save(tmp_path / "bright.png")
     run = open_run(run_folder)
-    record = foretell(run, look(tmp_path / "bright.png", 64), dataclasses.replace(ASKED, seen_day=2.0)).record
-    assert "do not trust the forecast" in familiarity_words(record)
+    told = foretell(run, look(tmp_path / "bright.png", 64), dataclasses.replace(ASKED, seen_day=2.0))
+    assert "do not trust the forecast" in familiarity_words(told.record)
+    said = np.asarray(Image.open(io.BytesIO(told.strip)).convert("RGB")).astype(int)[:, :258]
+    amber = (said[..., 0] - said[..., 2] > 120) & (said[..., 0] > 200)
+    assert amber[:450].sum() > 50  # the caution travels with the picture

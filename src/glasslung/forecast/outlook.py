@@ -23,7 +23,7 @@ from glasslung import __version__
 from glasslung.errors import DataError, UsageError
 from glasslung.files import replace_folder, whole_folder, write_json, write_whole
 from glasslung.forecast.course import LUNG_ABOVE, Course, Dating, Range, check_days, foresee
-from glasslung.forecast.familiarity import Familiarity, familiarity, votes_on_day
+from glasslung.forecast.familiarity import Familiarity, Trust, familiarity, votes_on_day
 from glasslung.types import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA = "glasslung-forecast/1"
 RECORD_FILE, STRIP_FILE = "forecast.json", "forecast.png"
 FILES = frozenset({RECORD_FILE, STRIP_FILE})
+MISSED_POINTS = 3.0  # of dense lung: a model that misses more of the scan forecasts another lung
 CAVEATS = (
     (
         "The training data show every patient once. Who becomes whom is not in such data: the couplings "
@@ -149,7 +150,8 @@ def foretell(run: Run, sight: Sight, settings: OutlookSettings, scan: str = "") 
         settings.healthy,
         votes_on_day(reference, sight.image) if estimate and reference is not None else None,
     )
-    strip = draw_strip(course)
+    near = familiarity(reference, sight.image) if reference is not None else None
+    strip = draw_strip(course, _cautions(course, near, sight))
     record = Forecast(
         schema=SCHEMA,
         disclaimer=DISCLAIMER,
@@ -163,7 +165,7 @@ def foretell(run: Run, sight: Sight, settings: OutlookSettings, scan: str = "") 
         dating=course.dating,
         day_error=reference.day_error if estimate and reference else None,
         blind_error=reference.blind_error if estimate and reference else None,
-        familiarity=familiarity(reference, sight.image) if reference is not None else None,
+        familiarity=near,
         dense=course.seen_dense,
         now=course.now,
         moments=tuple(
@@ -176,6 +178,21 @@ def foretell(run: Run, sight: Sight, settings: OutlookSettings, scan: str = "") 
         picture_sha256=hashlib.sha256(strip).hexdigest(),
     )
     return Outlook(course, record, strip)
+
+
+def seen_badly(dense: float, now: Range) -> bool:
+    """Whether the model's own picture of the scan lacks, or adds, dense lung."""
+    return abs(dense - now.mean) > MISSED_POINTS
+
+
+def _cautions(course: Course, near: Familiarity | None, sight: Sight) -> list[str]:
+    """What a person who has only the strip must know."""
+    told = ["familiarity not known" if near is None else near.trust.value]
+    if near is not None and near.trust is Trust.FAMILIAR:
+        told.clear()
+    if seen_badly(course.seen_dense, course.now):
+        told.append("not seen well")
+    return told + ["lung outline not trusted"] * bool(sight.doubts)
 
 
 def trained_on(run: Run) -> dict[str, int]:

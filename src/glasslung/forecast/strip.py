@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TILE, GAP, EDGE = 232, 14, 26  # pixels
 HEAD, FOOT = 54, 50  # rows of text over the pictures and under the maps
-INK, SOFT, FAINT = (236, 240, 244), (150, 160, 170), (92, 102, 112)
+INK, SOFT, FAINT, AMBER = (236, 240, 244), (150, 160, 170), (92, 102, 112), (247, 180, 80)
 # From nothing (black) through violet and orange to pale: order is seen without colour, too.
 HEAT = (
     (0, 0, 0),
@@ -30,8 +30,11 @@ LEAST_TOP = 0.04  # of the map's scale: less is noise, and must not look like ne
 HIGHEST = 99.5  # percentile of all spreads that is drawn brightest
 
 
-def draw_strip(course: Course) -> bytes:
-    """The strip as a PNG on black: one column for the scan, one for every day."""
+def draw_strip(course: Course, cautions: Sequence[str] = ()) -> bytes:
+    """The strip as a PNG on black: one column for the scan, one for every day.
+
+    cautions  short words that must travel with the picture: 'do not trust'
+    """
     from PIL import Image, ImageDraw
 
     columns = 1 + len(course.moments)
@@ -44,12 +47,14 @@ def draw_strip(course: Course) -> bytes:
     _head(pen, EDGE, "The scan", _dated(course), INK)
     canvas.paste(_grey_tile(course.seen), (EDGE, upper))
     _legend(canvas, pen, lower, top, course.seen_dense)
+    for row, text in enumerate(cautions):
+        _text(pen, (EDGE, lower + 32 + 22 * row), text, 15, AMBER)
     for number, moment in enumerate(course.moments, start=1):
         left = EDGE + number * (TILE + GAP)
         _head(pen, left, after_words(moment.days), _illness(course, moment), INK)
         canvas.paste(_grey_tile(moment.mean), (left, upper))
         canvas.paste(_heat_tile(moment.spread, top), (left, lower))
-        _foot(pen, left, lower + TILE, moment)
+        _foot(pen, left, lower + TILE, moment, moment.days == 0 and course.dating.how != "never ill")
     written = io.BytesIO()
     canvas.save(written, "PNG", optimize=True)
     return written.getvalue()
@@ -108,10 +113,14 @@ def _head(pen: ImageDraw.ImageDraw, left: int, title: str, under: str, ink: tupl
     _text(pen, (left, EDGE + 22), under, 14, SOFT)
 
 
-def _foot(pen: ImageDraw.ImageDraw, left: int, under: int, moment: Moment) -> None:
+def _foot(pen: ImageDraw.ImageDraw, left: int, under: int, moment: Moment, now: bool) -> None:
+    """now: the day of the scan itself, from which changes are counted."""
     dense, change = moment.dense, moment.change
     told = f"dense {dense.mean:.1f} %  ({dense.low:.1f} to {dense.high:.1f})"
     _text(pen, (left, under + 8), told, 15, INK)
+    if now:
+        _text(pen, (left, under + 30), "as the model sees it", 14, SOFT)
+        return
     told = f"change {_signed(change.mean)} points  ({_signed(change.low)} to {_signed(change.high)})"
     _text(pen, (left, under + 30), told, 14, SOFT)
 

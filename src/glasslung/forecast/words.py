@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from glasslung.forecast.outlook import Forecast, RunTold
+from glasslung.forecast.outlook import Forecast, RunTold, seen_badly
 
 AGE_WORDS = {"t0": "never ill", "t1": "days 0 to 4", "t2": "days 5 to 9", "t3": "days 10 to 14"}
-MISSED_POINTS = 3.0  # of dense lung: a model that misses more of the scan forecasts another lung
 MUCH_HEALTHY = 0.5  # of the nearest slices: more often than not such a slice is of nobody ill
 
 
@@ -61,7 +60,7 @@ def familiarity_words(told: Forecast) -> str:
 
 def likeness_words(told: Forecast) -> str:
     """Whether the model's own picture of the scan holds what the scan holds; '' where it does."""
-    if abs(told.dense - told.now.mean) <= MISSED_POINTS:
+    if not seen_badly(told.dense, told.now):
         return ""
     return (
         f"The model does not see this scan well: in its own picture {told.now.mean:.1f} % of the lung is "
