@@ -102,7 +102,7 @@ def _draw_panel(
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     axes.tick_params(axis="y", length=0)
     if most is not None:
-        axes.set_xlim(right=most * 1.04)
+        axes.set_xlim(min(0.0, axes.get_xlim()[0]), most * 1.04)
 
 
 def _draw_figure(axes: Any, y: float, limits: Limits, kind: int, log: bool, most: float | None) -> None:

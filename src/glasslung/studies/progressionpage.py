@@ -17,6 +17,7 @@ from glasslung.report.studypage import (
     strips,
     write_study_page,
 )
+from glasslung.studies import forecasttables
 from glasslung.studies import progressiontables as tables
 from glasslung.studies.contest import Outcome
 from glasslung.studies.ground import Ground
@@ -98,9 +99,11 @@ def _forecasts(found: Found) -> Chapter:
             "forecasts that know nothing of the patient."
         )
     ]
-    content.append(tables.forecast_chart(found, "overall"))
-    content += [tables.forecast_table(found, "overall", measure) for measure in tables.MEASURES]
-    content += [tables.kinds_table(found, measure) for measure in tables.MEASURES]
+    content.append(forecasttables.forecast_chart(found, "overall"))
+    content += [
+        forecasttables.forecast_table(found, "overall", measure) for measure in forecasttables.MEASURES
+    ]
+    content += [forecasttables.kinds_table(found, measure) for measure in forecasttables.MEASURES]
     return Chapter("forecasts", "Forecasts", tuple(content))
 
 
@@ -143,7 +146,7 @@ def _seeds(numbers: Found) -> Chapter:
                 )
             )
     for kind, found in averaged["forecasts"].get("kinds", {}).items():
-        for measure, words in tables.MEASURES.items():
+        for measure, words in forecasttables.MEASURES.items():
             columns = [(reading, (reading, "error")) for reading in ("mean of draws", "change")]
             methods = found.get(measure, {}).get("methods", {})
             content.append(tables.seed_table(f"{words.capitalize()}, {kind}", methods, columns, 4))

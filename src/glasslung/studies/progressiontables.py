@@ -19,6 +19,7 @@ AGE_NAMES = ("healthy", "days 0 to 4", "days 5 to 9", "days 10 to 14")
 AGES = tuple(str(age) for age in range(len(AGE_NAMES)))
 SOURCES = {"prior": "from the prior", "across": "across ages"}
 FARTHEST_RATIO = 8.0  # what lies beyond is drawn as an arrow: a cure is looked for near 1
+SHOWN = ("made", "shown", "carried")
 PART_NAMES = {"train": "training slices", "unseen": "unseen patients"}
 LADDER = "z"  # how the ladder of a model with one is called
 
@@ -181,35 +182,37 @@ def reasons(methods: Found, features: str) -> list[str]:
 
 def look_tables(outcomes: Found, features: str) -> list[Html | None]:
     """Precision and its kin, copies, and whether a classifier finds the ages."""
-    methods = outcomes["methods"]
-    neighbours = [
-        (f"{AGE_NAMES[int(age)]}, {name}", ("samples", features, age, "neighbourhoods", name))
-        for name in ("precision", "recall", "density", "coverage")
-        for age in AGES
-    ]
-    real = outcomes["real"].get(features, {})
-    shown = {"real slices": {"samples": {features: real.get("samples", {})}}, **methods}
-    copies = [(AGE_NAMES[int(age)], ("samples", features, age, "copies", "rate")) for age in AGES]
-    told = [
-        (f"{task}, {what}", ("groups", features, task, what))
-        for task in real.get("groups", {})
-        for what in ("made", "shown", "carried")
-    ]
-    ceiling = {
-        task: dict.fromkeys(("made", "shown", "carried"), figure)
-        for task, figure in real.get("groups", {}).items()
+    methods, real = outcomes["methods"], outcomes["real"].get(features, {})
+    groups = real.get("groups", {})
+    ceiling = {task: dict.fromkeys(SHOWN, figure) for task, figure in groups.items()}
+    shown = {
+        "real slices": {"samples": {features: real.get("samples", {})}, "groups": {features: ceiling}},
+        **methods,
     }
+
+    def near(*names: str) -> list[Column]:
+        return [
+            (f"{AGE_NAMES[int(age)]}, {name}", ("samples", features, age, "neighbourhoods", name))
+            for name in names
+            for age in AGES
+        ]
+
+    copies = [(AGE_NAMES[int(age)], ("samples", features, age, "copies", "rate")) for age in AGES]
+    told = [(f"{task}, {what}", ("groups", features, task, what)) for task in groups for what in SHOWN]
     return [
         by_method(
-            f"Neighbourhoods on {features} features: share of made that look real, of real that are made",
+            f"Share of made that look real, share of real that are made, {features} features",
             shown,
-            neighbours,
+            near("precision", "recall"),
+        ),
+        by_method(
+            f"How densely made lie among real, share of real that have a made one near, {features} features",
+            shown,
+            near("density", "coverage"),
         ),
         by_method(f"Copies of training slices, share of the made, {features} features", methods, copies),
         by_method(
-            f"Ages found by a classifier of real slices, balanced accuracy, {features} features",
-            {"real slices": {"groups": {features: ceiling}}, **methods},
-            told,
+            f"Ages found by a classifier of real slices, balanced accuracy, {features} features", shown, told
         ),
     ]
 
@@ -217,125 +220,43 @@ def look_tables(outcomes: Found, features: str) -> list[Html | None]:
 def patient_tables(outcomes: Found) -> list[Html | None]:
     """Latents, identity and load."""
     methods = outcomes["methods"]
-    latents = [
-        (f"{AGE_NAMES[int(age)]}, {words}", ("latents", age, *keys))
-        for keys, words in (
-            (("leakage", "balanced_accuracy"), "origin told"),
-            (("prior", "auc"), "prior told from owners"),
-            (("prior", "owner_mass"), "prior like owners"),
-        )
-        for age in AGES
-    ]
+
+    def latents(*parts: tuple[str, tuple[str, ...]]) -> list[Column]:
+        return [
+            (f"{AGE_NAMES[int(age)]}{words}", ("latents", age, *keys))
+            for words, keys in parts
+            for age in AGES
+        ]
+
     pairs = list(dict.fromkeys(pair for one in methods.values() for pair in one["identity"]))
-    same = [
-        (f"{pair.replace('->', ' to ')}, {words}", ("identity", pair, name))
-        for name, words in (("mask_iou", "outline"), ("top1", "found first"))
-        for pair in pairs
-        if pair.startswith("0") or pair.endswith("0")
-    ]
+    ends = [pair for pair in pairs if "0" in pair]  # the others lie between: they are in the numbers
+
+    def same(name: str) -> list[Column]:
+        return [(pair.replace("->", " to "), ("identity", pair, name)) for pair in ends]
+
     loads = list(dict.fromkeys(name for one in methods.values() for name in one["load"]))
-    load = [
-        (f"{AGE_NAMES[int(age)]}, {words}", ("load", name, "ages", age, source, "distance"))
-        for name in loads[:1]
-        for source, words in SOURCES.items()
-        for age in AGES
-    ]
-    return [
+    found = [
         by_method(
-            "What latents give away: 0.25 and 0.5 are chance, 0.95 is a prior like the owners",
+            "Age of origin told from latents, balanced accuracy; chance 0.25",
             methods,
-            latents,
+            latents(("", ("leakage", "balanced_accuracy"))),
         ),
         by_method(
-            "Is it still the same lung: overlap of outlines, and found among all slices of its age",
+            "Prior told from the age's own patients (AUC, 0.5 no hole), and its share like them (0.95)",
             methods,
-            same,
+            latents((", AUC", ("prior", "auc")), (", share", ("prior", "owner_mass"))),
         ),
-        by_method(
-            f"Dense share of the lungs, {loads[0]}: distance from that of real slices", methods, load, 3
-        )
-        if loads
-        else None,
+        by_method("Overlap of the lungs' outlines, from age to age", methods, same("mask_iou")),
+        by_method("Found first among all slices of its age, from age to age", methods, same("top1")),
     ]
-
-
-# ------------------------------------------------------------------------------------------ forecasts
-
-MEASURES = {
-    "image": "error of the picture, grey scale 0 to 1",
-    "load": "error of the dense share of the lungs",
-}
-KINDS = ("overall", "forward", "back", "to healthy", "made ill")
-
-
-def forecast_chart(found: Found, kind: str) -> Html | None:
-    """Errors of every method beside what anyone would have said."""
-    panels = []
-    for measure, words in MEASURES.items():
-        scores = found["kinds"][kind][measure]
-        readings = list(dict.fromkeys(r for one in scores["methods"].values() for r in one))
-        figures = {r: rows_of(scores["methods"], (r, "error")) for r in readings}
-        lines = [(row["error"]["value"], name) for name, row in scores["naive"].items()]
-        panels.append(Panel(words, figures, lines))
-    rows = list(dict.fromkeys(name for one in panels for figures in one.figures.values() for name in figures))
-    if not rows:
-        return None
-    svg = draw_rows(panels, rows, "mean error, lower is better; dashed: what anyone would have said")
-    return drawing(
-        svg,
-        f"Error of forecasts, {kind}, by method",
-        "Against the truth, over people. 'mean of draws': the method's pictures as they are; 'change': the "
-        "slice as it was seen plus what the method changes.",
-    )
-
-
-def forecast_table(found: Found, kind: str, measure: str) -> Html | None:
-    """Error of every method and reading, and what it is better or worse than each naive forecast by."""
-    scores = found["kinds"][kind][measure]
-    naive = list(scores["naive"])
-    rows: list[tuple[str, list[Html]]] = []
-    strong = []
-    for name, row in scores["naive"].items():
-        rows.append((name, [interval(limits_at(row, ("error",)), 3)] + [Html(NOTHING)] * len(naive)))
-    for name, readings in scores["methods"].items():
-        for reading, row in readings.items():
-            if row["beats_all"]:
-                strong.append(len(rows))
-            cells = [interval(limits_at(row, ("error",)), 3)]
-            cells += [interval(limits_at(row, ("against", other)), 3) for other in naive]
-            rows.append((f"{name}, {reading}", cells))
-    if len(rows) == len(naive):
-        return None
-    head = ["forecast", "error", *(f"less that of {other}" for other in naive)]
-    return figures_table(
-        f"{MEASURES[measure].capitalize()}, {kind}; bold: beats all that know nothing", head, rows, strong
-    )
-
-
-def kinds_table(found: Found, measure: str) -> Html | None:
-    """Errors of every method and reading by kind of forecast; bold: beats all that know nothing."""
-    kinds = {kind: found["kinds"][kind][measure] for kind in KINDS}
-    rows: list[tuple[str, list[Html]]] = []
-    for name in kinds[KINDS[0]]["naive"]:
-        cells = [interval(limits_at(one, ("naive", name, "error")), 3) for one in kinds.values()]
-        rows.append((name, cells))
-    methods = list(dict.fromkeys(name for one in kinds.values() for name in one["methods"]))
-    for name in methods:
-        readings = list(dict.fromkeys(r for one in kinds.values() for r in one["methods"].get(name, {})))
-        for reading in readings:
-            scores = [one["methods"].get(name, {}).get(reading) for one in kinds.values()]
-            rows.append((f"{name}, {reading}", [_error_cell(score) for score in scores]))
-    if not methods:
-        return None
-    caption = f"{MEASURES[measure].capitalize()}, by kind of forecast; bold: beats all that know nothing"
-    return figures_table(caption, ["forecast", *KINDS], rows)
-
-
-def _error_cell(score: Found | None) -> Html:
-    if score is None:
-        return Html(NOTHING)
-    cell = interval(limits_at(score, ("error",)), 3)
-    return tag("strong", cell) if score["beats_all"] else cell
+    for name in loads:
+        columns = [
+            (f"{AGE_NAMES[int(age)]}, {words}", ("load", name, "ages", age, source, "distance"))
+            for source, words in SOURCES.items()
+            for age in AGES
+        ]
+        found.append(by_method(f"Dense share of the lungs, {name}: distance from real", methods, columns, 3))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- seeds
