@@ -28,19 +28,20 @@ def dating_words(told: Forecast) -> str:
     if dating.how == "told":
         return f"The scan is of day {dating.days[0]:g} of the illness, as told."
     low, high = dating.days[0], dating.days[-1]
-    text = (
-        f"The day of illness was not told. The {dating.votes} nearest training slices of ill lungs put it at "
-        f"day {low:g} to {high:g}, about day {dating.middle:g}; each draw takes one of their days."
-    )
+    which = f"day {low:g} to {high:g}, about day {dating.middle:g}"
+    text = f"The day of illness was not told. The {dating.votes} nearest training slices of ill lungs "
+    if dating.share < 1:
+        text += (
+            f"vote on it, and only the {dating.share:.0%} of them count that are early enough to leave the last "
+            f"day asked for within the 14 days that the model knows: {which}."
+        )
+    else:
+        text += f"put it at {which}."
+    text += " Each draw takes one of their days."
     if told.day_error is not None and told.blind_error is not None:
         text += (
             f" On unseen patients such an estimate misses by {told.day_error:.1f} days on average; the same "
             f"day for all would miss by {told.blind_error:.1f}."
-        )
-    if dating.share < 1:
-        text += (
-            f" Only {dating.share:.0%} of those slices are early enough to leave the last day asked for "
-            "within the 14 days that the model knows, and only they count."
         )
     if dating.healthy > MUCH_HEALTHY:
         text += (
