@@ -17,6 +17,7 @@ from glasslung.studies.ground import cohort_ground
 from glasslung.studies.limitsummaries import LimitSettings
 from glasslung.studies.papertable import PRINTED, paper_rows
 from glasslung.studies.progression import FULL, QUICK, Plan, methods_of, run_progression
+from glasslung.studies.progressionwords import weak_references
 from glasslung.types import Case, Intensity
 
 TINY = Plan(
@@ -156,6 +157,18 @@ def test_too_few_of_an_age_are_told_before_anything_is_made(tmp_path, counts, to
     with pytest.raises(DataError, match=told):
         run_progression(cohort(tmp_path / "c", counts), tmp_path / "out", TINY)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_that_makes_nothing_real_is_told():
+    def looks(value: float, high: float) -> dict:
+        return {"1": {"neighbourhoods": {"precision": {"value": value, "low": 0.0, "high": high}}}}
+
+    def told(value: float, high: float) -> list[str]:
+        made = {"CAGE-T1": {"samples": {"plain": looks(value, high)}}}
+        return weak_references({"real": {"plain": {"samples": looks(0.9, 1.0)}}, "methods": made})
+
+    assert told(0.1, 0.2) == ["precision on plain features CAGE-T1 0.10 beside 0.90"]
+    assert told(0.1, 0.6) == []
 
 
 def test_the_plans(tmp_path):

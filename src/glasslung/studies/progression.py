@@ -67,7 +67,7 @@ class Plan:
 FULL = Plan(False, Budget(), each=256, people=128, draws=1000, reader_batches=600, limits=LimitSettings())
 QUICK = Plan(
     True,
-    Budget(seconds=18.0, samples=64, draws=2),
+    Budget(seconds=20.0, samples=64, draws=2, ema=None),  # an average of 100 steps is mostly their start
     each=80,
     people=24,
     draws=200,
