@@ -32,8 +32,8 @@ def dating_words(told: Forecast) -> str:
     text = f"The day of illness was not told. The {dating.votes} nearest training slices of ill lungs "
     if dating.share < 1:
         text += (
-            f"vote on it, and only the {dating.share:.0%} of them count that are early enough to leave the last "
-            f"day asked for within the 14 days that the model knows: {which}."
+            f"vote on it, and only the {dating.share:.0%} of them count that are early enough to leave the "
+            f"last day asked for within the 14 days that the model knows: {which}."
         )
     else:
         text += f"put it at {which}."
