@@ -47,6 +47,11 @@ class Voice(Protocol):
     ) -> np.ndarray:
         """The pictures seen at one age, on `days` (N,), at another, on the days `then` (N,): one draw."""
 
+    def expect(
+        self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
+    ) -> np.ndarray | None:
+        """The likely pictures at another age in one go; None: it has but draws, take their mean."""
+
     def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> np.ndarray | None:
         """What the decoder is given for these pictures at the age wanted, (N, D); None: it has no latents."""
 
@@ -90,6 +95,9 @@ class CageVoice:
         day = as_days(then) if self.model.config.day else None
         return picture_of(self.model, lambda: self.model.carry(image, group, wanted, self.rng, day=day))
 
+    def expect(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray) -> None:
+        return None
+
     def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> np.ndarray:
         return self._rows(self.model.infer(as_tensor(images), full(len(images), seen), self.rng), wanted)
 
@@ -130,6 +138,9 @@ class FlowVoice:
             self.model, lambda: self.model.carry(as_tensor(images), here, there, self.rng, temperature=1.0)
         )
 
+    def expect(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray) -> None:
+        return None
+
     def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> np.ndarray:
         import torch
 
@@ -166,6 +177,13 @@ class TransportVoice:
         here, there = condition_at(seen, days), condition_at(wanted, then)
         moved: np.ndarray = self.model.carry(as_tensor(images), here, there, self.rng)[:, 0].numpy()
         return moved
+
+    def expect(
+        self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int, then: np.ndarray
+    ) -> np.ndarray:
+        here, there = condition_at(seen, days), condition_at(wanted, then)
+        likely: np.ndarray = self.model.expect(as_tensor(images), here, there)[:, 0].numpy()
+        return likely
 
     def latents(self, images: np.ndarray, seen: int, days: np.ndarray, wanted: int) -> None:
         return None

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from glasslung.errors import UsageError
-from glasslung.models import ageflow, cage, slicenet, usvae
+from glasslung.models import ageflow, agetransport, cage, slicenet, usvae
 from glasslung.nn.batches import SliceBatch
 from glasslung.nn.player import Player
 
@@ -38,6 +38,7 @@ TABLE = {
     "usvae": Entry(usvae.Config, usvae.make, usvae.players, SliceBatch),
     "cage": Entry(cage.Config, cage.CAGE, cage.players, SliceBatch),
     "ageflow": Entry(ageflow.Config, ageflow.AgeFlow, ageflow.players, SliceBatch),
+    "agetransport": Entry(agetransport.Config, agetransport.AgeTransport, agetransport.players, SliceBatch),
     "slicenet": Entry(slicenet.Config, slicenet.SliceNet, slicenet.players, SliceBatch),
 }
 

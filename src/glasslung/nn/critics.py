@@ -85,8 +85,13 @@ def distort(image: Tensor, how: Distortion) -> Tensor:
     return (moved * keep * how.scale[:, None, None])[:, None]
 
 
-def look(critic: nn.Module, image: Tensor, age: Tensor, rng: torch.Generator) -> Tensor:
-    """How real distorted slices look at an age, (B,)."""
+def look(
+    critic: nn.Module, image: Tensor, age: Tensor, rng: torch.Generator, distorted: bool = True
+) -> Tensor:
+    """How real slices look at an age, distorted or as they are, (B,)."""
+    if not distorted:
+        plain: Tensor = critic(image, age)
+        return plain
     how = draw_distortion(len(image), image.shape[-1], rng, image.device)
     found: Tensor = critic(distort(image, how), age)
     return found
@@ -100,14 +105,15 @@ def critic_loss(
     made_age: Tensor,
     rng: torch.Generator,
     r1: float,
+    distorted: bool = True,
 ) -> dict[str, Tensor]:
     """What the critic minimises: hinge on both sides and the gradient penalty on real slices.
 
     Also told: the critic's mean on either side; when they part widely, it has learned the slices by heart.
     """
     real = real.detach().requires_grad_(r1 > 0)
-    on_real = look(critic, real, real_age, rng)
-    on_made = look(critic, made.detach(), made_age, rng)
+    on_real = look(critic, real, real_age, rng, distorted)
+    on_made = look(critic, made.detach(), made_age, rng, distorted)
     hinge = F.relu(1 - on_real).mean() + F.relu(1 + on_made).mean()
     steep = torch.zeros_like(hinge)
     if r1 > 0:

@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 SLIM = {"net": "slim", "lr": 2e-3, "kl_warm_up": 500, "kl_final": 0.2}  # what learns lesions within minutes
 STAGES: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {  # players, and their share of the time
     "ageflow": ((("reader",), 0.6), (("ager",), 0.4)),
-    "agetransport": ((("dreamer",), 0.25), (("judge", "healer"), 0.25), (("critic", "mover"), 0.5)),
+    "agetransport": ((("dreamer",), 0.2), (("critic", "mover"), 0.8)),  # critic: where it is on
 }
 WHITE = 255.0
+KEPT = ("made", "shown", "carried", "expected", "latents", "prior")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Outcome:
     made      {age: (N, S, S)} lungs that nobody has, drawn at that age
     shown     {age: (M, S, S)} the unseen slices of that age as the method sees them
     carried   {(seen, wanted): (draws, M, S, S)} the unseen slices of age `seen`, carried on
+    expected  {(seen, wanted): (M, S, S)} the likely picture, where a method has one; else the draws' mean
     latents   {(seen, wanted): (M, D)} what the decoder was given for them; empty where there are none
     prior     {age: (N, D)} the same drawn from the prior
     about     method, budget, steps by player, seconds, last record of each player
@@ -124,6 +126,16 @@ class Outcome:
     latents: dict[tuple[int, int], np.ndarray]
     prior: dict[int, np.ndarray]
     about: dict[str, Any]
+    expected: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+    def likely(self, seen: int, wanted: int) -> np.ndarray:
+        """The picture to forecast with, (M, S, S)."""
+        found: np.ndarray = (
+            self.expected[seen, wanted]
+            if (seen, wanted) in self.expected
+            else self.carried[seen, wanted].mean(0)
+        )
+        return found
 
 
 def compete(
@@ -159,10 +171,10 @@ def train(
         each = budget.slices // len(method.groups) * cloud
         rng = np.random.default_rng([budget.seed, number])
         stream = GroupBalancedBatches(slices, each, rng, method.groups, mirror)
-        stage = [players[name] for name in names]
+        stage = [players[name] for name in names if name in players]
         game = Game({method.model: model}, stage, stream, budget.seed, ema=budget.ema)
         about["seconds"] += _play(game, share * budget.seconds, about["records"], progress)
-        about["steps"] |= dict.fromkeys(names, game.step)
+        about["steps"] |= dict.fromkeys((player.name for player in stage), game.step)
         _keep_averages(game)
     told = {"model": method.model, "settings": dict(method.settings), "groups": list(method.groups)}
     return model, about | {"method": told, "budget": asdict(budget)}
@@ -202,7 +214,7 @@ def _keep_averages(game: Any) -> None:
 def ask(voice: Voice, unseen: Unseen, budget: Budget, about: dict[str, Any]) -> Outcome:
     """Lungs made at every age, unseen slices shown again, and carried from every age to every other."""
     made = {age: voice.make(budget.samples, age) for age in voice.ages}
-    shown, carried, latents = {}, {}, {}
+    shown, carried, latents, expected = {}, {}, {}, {}
     prior = {
         age: rows for age in voice.ages if (rows := voice.prior_latents(budget.samples, age)) is not None
     }
@@ -216,7 +228,9 @@ def ask(voice: Voice, unseen: Unseen, budget: Budget, about: dict[str, Any]) -> 
                 then = days_at(unseen, wanted, len(images))
                 many = [voice.carry(images, seen, days, wanted, then) for _ in range(budget.draws)]
                 carried[seen, wanted] = np.stack(many)
-    return Outcome(made, shown, carried, latents, prior, about)
+                if (likely := voice.expect(images, seen, days, wanted, then)) is not None:
+                    expected[seen, wanted] = likely
+    return Outcome(made, shown, carried, latents, prior, about, expected)
 
 
 def days_at(unseen: Unseen, age: int, count: int) -> np.ndarray:
@@ -233,7 +247,7 @@ def write_outcome(outcome: Outcome, path: Path) -> None:
     import json
 
     arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(outcome.about))}
-    for name in ("made", "shown", "carried"):
+    for name in ("made", "shown", "carried", "expected"):
         for key, pictures in getattr(outcome, name).items():
             arrays[_key(name, key)] = np.rint(np.clip(pictures, 0, 1) * WHITE).astype(np.uint8)
     for name in ("latents", "prior"):
@@ -248,7 +262,7 @@ def read_outcome(path: Path) -> Outcome:
     import json
     import zipfile
 
-    found: dict[str, Any] = {name: {} for name in ("made", "shown", "carried", "latents", "prior")}
+    found: dict[str, Any] = {name: {} for name in KEPT}
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))

@@ -134,7 +134,14 @@ def figures(scores: Scores, slices: SliceSet, rng: np.random.Generator) -> dict[
     nll   minus the evidence bound, nats per pixel (bits per pixel for whole grey levels); lower is better
     rec   its first part; kl  the divergence, nats per pixel
     lung, black  nats per lung pixel and per black pixel; higher is better
+    Slices whose score is not finite are left out of the figures, and their number is told as 'not finite':
+    any of them makes the true mean infinite, so a model with some has failed on them.
     """
+    finite = np.isfinite(scores.kl).all(1)
+    for nats in scores.nats.values():
+        finite &= np.isfinite(nats).all(1)
+    if not finite.all():
+        scores, slices = _kept(scores, finite), slices.take(finite)
     groups = np.array(sorted(set(slices.group.tolist())))
     table: dict[str, Any] = {}
     for reading, nats in scores.nats.items():
@@ -150,10 +157,16 @@ def figures(scores: Scores, slices: SliceSet, rng: np.random.Generator) -> dict[
     return {
         "slices": len(slices),
         "patients": len(set(slices.patient.tolist())),
+        "not finite": int((~finite).sum()),
         "black share": {GROUP_NAMES[g]: round(float(black[slices.group == g].mean()), 4) for g in groups},
         "readings": table,
         "levels": scores.use,
     }
+
+
+def _kept(scores: Scores, rows: np.ndarray) -> Scores:
+    nats = {name: sums[rows] for name, sums in scores.nats.items()}
+    return Scores(nats, scores.pixels[rows], scores.kl[rows], scores.use)
 
 
 def _row(

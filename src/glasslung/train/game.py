@@ -76,11 +76,15 @@ class Game:
         return torch.Generator(self.device).manual_seed(seed)
 
     def update_averages(self) -> None:
-        """Move the running averages one step towards the weights."""
+        """Move the running averages one step towards the weights, faster at first.
+
+        A decay of 0.995 from the start would still hold a third of the untrained weights after 200 steps.
+        """
         if self.ema is None:
             return
+        decay = min(self.ema, (1 + self.step) / (10 + self.step))
         for name, weight in self.weights().items():
-            self.averages[name].lerp_(weight.detach(), 1 - self.ema)
+            self.averages[name].lerp_(weight.detach(), 1 - decay)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
