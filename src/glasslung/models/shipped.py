@@ -1,6 +1,6 @@
 """Small trained models that come with the package, so that it works at once.
 
-weights/<name>/model.safetensors   the averaged weights
+weights/<name>/model.safetensors   the averaged weights, without memories of slices (`nn.matching.Queue`)
 weights/<name>/settings.json       method, settings, seed and versions of the run they come from
 weights/<name>/card.md             data and its licence, figures, limits
 """
@@ -15,6 +15,7 @@ from torch import nn
 from glasslung.errors import DataError
 from glasslung.files import read_json
 from glasslung.models import build
+from glasslung.nn.matching import Queue
 
 FOLDER = Path(__file__).parent.parent / "weights"
 TRAINING = "training"  # settings of the run that are not the model's
@@ -33,7 +34,14 @@ def load_shipped(name: str, folder: Path = FOLDER) -> tuple[nn.Module, dict[str,
     settings = {key: value for key, value in about["settings"].items() if key != TRAINING}
     model = build(about["name"], about["seed"], **settings)
     try:
-        model.load_state_dict(load_file(place / "model.safetensors"))
+        own = {key: part for key, part in model.state_dict().items() if key in memories_of(model)}
+        model.load_state_dict({**own, **load_file(place / "model.safetensors")})
     except (OSError, SafetensorError, RuntimeError) as problem:
         raise DataError(f"{place} is damaged ({problem}); install the package again") from problem
     return model, about
+
+
+def memories_of(model: nn.Module) -> set[str]:
+    """Names of the entries of a state that hold slices which went by in training: none of them may ship."""
+    queues = [name for name, module in model.named_modules() if isinstance(module, Queue)]
+    return {f"{name}.{part}" for name in queues for part in ("rows", "pushed")}

@@ -26,6 +26,8 @@ from glasslung.data.prepare import MANIFEST, read_prepared
 from glasslung.data.slices import GROUP_NAMES, SliceSet, read_slices, split_slices
 from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, UsageError
+from glasslung.forecast.familiarity import LEAST_HELD_OUT, make_reference, write_reference
+from glasslung.forecast.voices import VOICES
 from glasslung.models import build, entry_for
 from glasslung.studies.settings import typed_settings
 from glasslung.train.game import Game
@@ -36,7 +38,7 @@ from glasslung.train.rundir import SETTINGS, RunDir, tensorboard
 from glasslung.types import Progress
 
 STUDY = "progression"
-PART = "train"
+PART, HELD_OUT = "train", "val"
 LEAST_SLICES = 2  # of each age to train on: batch statistics and a spread need more than one picture
 SPLIT_STREAM, BATCH_STREAM = 1, 2
 
@@ -104,7 +106,21 @@ def train_model(
         run = RunDir.create(out, STUDY, job.model, told, job.seed, {"cohort": job.cohort})
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
         play(game, run, job, log, progress)
+        keep_reference(run, job, config)
     return run
+
+
+def keep_reference(run: RunDir, job: Job, config: Any) -> None:
+    """Beside a model that forecasts: what it was trained on, in features, to say how familiar a slice is.
+
+    A cohort without enough validation slices leaves none; a forecast then says that nothing is known of it.
+    """
+    if job.model not in VOICES:
+        return
+    cohort, slices = load_slices(job.cohort, int(config.size))
+    parts = split_slices(slices, dealt(cohort, job.training.split_seed))
+    if HELD_OUT in parts and len(parts[HELD_OUT]) >= LEAST_HELD_OUT:
+        write_reference(make_reference(parts[PART], parts[HELD_OUT]), run.folder)
 
 
 def config_of(job: Job) -> Any:

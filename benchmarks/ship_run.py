@@ -1,0 +1,51 @@
+"""Put a run of `glasslung train` where the package finds it: weights, settings, reference; no slices.
+
+glasslung train agetransport --cohort CAGE --out RUN --steps 2400 --set ...
+python benchmarks/ship_run.py RUN --out src/glasslung/weights/agetransport
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from glasslung.files import write_json, write_whole
+from glasslung.forecast.familiarity import ABOUT, TENSORS
+from glasslung.models import build
+from glasslung.models.shipped import memories_of
+from glasslung.train.checkpoint import load_tensors, save_tensors
+from glasslung.train.rundir import RunDir
+
+
+def ship(folder: Path, out: Path) -> None:
+    """Copy what a reader needs to use the run and to make it again."""
+    run = RunDir.open(folder)
+    about = run.about
+    name, settings = about["model"], about["settings"]
+    model = build(name, about["seed"], **{k: v for k, v in settings.items() if k != "training"})
+    weights = load_tensors(folder / "weights" / f"{name}.safetensors")
+    kept = {key: part for key, part in weights.items() if key not in memories_of(model)}
+    out.mkdir(parents=True, exist_ok=True)
+    save_tensors(out / "model.safetensors", kept)
+    told = {
+        "name": name,
+        "settings": settings,
+        "seed": about["seed"],
+        "created": about["created"],
+        "versions": {key: version for key, version in about["versions"].items() if key != "platform"},
+        "input sha256": about["inputs"]["cohort"]["sha256"],
+    }
+    write_json(out / "settings.json", told)
+    for part in (TENSORS, ABOUT):
+        write_whole(out / part, (folder / part).read_bytes())
+    print(f"{out}: {sum(path.stat().st_size for path in out.iterdir()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    ship(args.run, args.out)
