@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,9 +29,19 @@ if TYPE_CHECKING:
     from glasslung.forecast.voices import Voice
 
 SLIM = {"net": "slim", "lr": 2e-3, "kl_warm_up": 500, "kl_final": 0.2}  # what learns lesions within minutes
-STAGES: dict[str, tuple[tuple[tuple[str, ...], float], ...]] = {  # players, and their share of the time
-    "ageflow": ((("reader",), 0.6), (("ager",), 0.4)),
-    "agetransport": ((("dreamer",), 0.2), (("critic", "mover"), 0.8)),  # critic: where it is on
+
+
+class Stage(NamedTuple):
+    """Players that train together, for a share of the time, on slices of some groups (all the method's)."""
+
+    players: tuple[str, ...]
+    share: float
+    groups: tuple[int, ...] | None = None
+
+
+STAGES: dict[str, tuple[Stage, ...]] = {
+    "ageflow": (Stage(("reader",), 0.6), Stage(("ager",), 0.4)),
+    "agetransport": (Stage(("dreamer",), 0.5, (0,)), Stage(("critic", "mover"), 0.5)),  # a critic only if on
 }
 WHITE = 255.0
 KEPT = ("made", "shown", "carried", "expected", "latents", "prior")
@@ -164,13 +174,14 @@ def train(
         raise UsageError(f"{budget.slices} slices cannot be shared by {len(method.groups)} groups")
     model = build(method.model, budget.seed, **method.settings)
     players = {player.name: player for player in entry_for(method.model).players(model)}
-    stages = STAGES.get(method.model, ((tuple(players), 1.0),))
+    stages = STAGES.get(method.model, (Stage(tuple(players), 1.0),))
     about: dict[str, Any] = {"steps": {}, "records": {}, "seconds": 0.0}
-    for number, (names, share) in enumerate(stages):
+    for number, (names, share, only) in enumerate(stages):
+        groups = only or method.groups
         cloud = budget.cloud if number and method.model == "ageflow" else 1
-        each = budget.slices // len(method.groups) * cloud
+        each = budget.slices // len(groups) * cloud
         rng = np.random.default_rng([budget.seed, number])
-        stream = GroupBalancedBatches(slices, each, rng, method.groups, mirror)
+        stream = GroupBalancedBatches(slices, each, rng, groups, mirror)
         stage = [players[name] for name in names if name in players]
         game = Game({method.model: model}, stage, stream, budget.seed, ema=budget.ema)
         about["seconds"] += _play(game, share * budget.seconds, about["records"], progress)
