@@ -18,12 +18,13 @@ from glasslung.measure.forecasts import (
     image_error,
     opaque_within,
 )
+from glasslung.studies.ablationtable import ablation_table
 from glasslung.studies.agingworld import AGES, Truth, World
 from glasslung.studies.contest import Outcome, Unseen
 from glasslung.studies.crisis import measure_outcomes, verdicts
 from glasslung.studies.crisispatients import Asked
-from glasslung.studies.crisisverdict import reaches
-from glasslung.studies.guesses import CHANGE, KINDS, MEAN, OVERALL, forecast_errors, naive_forecasts
+from glasslung.studies.crisisverdict import poor_references, reaches
+from glasslung.studies.guesses import CHANGE, KINDS, LIKELY, OVERALL, forecast_errors, naive_forecasts
 
 SIDE, PEOPLE, EACH, DRAWS = 24, 30, 30, 80
 PAIRS = [(seen, wanted) for seen in range(AGES) for wanted in range(AGES) if seen != wanted]
@@ -112,7 +113,7 @@ def judged(world):
 def test_a_prophet_errs_nowhere_and_beats_every_naive_forecast(judged):
     for kind in KINDS:
         for measure, scores in judged["kinds"][kind].items():
-            for reading in (MEAN, CHANGE):
+            for reading in (LIKELY, CHANGE):
                 score = scores["methods"]["prophet"][reading]
                 assert score["error"]["value"] == pytest.approx(0, abs=1e-6)
                 assert score["beats_all"], (kind, measure)
@@ -121,7 +122,7 @@ def test_a_prophet_errs_nowhere_and_beats_every_naive_forecast(judged):
 def test_who_hands_back_the_input_is_no_change_exactly(judged):
     for pair in judged["pairs"].values():
         for scores in pair.values():
-            copied = scores["methods"]["copier"][MEAN]
+            copied = scores["methods"]["copier"][LIKELY]
             gap = copied["against"][NO_CHANGE]
             assert gap["low"] == gap["value"] == gap["high"] == 0 and not copied["beats_all"]
             assert copied["error"] == scores["naive"][NO_CHANGE]["error"]
@@ -160,7 +161,7 @@ def test_change_forgives_what_the_method_cannot_show(world):
     dull = replace(dull, carried={pair: np.clip(one, 0, 1) for pair, one in dull.carried.items()})
     found = forecast_errors({"dull": dull}, world, np.random.default_rng(1), draws=DRAWS)
     scores = found["pairs"]["1->3"]["image"]["methods"]["dull"]
-    assert scores[CHANGE]["error"]["value"] < 0.01 < scores[MEAN]["error"]["value"]
+    assert scores[CHANGE]["error"]["value"] < 0.01 < scores[LIKELY]["error"]["value"]
 
 
 def test_pictures_are_averaged_before_they_are_judged_and_shares_after(world):
@@ -171,14 +172,26 @@ def test_pictures_are_averaged_before_they_are_judged_and_shares_after(world):
     )
     scores = found["pairs"]["2->3"]
     grey = image_error(truth.images[3], np.full_like(truth.images[3], 0.5), truth.lungs[3]).mean()
-    assert scores["image"]["methods"]["unsure"][MEAN]["error"]["value"] == pytest.approx(grey)
+    assert scores["image"]["methods"]["unsure"][LIKELY]["error"]["value"] == pytest.approx(grey)
     share = np.abs(0.5 - opaque_within(truth.images[3], truth.lungs[3])).mean()
-    assert scores["load"]["methods"]["unsure"][MEAN]["error"]["value"] == pytest.approx(share)
+    assert scores["load"]["methods"]["unsure"][LIKELY]["error"]["value"] == pytest.approx(share)
+
+
+def test_a_method_with_a_likely_picture_is_judged_by_it_and_its_share_by_its_draws(world):
+    truth = world.truth
+    noisy = forecaster(world, lambda seen, wanted: np.ones((2, *truth.images[1].shape), np.float32))
+    sure = replace(noisy, expected={pair: truth.images[pair[1]] for pair in PAIRS})
+    found = forecast_errors({"sure": sure}, world, np.random.default_rng(1), draws=DRAWS)
+    scores = {measure: one["methods"]["sure"] for measure, one in found["pairs"]["1->3"].items()}
+    for reading in (LIKELY, CHANGE):
+        assert scores["image"][reading]["error"]["value"] == pytest.approx(0, abs=1e-6)
+    share = np.abs(1 - opaque_within(truth.images[3], truth.lungs[3])).mean()
+    assert scores["load"][LIKELY]["error"]["value"] == pytest.approx(share)
 
 
 def test_a_healthy_lung_must_stay_healthy_and_the_ill_are_measured_against_it(world, judged):
     assert judged["healthy"]["prophet"]["excess"]["value"] == 0
-    assert judged["ill made healthy"]["3"]["methods"]["prophet"][MEAN]["value"] == pytest.approx(0)
+    assert judged["ill made healthy"]["3"]["methods"]["prophet"][LIKELY]["value"] == pytest.approx(0)
     known = opaque_within(world.truth.images[0], world.truth.lungs[0])
     untouched = opaque_within(world.truth.images[3], world.truth.lungs[0]) - known
     assert judged["ill made healthy"]["3"]["naive"][NO_CHANGE]["value"] == pytest.approx(untouched.mean())
@@ -356,8 +369,40 @@ def test_the_verdicts_name_who_cures_and_who_forecasts(measured, judged):
     said = verdicts({"outcomes": measured, "forecasts": judged})
     cured = next(one for one in said if one.startswith("The crisis is cured"))
     assert "prophet" in cured and "copier" not in cured
-    both = next(one for one in said if one.startswith("In picture and opaque share alike"))
-    assert "prophet" in both and "copier" not in both
+    both = [one for one in said if "in picture and opaque share alike" in one]
+    assert len(both) == 2 and all("prophet" in one and "copier" not in one for one in both)
+    assert said.index(both[1]) < said.index(cured)  # forecasts are told first
+    ratio = next(one for one in said if one.startswith("copier: crisis ratio at worst"))
+    assert "at 16 of 16" not in ratio
+    assert any(one.startswith("prophet:") and "is reached at 16 of 16" in one for one in said)
+
+
+def test_beside_poor_references_nobody_is_called_cured(measured):
+    poor = json.loads(json.dumps(measured))
+    near = poor["methods"]["CAGE-T2"]["samples"]["plain"]["2"]["neighbourhoods"]["precision"]
+    near |= {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert list(poor_references(poor)) == ["plain"] and list(poor_references(poor)["plain"]) == ["2"]
+    assert poor_references(measured) == {}
+    said = verdicts({"outcomes": poor})
+    assert not any(one.startswith("The crisis is cured") for one in said)
+    assert any(one.startswith("No cure is shown. prophet") for one in said)
+    assert "so a ratio near 1 means as poor, not cured" in said[0] and "at age 2" in said[0]
+    beside = next(one for one in said if "as near as other real slices at" in one)
+    assert beside.startswith("prophet") and "at 2 (intervals overlap)" in beside
+
+
+def test_the_ablation_table_has_a_row_for_every_method_of_all_ages(measured, judged):
+    jobs = [{"name": "prophet", "told": {"steps": {"reader": 300, "mover": 200}}}]
+    told = ablation_table({"outcomes": measured, "forecasts": judged, "jobs": jobs})
+    rows = {row.split("<")[0]: row for row in told.split('<th scope="row">')[1:]}
+    assert list(rows) == ["real slices", "CAGE-T0 to T3, one age each", "prophet", "copier", "mute"]
+    ends = [measured["methods"]["copier"]["fidelity"]["plain"][str(a)]["prior"]["distance"] for a in range(4)]
+    mean, worst = (f"{f([one['value'] for one in ends]):.3f}" for f in (np.mean, max))
+    assert f"{mean}<small>worst {worst}</small>" in rows["copier"]
+    assert (
+        "300, 200" in rows["prophet"] and "<strong>" in rows["prophet"] and "<strong>" not in rows["copier"]
+    )
+    assert ablation_table({"outcomes": measured, "jobs": []}).count("forecast") == 0
 
 
 def test_the_verdicts_say_what_still_fails(measured, judged):
@@ -365,15 +410,19 @@ def test_the_verdicts_say_what_still_fails(measured, judged):
     alone = measured | {"methods": singles | {"copier": measured["methods"]["copier"]}}
     said = verdicts({"outcomes": alone})
     cured = next(one for one in said if one.startswith("The crisis is cured"))
-    assert "cured by no method. copier comes nearest" in cured and "age 3 across ages" in cured
+    assert "cured by no method." in cured
+    fails = next(one for one in said if one.startswith("copier comes nearest; what still fails"))
+    assert "3 across ages on plain features" in fails
     assert any(one.startswith("Of copier's latents") for one in said)
     worse = json.loads(json.dumps(judged))
     for kind in worse["kinds"].values():
         for scores in kind.values():
             del scores["methods"]["prophet"]
     said = verdicts({"forecasts": worse})
-    assert "No method beats every naive forecast in picture and opaque share alike." in said
-    assert any("copier (" in one and "is not shown to beat no change" in one for one in said)
+    joint = "no method beats every naive forecast in picture and opaque share alike."
+    assert f"Forward in time, {joint}" in said
+    best = next(one for one in said if one.startswith("Over all forecasts for the ill, in the picture"))
+    assert "no method beats every naive forecast; the best, copier (" in best
 
 
 def test_without_a_ratio_the_excess_decides():

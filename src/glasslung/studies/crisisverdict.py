@@ -1,124 +1,37 @@
-"""What the figures of the contest say, in sentences that are written from the figures."""
+"""What the figures of the contest say, in sentences that are written from the figures.
+
+A crisis ratio divides by a model of one age alone. Where that model is itself far from real slices a ratio
+near 1 is no cure: nothing is called cured beside such a reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from glasslung.measure.forecasts import NO_CHANGE
-from glasslung.studies.guesses import NAIVE, OVERALL
+from glasslung.studies.forecastverdict import figure, listed, told_first, told_further
 
 SOURCES = {"prior": "from the prior", "across": "across ages"}
-MEASURES = {"image": "the picture", "load": "the opaque share"}
-KIND_NAMES = {
-    OVERALL: "Over all forecasts for the ill",
-    "forward": "Forward in time",
-    "back": "Back in time",
-    "to healthy": "From ill to healthy",
-    "made ill": "From healthy to ill (of which nothing is foreseeable)",
-}
+SINGLE = "CAGE-T{}"  # what the method of one age alone is called
+WEAK = 0.5  # of what real slices reach: a reference below it is not worth dividing by
+
+Found = Mapping[str, Any]
 
 
-def verdicts(found: Mapping[str, Any]) -> list[str]:
-    """What was found, one sentence each.
+def verdicts(found: Found) -> list[str]:
+    """What was found, one sentence each: forecasts, crisis, what still fails, then the rest.
 
     found  'outcomes' (of `crisis.measure_outcomes`) and 'forecasts' (of `guesses.forecast_errors`); either
            may be missing
     """
-    said: list[str] = []
-    if "forecasts" in found:
-        said += _on_forecasts(found["forecasts"])
-    if "outcomes" in found:
-        said += _on_crisis(found["outcomes"])
-    return said
+    forecasts, outcomes = found.get("forecasts"), found.get("outcomes")
+    said = told_first(forecasts) if forecasts else []
+    said += _on_crisis(outcomes) if outcomes else []
+    return said + (told_further(forecasts) if forecasts else [])
 
 
-# ------------------------------------------------------------------------------------------ forecasts
-
-
-def _on_forecasts(found: Mapping[str, Any]) -> list[str]:
-    said = []
-    for kind, words in KIND_NAMES.items():
-        scores = found["kinds"][kind]
-        said += [_on_errors(f"{words}, in {MEASURES[measure]},", scores[measure]) for measure in NAIVE]
-        if kind == OVERALL:
-            both = set.intersection(*(_winners(scores[measure]) for measure in NAIVE))
-            names = sorted(f"{name} ({reading})" for name, reading in both)
-            said.append(
-                f"In picture and opaque share alike, every naive forecast is beaten by {_listed(names)}."
-                if both
-                else "No method beats every naive forecast in picture and opaque share alike."
-            )
-    return said + _on_healthy(found)
-
-
-def _winners(scores: Mapping[str, Any]) -> set[tuple[str, str]]:
-    return {
-        (name, reading)
-        for name, readings in scores["methods"].items()
-        for reading, score in readings.items()
-        if score["beats_all"]
-    }
-
-
-def _on_errors(head: str, scores: Mapping[str, Any]) -> str:
-    """Who beats all naive forecasts with intervals that exclude 0, or how near the best one comes."""
-    naive = "; ".join(f"{name} {_figure(row['error'])}" for name, row in scores["naive"].items())
-    readings = [
-        (row["error"]["value"], name, reading, row)
-        for name, pair in scores["methods"].items()
-        for reading, row in pair.items()
-    ]
-    if not readings:
-        return f"{head} no method can be asked ({naive})."
-    winners = _winners(scores)
-    if winners:
-        told = [
-            f"{name} ({reading}) {_figure(row['error'])}"
-            for _, name, reading, row in sorted(readings, key=lambda one: one[:3])
-            if (name, reading) in winners
-        ]
-        beaten = f"{head} every naive forecast is beaten, by intervals that exclude 0,"
-        return f"{beaten} by {_listed(told)}; {naive}."
-    _, name, reading, row = min(readings, key=lambda one: one[:3])
-    lacking = [f"{other} by {_figure(gap)}" for other, gap in row["against"].items() if not gap["high"] < 0]
-    return (
-        f"{head} no method beats every naive forecast: the best, {name} ({reading}) "
-        f"{_figure(row['error'])}, is not shown to beat {_listed(lacking)} (error less theirs); {naive}."
-    )
-
-
-def _on_healthy(found: Mapping[str, Any]) -> list[str]:
-    """Who makes a healthy lung denser, and what is left of the disease in the ill taken to age 0."""
-    said = []
-    if found["healthy"]:
-        ill = {name: row["excess"] for name, row in found["healthy"].items() if row["excess"]["low"] > 0}
-        told = [f"{name} by {_figure(excess)} of the lung" for name, excess in ill.items()]
-        said.append(
-            f"A healthy lung taken to age 0 becomes denser under {_listed(told)}."
-            if ill
-            else "A healthy lung taken to age 0 becomes denser under no method."
-        )
-    for seen, rows in found["ill made healthy"].items():
-        methods = {
-            f"{name} ({reading})": row
-            for name, readings in rows["methods"].items()
-            for reading, row in readings.items()
-        }
-        if methods:
-            best = min(methods, key=lambda name: abs(methods[name]["value"]))
-            said.append(
-                f"Taken from age {seen} to age 0, the opaque share comes nearest to that of the same lung "
-                f"never ill under {best}: {_figure(methods[best])} off, beside "
-                f"{_figure(rows['naive'][NO_CHANGE])} untouched."
-            )
-    return said
-
-
-# ---------------------------------------------------------------------------------------- the crisis
-
-
-def reaches(crisis: Mapping[str, Any]) -> bool | None:
+def reaches(crisis: Found) -> bool | None:
     """Whether the interval of a crisis ratio reaches the bound; None where none was measured.
 
     Where the method of one age cannot be told from real slices there is no ratio; then whether the excess
@@ -131,47 +44,172 @@ def reaches(crisis: Mapping[str, Any]) -> bool | None:
     return bool(crisis["reaches_bound"])
 
 
-def _crises(method: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
-    """(features, source, age, crisis) of every ratio that was looked for."""
+def poor_references(outcomes: Found) -> dict[str, dict[str, tuple[float, float]]]:
+    """{features: {age: (precision of the model of that age alone, of real slices)}} where it is too poor.
+
+    Too poor: the interval of the first ends below `WEAK` times the second.
+    """
+    poor: dict[str, dict[str, tuple[float, float]]] = {}
+    for features, real in outcomes["real"].items():
+        poor[features] = {}
+        for age, row in real["samples"].items():
+            made = outcomes["methods"].get(SINGLE.format(age), {}).get("samples", {}).get(features, {})
+            here, known = (_precision(one) for one in (made.get(age, {}), row))
+            if here and known and here["high"] is not None and here["high"] < WEAK * known["value"]:
+                poor[features][age] = (here["value"], known["value"])
+    return {features: ages for features, ages in poor.items() if ages}
+
+
+def _precision(row: Found) -> Found | None:
+    found: Found | None = row.get("neighbourhoods", {}).get("precision")
+    return found
+
+
+# ---------------------------------------------------------------------------------------- the crisis
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a crisis ratio was looked for, and what was found there; {} where nothing was."""
+
+    features: str
+    source: str
+    age: str
+    crisis: Found
+    distance: Found
+
+    def __str__(self) -> str:
+        return f"age {self.age} {SOURCES[self.source]}, {self.features} features"
+
+    @property
+    def nearer(self) -> bool:
+        """The whole interval of the ratio lies below 1: nearer to real slices than the model of one age."""
+        ratio = self.crisis.get("ratio")
+        return bool(ratio and ratio["high"] is not None and ratio["high"] < 1)
+
+    @property
+    def like_real(self) -> bool:
+        """The interval of the distance overlaps that of other real slices."""
+        floor = self.crisis.get("floor")
+        return bool(floor and self.distance["low"] <= floor["high"])
+
+
+def places(method: Found) -> Iterator[Place]:
+    """Every place that a ratio was looked for in."""
     for features, ages in method["fidelity"].items():
         for age, row in ages.items():
             for source in SOURCES:
-                yield features, source, age, row[source].get("crisis", {})
+                found = row[source]
+                yield Place(features, source, age, found.get("crisis", {}), found.get("distance", {}))
 
 
-def _on_crisis(found: Mapping[str, Any]) -> list[str]:
-    ages = sorted(found["about"]["unseen"])
-    whole = {
-        name: one for name, one in found["methods"].items() if {str(a) for a in one["ages"]} >= set(ages)
-    }
-    said = []
+def of_all_ages(outcomes: Found) -> dict[str, Found]:
+    """The methods that show every age."""
+    ages = set(outcomes["about"]["unseen"])
+    return {name: one for name, one in outcomes["methods"].items() if {str(a) for a in one["ages"]} >= ages}
+
+
+def worst_ratio(method: Found) -> Place | None:
+    """Where the crisis ratio is largest; None where there is none at all."""
+    found = [place for place in places(method) if place.crisis.get("ratio")]
+    return max(found, key=lambda place: place.crisis["ratio"]["value"], default=None)
+
+
+def _on_crisis(found: Found) -> list[str]:
+    whole, poor = of_all_ages(found), poor_references(found)
+    said = _on_references(poor)
+    said += [told for name, one in whole.items() if (told := _on_method(name, one, found["about"]["bound"]))]
+    judged = {name: _failing(one) for name, one in whole.items()}
+    known = {name: failing for name, failing in judged.items() if failing is not None}
+    if known:
+        said += _on_cure(whole, known, poor)
     for features in found["about"]["features"]:
-        for source, words in SOURCES.items():
-            said.append(_who_reaches(whole, features, source, words, ages, found["about"]["bound"]))
-    said += _without_ratio(whole, found["about"]["features"])
-    failing = {name: _failures(one) for name, one in whole.items()}
-    judged = {name: failures for name, failures in failing.items() if failures is not None}
-    if not judged:
-        return said
-    best = min(judged, key=lambda name: len(judged[name]))
-    cured = [name for name, failures in judged.items() if not failures]
-    if cured:
-        said.append(
-            f"The crisis is cured, on all features, from the prior and across ages, by {_listed(cured)}."
-        )
-        sure = [name for name in cured if _all_within(whole[name])]
-        said.append(f"Their whole intervals lie within the bound: {_listed(sure) if sure else 'of none'}.")
+        for source in SOURCES:
+            said.append(_who_reaches(whole, features, source, found["about"], poor.get(features, {})))
+    return said + _without_ratio(whole, found["about"]["features"])
+
+
+def _on_references(poor: Found) -> list[str]:
+    return [
+        f"On {features} features the crisis ratio says little at age {listed(sorted(ages))}: there the model "
+        "of one age alone makes too few slices that look real, so a ratio near 1 means as poor, not cured."
+        for features, ages in poor.items()
+    ]
+
+
+def _on_method(name: str, method: Found, bound: float) -> str | None:
+    worst, every = worst_ratio(method), list(places(method))
+    if worst is None:
+        return None
+    reached = sum(bool(reaches(place.crisis)) for place in every)
+    return (
+        f"{name}: crisis ratio at worst {figure(worst.crisis['ratio'])} ({worst}); {bound:g} or less is "
+        f"reached at {reached} of {len(every)}."
+    )
+
+
+def _failing(method: Found) -> list[Place] | None:
+    """Where the interval of the ratio stays above the bound; None where a ratio could not be measured."""
+    found = list(places(method))
+    if any(reaches(place.crisis) is None for place in found):
+        return None
+    return [place for place in found if not reaches(place.crisis)]
+
+
+def _on_cure(methods: Found, failing: dict[str, list[Place]], poor: Found) -> list[str]:
+    """Who cures the crisis, or who comes nearest and what still fails."""
+    reaching = [name for name, found in failing.items() if not found]
+    if not reaching:
+        best = min(failing, key=lambda name: len(failing[name]))
+        said = ["The crisis is cured by no method.", *_still_failing(best, failing[best])]
+        return said + _beside_real(best, methods[best], poor) + _on_latents(methods[best], best)
+    if poor:
+        verb = "reaches" if len(reaching) == 1 else "reach"
+        poorly = "the ratios are near 1 where the models divided by are poor too"
+        said = [f"No cure is shown. {listed(reaching)} {verb} the bound everywhere, but {poorly}."]
+        said += [told for name in reaching for told in _beside_real(name, methods[name], poor)]
     else:
+        said = [
+            f"The crisis is cured, on all features, from the prior and across ages, by {listed(reaching)}."
+        ]
+        sure = [name for name in reaching if all(p.crisis.get("within_bound") for p in places(methods[name]))]
+        said.append(f"Their whole intervals lie within the bound: {listed(sure) if sure else 'of none'}.")
+    return said + [told for name in reaching for told in _on_latents(methods[name], name)]
+
+
+def _still_failing(name: str, failing: list[Place]) -> list[str]:
+    """Where, by features and source, and the worst of it."""
+    ages: dict[tuple[str, str], list[str]] = {}
+    for place in failing:
+        ages.setdefault((place.features, place.source), []).append(place.age)
+    told = [
+        f"age {listed(sorted(those))} {SOURCES[source]} on {features} features"
+        for (features, source), those in ages.items()
+    ]
+    return [f"{name} comes nearest; what still fails: {'; '.join(told)}."]
+
+
+def _beside_real(name: str, method: Found, poor: Found) -> list[str]:
+    """Where references are poor: is it nearer than they are, and how near by distance alone?"""
+    there = [place for place in places(method) if place.age in poor.get(place.features, {})]
+    if not there:
+        return []
+    nearer, like_real = (sum(which) for which in zip(*((p.nearer, p.like_real) for p in there), strict=True))
+    nearest = f"{name} is nearer to real slices than the poor references at {nearer} of {len(there)}"
+    as_real = f"as near as other real slices at {like_real} (intervals overlap)"
+    said = [f"{nearest} (whole interval of the ratio below 1), and {as_real}."]
+    if far := [place for place in there if place.distance]:
+        worst = max(far, key=lambda place: place.distance["value"])
+        floor = worst.crisis.get("floor")
+        beside = f" (other real slices {floor['value']:.3g})" if floor else ""
         said.append(
-            f"The crisis is cured by no method. {best} comes nearest; what still fails: "
-            f"{_listed(judged[best])}."
+            f"There {name} is farthest from real slices at {worst}: {figure(worst.distance)}{beside}."
         )
-    return said + _on_latents(whole, cured or [best])
+    return said
 
 
-def _who_reaches(
-    methods: Mapping[str, Any], features: str, source: str, words: str, ages: list[str], bound: float
-) -> str:
+def _who_reaches(methods: Found, features: str, source: str, about: Found, poor: Found) -> str:
+    ages, bound = sorted(about["unseen"]), about["bound"]
     reaching, measured = [], False
     for name, one in methods.items():
         found = [
@@ -180,73 +218,41 @@ def _who_reaches(
         measured |= None not in found
         if all(found):
             reaching.append(name)
-    head = f"On {features} features, {words}, a crisis ratio of {bound:g} or less at every age"
+    head = f"On {features} features, {SOURCES[source]}, a crisis ratio of {bound:g} or less at every age"
     if not measured:
         return f"{head} could not be looked for: the methods of one age alone are missing."
-    return f"{head} is reached by {_listed(reaching)}." if reaching else f"{head} is reached by no method."
+    caveat = f" (poor references at age {listed(sorted(poor))})" if poor and reaching else ""
+    return f"{head} is reached by {listed(reaching) if reaching else 'no method'}{caveat}."
 
 
-def _without_ratio(methods: Mapping[str, Any], kinds: list[str]) -> list[str]:
+def _without_ratio(methods: Found, kinds: list[str]) -> list[str]:
     """Where there is nothing to divide by, and what stands in."""
     said = []
     for features in kinds:
         ages = {
-            age
+            place.age
             for one in methods.values()
-            for kind, _, age, crisis in _crises(one)
-            if kind == features and "excess" in crisis and crisis["ratio"] is None
+            for place in places(one)
+            if place.features == features and "excess" in place.crisis and place.crisis["ratio"] is None
         }
         if ages:
             said.append(
-                f"On {features} features there is no ratio at age {_listed(sorted(ages))}, at least in part: "
+                f"On {features} features there is no ratio at age {listed(sorted(ages))}, at least in part: "
                 "the method of one age cannot be told from real slices by so few patients; there the excess "
                 "over the bound stands in."
             )
     return said
 
 
-def _failures(method: Mapping[str, Any]) -> list[str] | None:
-    """Where the interval of the ratio stays above the bound; None where a ratio could not be measured."""
-    failures = []
-    for features, source, age, crisis in _crises(method):
-        fine = reaches(crisis)
-        if fine is None:
-            return None
-        if not fine:
-            figure = _figure(crisis["ratio"] or crisis["excess"])
-            what = "ratio" if crisis["ratio"] else "no ratio, excess"
-            failures.append(f"age {age} {SOURCES[source]} on {features} features ({what} {figure})")
-    return failures
-
-
-def _all_within(method: Mapping[str, Any]) -> bool:
-    return all(crisis.get("within_bound") for *_, crisis in _crises(method))
-
-
-def _on_latents(methods: Mapping[str, Any], names: list[str]) -> list[str]:
-    """How much of the origin the latents of some methods give away."""
-    said = []
-    for name in names:
-        latents = methods[name]["latents"]
-        told = [
-            f"{_figure(row['leakage']['balanced_accuracy'])} at age {age}"
-            for age, row in latents.items()
-            if isinstance(row, dict) and "balanced_accuracy" in row.get("leakage", {})
-        ]
-        if told:
-            said.append(
-                f"Of {name}'s latents the age of origin is told with a balanced accuracy of {_listed(told)}."
-            )
-    return said
-
-
-# ------------------------------------------------------------------------------------------- wording
-
-
-def _figure(interval: Mapping[str, Any]) -> str:
-    high = "no limit" if interval["high"] is None else f"{interval['high']:.3g}"
-    return f"{interval['value']:.3g} [{interval['low']:.3g}, {high}]"
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+def _on_latents(method: Found, name: str) -> list[str]:
+    """How much of the origin its latents give away, at the age where they give away most."""
+    told = {
+        age: row["leakage"]["balanced_accuracy"]
+        for age, row in method["latents"].items()
+        if isinstance(row, dict) and "balanced_accuracy" in row.get("leakage", {})
+    }
+    if not told:
+        return []
+    most = max(told, key=lambda age: told[age]["value"])
+    accuracy = f"a balanced accuracy of up to {figure(told[most])}"
+    return [f"Of {name}'s latents the age of origin is told with {accuracy} (age {most}; chance 0.25)."]

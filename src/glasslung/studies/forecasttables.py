@@ -31,8 +31,9 @@ def forecast_chart(found: Found, kind: str) -> Html | None:
     return drawing(
         svg,
         f"Error of forecasts, {kind}, by method",
-        "Against the truth, over people. 'mean of draws': the method's pictures as they are; 'change': the "
-        "slice as it was seen plus what the method changes.",
+        "Against the truth, over people. 'likely picture': what the method would forecast with, or the mean "
+        "of its draws; 'change': the slice as it was seen plus what the method changes. Dense share: the "
+        "mean of each draw's.",
     )
 
 

@@ -3,10 +3,11 @@
     image   root mean square grey error in the true lungs
     load    error of the share of the true lungs that is opaque
 
-Every method is read in two ways. 'mean of draws': its pictures as they are (the share: the mean of each
-draw's share). 'change': the slice as it was seen plus what the method changes, so that what an auto-encoder
-cannot show is not held against it. Nothing says who of the healthy will fall ill, nor how badly: what is
-'made ill' from age 0 stands apart, and 'overall' is every pair that starts ill.
+Every method is read in two ways. 'likely picture': the one it would forecast with, where it has none the mean
+of its draws. 'change': the slice as it was seen plus what the method changes, so that what an auto-encoder
+cannot show is not held against it. The share is the mean of each draw's share: a mean of pictures is smooth,
+and what is opaque in some draws would be lost in it. Nothing says who of the healthy will fall ill, nor how
+badly: what is 'made ill' from age 0 stands apart, and 'overall' is every pair that starts ill.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from glasslung.studies.limitsummaries import as_json
 Pair = tuple[int, int]  # (seen, wanted)
 Errors = dict[str, dict[str, np.ndarray]]  # {'image' or 'load': {forecast: (M,)}}
 
-MEAN, CHANGE = "mean of draws", "change"
+LIKELY, CHANGE = "likely picture", "change"
 ILL = range(1, AGES)
 KINDS: dict[str, tuple[Pair, ...]] = {
     "forward": tuple((seen, wanted) for seen in ILL for wanted in ILL if wanted > seen),
@@ -65,8 +66,8 @@ def forecast_errors(
     draws     resamples of people for each interval
     JSON: 'pairs' {'1->3': {'image' | 'load': scores}}, 'kinds' {'forward' ...: the same of each person's
     mean over the pairs}, 'healthy' {method: ...}, 'ill made healthy' {'1' ..: opaque share less that of the
-    same lung never ill}, 'left out' {method: why}. Scores: 'naive' {name: score}, 'methods' {name: {'mean of
-    draws' | 'change': score}}; a score has error, against, beats_all.
+    same lung never ill}, 'left out' {method: why}. Scores: 'naive' {name: score}, 'methods' {name: {'likely
+    picture' | 'change': score}}; a score has error, against, beats_all.
     DataError when an outcome is about other people.
     """
     for name, outcome in outcomes.items():
@@ -132,10 +133,9 @@ def _errors(outcomes: Mapping[str, Outcome], world: World, pair: Pair) -> Errors
     for name, outcome in outcomes.items():
         if pair not in outcome.carried or seen not in outcome.shown:
             continue
-        for reading, many in _readings(before, outcome, pair).items():
-            # the mean of clipped changes, not the clipped mean change: one picture per draw, as for the share
-            pictures[_row(name, reading)] = many.mean(0)
-            shares[_row(name, reading)] = np.mean([opaque_within(one, lungs) for one in many], axis=0)
+        for reading, (likely, draws) in _readings(before, outcome, pair).items():
+            pictures[_row(name, reading)] = likely
+            shares[_row(name, reading)] = _mean_share(draws, lungs)
     return {
         "image": {name: image_error(image, picture, lungs) for name, picture in pictures.items()},
         "load": {name: volume_error(known, share) for name, share in shares.items()},
@@ -158,10 +158,17 @@ def naive_forecasts(world: World, pair: Pair) -> tuple[dict[str, np.ndarray], di
     return pictures, shares
 
 
-def _readings(before: np.ndarray, outcome: Outcome, pair: Pair) -> dict[str, np.ndarray]:
-    """{'mean of draws', 'change'}: (draws, M, S, S) each."""
-    carried, shown = outcome.carried[pair], outcome.shown[pair[0]]
-    return {MEAN: carried, CHANGE: np.stack([add_change(before, shown, one) for one in carried])}
+def _readings(before: np.ndarray, outcome: Outcome, pair: Pair) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{'likely picture', 'change'}: the picture (M, S, S) and the draws (draws, M, S, S) of each."""
+    likely, carried, shown = outcome.likely(*pair), outcome.carried[pair], outcome.shown[pair[0]]
+    changed = np.stack([add_change(before, shown, one) for one in carried])
+    return {LIKELY: (likely, carried), CHANGE: (add_change(before, shown, likely), changed)}
+
+
+def _mean_share(draws: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """The mean over draws of each draw's opaque share, (M,)."""
+    share: np.ndarray = np.mean([opaque_within(one, lungs) for one in draws], axis=0)
+    return share
 
 
 def _row(name: str, reading: str) -> str:
@@ -185,11 +192,11 @@ def _by_method(scores: tuple[ForecastScore, ...], names: Iterable[str]) -> dict[
     """Naive forecasts, and methods with their two readings."""
     told = {score.name: _as_json(score) for score in scores}
     methods = {
-        name: {reading: told[_row(name, reading)] for reading in (MEAN, CHANGE)}
+        name: {reading: told[_row(name, reading)] for reading in (LIKELY, CHANGE)}
         for name in names
-        if _row(name, MEAN) in told
+        if _row(name, LIKELY) in told
     }
-    rows = {_row(name, reading) for name in methods for reading in (MEAN, CHANGE)}
+    rows = {_row(name, reading) for name in methods for reading in (LIKELY, CHANGE)}
     return {"naive": {name: row for name, row in told.items() if name not in rows}, "methods": methods}
 
 
@@ -238,8 +245,8 @@ def _made_healthy(
             if (seen, 0) in outcome.carried and seen in outcome.shown:
                 readings = _readings(truth.images[seen], outcome, (seen, 0))
                 methods[name] = {
-                    reading: excess(np.mean([opaque_within(one, truth.lungs[0]) for one in many], axis=0))
-                    for reading, many in readings.items()
+                    reading: excess(_mean_share(every, truth.lungs[0]))
+                    for reading, (_, every) in readings.items()
                 }
         naive = {name: excess(share) for name, share in naive_forecasts(world, (seen, 0))[1].items()}
         found[str(seen)] = {"naive": naive, "methods": methods}

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glasslung.report.markup import Html, tag
 from glasslung.report.studypage import (
     Chapter,
@@ -17,14 +19,16 @@ from glasslung.report.studypage import (
     strips,
     write_study_page,
 )
-from glasslung.studies import forecasttables
+from glasslung.studies import ablationtable, forecasttables
 from glasslung.studies import progressiontables as tables
 from glasslung.studies.contest import Outcome
 from glasslung.studies.ground import Ground
+from glasslung.studies.guesses import CHANGE, LIKELY
 from glasslung.studies.progressiontables import AGE_NAMES
 from glasslung.studies.progressionwords import cautions, lead, methods_told, provenance
 
 SHOWN = 10  # pictures in a strip
+SAME = 2 / 255  # grey: pictures are kept in whole grey levels, so two may differ by that and be one
 JOURNEYS = ((0, 2), (1, 3), (3, 0))  # seen and wanted: falling ill, later, and as if never ill
 Found = Mapping[str, Any]
 
@@ -32,6 +36,7 @@ Found = Mapping[str, Any]
 def write_page(numbers: Found, ground: Ground, outcomes: Mapping[str, Outcome], path: Path) -> Path:
     """Write the study's page from its figures and from what the methods drew with the first seed."""
     chapters = [
+        _ablation(numbers),
         _paper(numbers),
         _lungs(ground, outcomes),
         *([_forecasts(numbers["forecasts"])] if "forecasts" in numbers else []),
@@ -56,6 +61,11 @@ def write_page(numbers: Found, ground: Ground, outcomes: Mapping[str, Outcome], 
 # ------------------------------------------------------------------------------------------- chapters
 
 
+def _ablation(numbers: Found) -> Chapter:
+    content = (ablationtable.ablation_table(numbers), note(ablationtable.WORDS))
+    return Chapter("ablation", "All methods", content)
+
+
 def _paper(numbers: Found) -> Chapter:
     words = (
         "The paper scores training images. A black pixel earns 12 to 13 nats and more than half of a slice "
@@ -72,24 +82,33 @@ def _paper(numbers: Found) -> Chapter:
 def _lungs(ground: Ground, outcomes: Mapping[str, Outcome]) -> Chapter:
     words = (
         "The first slices, none picked. Data seen once in a life cannot say who ends where: each method's "
-        "course is one of many that fit."
+        "course is one of many that fit. A method's row is its likely picture: the one it would forecast "
+        "with, or else the mean of its draws; where its draws differ, one of them stands below."
     )
     content: list[Html | None] = [note(words)]
     for seen, wanted in JOURNEYS:
         rows = [(f"seen: {AGE_NAMES[seen]}", ground.unseen.images[seen][:SHOWN])]
         if ground.world:
             rows.append((f"true: {AGE_NAMES[wanted]}", ground.unseen.images[wanted][:SHOWN]))
-        rows += [
-            (name, one.carried[seen, wanted][0, :SHOWN])
-            for name, one in outcomes.items()
-            if (seen, wanted) in one.carried
-        ]
+        for name, one in outcomes.items():
+            rows += _forecast_rows(name, one, (seen, wanted))
         content.append(strips(f"From {AGE_NAMES[seen]} to {AGE_NAMES[wanted]}", rows))
     for age, word in enumerate(AGE_NAMES):
         rows = [("real, unseen" if not ground.world else "true", ground.unseen.images[age][:SHOWN])]
         rows += [(name, one.made[age][:SHOWN]) for name, one in outcomes.items() if age in one.made]
         content.append(strips(f"Made from nothing: {word}", rows))
     return Chapter("lungs", "Lungs", tuple(content))
+
+
+def _forecast_rows(name: str, outcome: Outcome, pair: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
+    """The likely pictures of the first people, and one draw of each where it is another picture."""
+    if pair not in outcome.carried:
+        return []
+    likely, draw = outcome.likely(*pair)[:SHOWN], outcome.carried[pair][0, :SHOWN]
+    rows = [(name, likely)]
+    if np.abs(draw - likely).max() > SAME:
+        rows.append((f"{name}, one draw", draw))
+    return rows
 
 
 def _forecasts(found: Found) -> Chapter:
@@ -147,7 +166,7 @@ def _seeds(numbers: Found) -> Chapter:
             )
     for kind, found in averaged["forecasts"].get("kinds", {}).items():
         for measure, words in forecasttables.MEASURES.items():
-            columns = [(reading, (reading, "error")) for reading in ("mean of draws", "change")]
+            columns = [(reading, (reading, "error")) for reading in (LIKELY, CHANGE)]
             methods = found.get(measure, {}).get("methods", {})
             content.append(tables.seed_table(f"{words.capitalize()}, {kind}", methods, columns, 4))
     return Chapter("seeds", "Between seeds", (note("Mean over seeds, \u00b1 standard deviation."), *content))

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glasslung.studies.agingworld import AGES
+from glasslung.studies.crisisverdict import poor_references
 from glasslung.studies.ground import Ground
-from glasslung.studies.progressiontables import limits_at
-
-WEAK = 0.5  # of what real slices reach: a reference below it is not worth dividing by
 
 Found = Mapping[str, Any]
 
@@ -45,8 +42,7 @@ def cautions(numbers: Found, ground: Ground) -> list[str]:
     if weak := weak_references(numbers["outcomes"]):
         said.append(
             "A crisis ratio divides by the models of one age alone, and some of these make few slices that "
-            f"look real: {'; '.join(weak)}. There a ratio near 1 means as bad, not cured, whatever the "
-            "sentences below say."
+            f"look real: {'; '.join(weak)}. There a ratio near 1 means as poor, not cured."
         )
     if ground.world:
         said.append("Phantoms are drawn, not scanned: what wins here has not won on patients.")
@@ -58,21 +54,14 @@ def cautions(numbers: Found, ground: Ground) -> list[str]:
 def weak_references(outcomes: Found) -> list[str]:
     """The models of one age whose slices look real far more seldom than real ones do, by features.
 
-    'precision on plain features CAGE-T0 0.00 beside 0.99': the interval of the first ends below `WEAK` times
+    'precision on plain features CAGE-T0 0.00 beside 0.99': the interval of the first ends below half of
     the second, that of real slices.
     """
-    said = []
-    for features, real in outcomes["real"].items():
-        poor = []
-        for age in range(AGES):
-            keys = (str(age), "neighbourhoods", "precision")
-            made = limits_at(outcomes["methods"], (f"CAGE-T{age}", "samples", features, *keys))
-            known = limits_at(real, ("samples", *keys))
-            if made and known and made[2] < WEAK * known[0]:
-                poor.append(f"CAGE-T{age} {made[0]:.2f} beside {known[0]:.2f}")
-        if poor:
-            said.append(f"precision on {features} features {', '.join(poor)}")
-    return said
+    return [
+        f"precision on {features} features "
+        + ", ".join(f"CAGE-T{age} {made:.2f} beside {real:.2f}" for age, (made, real) in ages.items())
+        for features, ages in poor_references(outcomes).items()
+    ]
 
 
 METHODS = """\
