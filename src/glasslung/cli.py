@@ -443,7 +443,7 @@ def progression(
     seeds: Annotated[int, typer.Option(help="Trainings of every method; more can be added later.")] = 1,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Processor time for each method; 4 in full, 0.3 quick.", show_default=False),
+        typer.Option(help="Processor time for each method; 2 in full, 0.3 quick.", show_default=False),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
