@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glasslung.studies.forecastverdict import figure, listed, told_first, told_further
+from glasslung.studies.forecastverdict import counted, figure, listed, told_first, told_further
 
 SOURCES = {"prior": "from the prior", "across": "across ages"}
 SINGLE = "CAGE-T{}"  # what the method of one age alone is called
@@ -20,15 +20,31 @@ Found = Mapping[str, Any]
 
 
 def verdicts(found: Found) -> list[str]:
-    """What was found, one sentence each: forecasts, crisis, what still fails, then the rest.
+    """What was found, one sentence each: `first_verdicts`, then the rest.
 
     found  'outcomes' (of `crisis.measure_outcomes`) and 'forecasts' (of `guesses.forecast_errors`); either
            may be missing
     """
-    forecasts, outcomes = found.get("forecasts"), found.get("outcomes")
-    said = told_first(forecasts) if forecasts else []
-    said += _on_crisis(outcomes) if outcomes else []
-    return said + (told_further(forecasts) if forecasts else [])
+    said = first_verdicts(found)
+    said += on_bounds(found["outcomes"]) if "outcomes" in found else []
+    return said + (told_further(found["forecasts"]) if "forecasts" in found else [])
+
+
+def first_verdicts(found: Found) -> list[str]:
+    """What must be read: who forecasts better than anyone would, every method's crisis, what still fails."""
+    said = told_first(found["forecasts"]) if "forecasts" in found else []
+    return said + (_on_crisis(found["outcomes"]) if "outcomes" in found else [])
+
+
+def on_bounds(outcomes: Found) -> list[str]:
+    """Who reaches the bound at every age, by features and source, and where there was no ratio."""
+    whole, poor, kinds = of_all_ages(outcomes), poor_references(outcomes), outcomes["about"]["features"]
+    said = [
+        _who_reaches(whole, features, source, outcomes["about"], poor.get(features, {}))
+        for features in kinds
+        for source in SOURCES
+    ]
+    return said + _without_ratio(whole, kinds)
 
 
 def reaches(crisis: Found) -> bool | None:
@@ -121,19 +137,27 @@ def _on_crisis(found: Found) -> list[str]:
     said += [told for name, one in whole.items() if (told := _on_method(name, one, found["about"]["bound"]))]
     judged = {name: _failing(one) for name, one in whole.items()}
     known = {name: failing for name, failing in judged.items() if failing is not None}
-    if known:
-        said += _on_cure(whole, known, poor)
-    for features in found["about"]["features"]:
-        for source in SOURCES:
-            said.append(_who_reaches(whole, features, source, found["about"], poor.get(features, {})))
-    return said + _without_ratio(whole, found["about"]["features"])
+    said += _on_cure(whole, known, poor) if known else []
+    if poor:
+        said += [
+            told
+            for features in found["about"]["features"]
+            for source in SOURCES
+            for told in _nearest(whole, features, source)
+        ]
+    return said
 
 
 def _on_references(poor: Found) -> list[str]:
+    """Where a ratio says little: once for all features of which the same ages are poor."""
+    same: dict[tuple[str, ...], list[str]] = {}
+    for features, ages in poor.items():
+        same.setdefault(tuple(sorted(ages)), []).append(features)
+    little = "the model of one age alone makes too few slices that look real"
     return [
-        f"On {features} features the crisis ratio says little at age {listed(sorted(ages))}: there the model "
-        "of one age alone makes too few slices that look real, so a ratio near 1 means as poor, not cured."
-        for features, ages in poor.items()
+        f"On {listed(kinds)} features the crisis ratio says little at {counted(ages)}: there {little}, so a "
+        "ratio near 1 means as poor, not cured."
+        for ages, kinds in same.items()
     ]
 
 
@@ -183,7 +207,7 @@ def _still_failing(name: str, failing: list[Place]) -> list[str]:
     for place in failing:
         ages.setdefault((place.features, place.source), []).append(place.age)
     told = [
-        f"age {listed(sorted(those))} {SOURCES[source]} on {features} features"
+        f"{counted(those)} {SOURCES[source]} on {features} features"
         for (features, source), those in ages.items()
     ]
     return [f"{name} comes nearest; what still fails: {'; '.join(told)}."]
@@ -197,15 +221,24 @@ def _beside_real(name: str, method: Found, poor: Found) -> list[str]:
     nearer, like_real = (sum(which) for which in zip(*((p.nearer, p.like_real) for p in there), strict=True))
     nearest = f"{name} is nearer to real slices than the poor references at {nearer} of {len(there)}"
     as_real = f"as near as other real slices at {like_real} (intervals overlap)"
-    said = [f"{nearest} (whole interval of the ratio below 1), and {as_real}."]
-    if far := [place for place in there if place.distance]:
-        worst = max(far, key=lambda place: place.distance["value"])
-        floor = worst.crisis.get("floor")
-        beside = f" (other real slices {floor['value']:.3g})" if floor else ""
-        said.append(
-            f"There {name} is farthest from real slices at {worst}: {figure(worst.distance)}{beside}."
-        )
-    return said
+    return [f"{nearest} (whole interval of the ratio below 1), and {as_real}."]
+
+
+def _nearest(methods: Found, features: str, source: str) -> list[str]:
+    """Whose farthest age is nearest to real slices, whatever the references are."""
+    farthest: dict[str, Place] = {}
+    for name, one in methods.items():
+        here = [p for p in places(one) if (p.features, p.source) == (features, source)]
+        if here and all(place.distance for place in here):
+            farthest[name] = max(here, key=lambda place: place.distance["value"])
+    if not farthest:
+        return []
+    best = min(farthest, key=lambda name: farthest[name].distance["value"])
+    worst = farthest[best]
+    floor = worst.crisis.get("floor")
+    beside = f"; other real slices {floor['value']:.3g}" if floor else ""
+    head = f"By distance alone, on {features} features, {SOURCES[source]}, {best} is nearest to real slices"
+    return [f"{head}: {figure(worst.distance)} at its farthest age ({worst.age}{beside})."]
 
 
 def _who_reaches(methods: Found, features: str, source: str, about: Found, poor: Found) -> str:
@@ -221,7 +254,7 @@ def _who_reaches(methods: Found, features: str, source: str, about: Found, poor:
     head = f"On {features} features, {SOURCES[source]}, a crisis ratio of {bound:g} or less at every age"
     if not measured:
         return f"{head} could not be looked for: the methods of one age alone are missing."
-    caveat = f" (poor references at age {listed(sorted(poor))})" if poor and reaching else ""
+    caveat = f" (poor references at {counted(poor)})" if poor and reaching else ""
     return f"{head} is reached by {listed(reaching) if reaching else 'no method'}{caveat}."
 
 
@@ -237,7 +270,7 @@ def _without_ratio(methods: Found, kinds: list[str]) -> list[str]:
         }
         if ages:
             said.append(
-                f"On {features} features there is no ratio at age {listed(sorted(ages))}, at least in part: "
+                f"On {features} features there is no ratio at {counted(ages)}, at least in part: "
                 "the method of one age cannot be told from real slices by so few patients; there the excess "
                 "over the bound stands in."
             )

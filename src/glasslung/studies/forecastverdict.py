@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from glasslung.measure.forecasts import NO_CHANGE
@@ -81,12 +81,19 @@ def _on_errors(head: str, scores: Found) -> str:
         reading = next(other for one, other in sorted(winners) if one == name)
         row = scores["methods"][name][reading]
     other, gap = hardest(row)
-    told = f"{_named(name, reading)} errs by {figure(gap)} beside {other}"
+    told = f"errs {_more_or_less(gap)} than {other}"
     if not winners:
-        return f"{head}: no method beats every naive forecast; the best, {told}."
+        return f"{head}: no method beats every naive forecast; the best, {_named(name, reading)}, {told}."
     others = sorted({one for one, _ in winners} - {name})
     also = f" So do {listed(others)}." if len(others) > 1 else f" So does {others[0]}." if others else ""
-    return f"{head}: {told}, and beats every naive forecast.{also}"
+    return f"{head}: {_named(name, reading)} {told}, and beats every naive forecast.{also}"
+
+
+def _more_or_less(gap: Found) -> str:
+    """A difference of errors without its sign: '0.012 [0.01, 0.014] less'."""
+    if gap["value"] > 0:
+        return f"{figure(gap)} more"
+    return f"{figure({'value': -gap['value'], 'low': -gap['high'], 'high': -gap['low']})} less"
 
 
 def _on_healthy(found: Found) -> list[str]:
@@ -138,3 +145,9 @@ def figure(interval: Found) -> str:
 def listed(words: list[str]) -> str:
     """a, b and c"""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def counted(ages: Iterable[str]) -> str:
+    """age 1; ages 0 and 3"""
+    each = sorted(set(ages))
+    return f"{'ages' if len(each) > 1 else 'age'} {listed(each)}"

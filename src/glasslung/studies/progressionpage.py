@@ -22,6 +22,8 @@ from glasslung.report.studypage import (
 from glasslung.studies import ablationtable, forecasttables
 from glasslung.studies import progressiontables as tables
 from glasslung.studies.contest import Outcome
+from glasslung.studies.crisisverdict import first_verdicts, on_bounds
+from glasslung.studies.forecastverdict import told_further
 from glasslung.studies.ground import Ground
 from glasslung.studies.guesses import CHANGE, LIKELY
 from glasslung.studies.progressiontables import AGE_NAMES
@@ -49,7 +51,7 @@ def write_page(numbers: Found, ground: Ground, outcomes: Mapping[str, Outcome], 
     page = StudyPage(
         title="A lung carried through the ages of COVID-19",
         lead=lead(numbers, ground),
-        verdicts=numbers["verdicts"],
+        verdicts=first_verdicts(numbers),
         chapters=chapters,
         methods=methods_told(numbers, ground),
         provenance=provenance(numbers),
@@ -62,8 +64,10 @@ def write_page(numbers: Found, ground: Ground, outcomes: Mapping[str, Outcome], 
 
 
 def _ablation(numbers: Found) -> Chapter:
-    content = (ablationtable.ablation_table(numbers), note(ablationtable.WORDS))
-    return Chapter("ablation", "All methods", content)
+    content: list[Html | None] = [ablationtable.ablation_table(numbers), note(ablationtable.WORDS)]
+    if "forecasts" in numbers:
+        content += [ablationtable.forecasts_table(numbers), note(ablationtable.FORECAST_WORDS)]
+    return Chapter("ablation", "All methods", tuple(content))
 
 
 def _paper(numbers: Found) -> Chapter:
@@ -118,7 +122,7 @@ def _forecasts(found: Found) -> Chapter:
             "forecasts that know nothing of the patient."
         )
     ]
-    content.append(forecasttables.forecast_chart(found, "overall"))
+    content += [sentences(told_further(found)), forecasttables.forecast_chart(found, "overall")]
     content += [
         forecasttables.forecast_table(found, "overall", measure) for measure in forecasttables.MEASURES
     ]
@@ -133,7 +137,7 @@ def _crisis(found: Found) -> Chapter:
         "as far from "
         "real slices."
     )
-    content: list[Html | None] = [note(words)]
+    content: list[Html | None] = [note(words), sentences(on_bounds(found))]
     for features in found["about"]["features"]:
         content += [tables.distance_chart(found, features), tables.ratio_chart(found, features)]
         content += [sentences(tables.reasons(found["methods"], features))]
