@@ -202,7 +202,15 @@ def test_a_healthy_lung_must_stay_healthy_and_the_ill_are_measured_against_it(wo
     sick = forecaster(world, lambda seen, wanted: world.truth.images[wanted], shown=sicken)
     found = forecast_errors({"sick": sick}, world, np.random.default_rng(1), draws=DRAWS)
     assert found["healthy"]["sick"]["excess"]["low"] > 0 and found["healthy"]["sick"]["new"]["low"] > 0
-    assert any("becomes denser under sick" in said for said in verdicts({"forecasts": found}))
+    said = verdicts({"forecasts": found})
+    assert any("becomes denser under sick" in one for one in said)
+    assert not any("is lost under" in one for one in said)
+    truth = world.truth.images
+    dim = forecaster(world, lambda seen, wanted: truth[wanted], shown=lambda images: 0.5 * images)
+    found = forecast_errors({"dim": dim}, world, np.random.default_rng(1), draws=DRAWS)
+    said = verdicts({"forecasts": found})
+    assert any("is lost under dim" in one for one in said)
+    assert "A healthy lung taken to age 0 becomes denser under no method." in said
 
 
 def test_who_carries_nobody_is_left_out_with_a_reason(judged):
@@ -406,6 +414,7 @@ def test_the_ablation_table_has_a_row_for_every_method_of_all_ages(measured, jud
     assert "300, 200" in rows["prophet"]
     forecasts = rows_of(forecasts_table(numbers))
     assert list(forecasts) == ["prophet", "copier", "mute"]
+    assert "healthy, dense lost" in forecasts_table(numbers)
     assert forecasts["prophet"].count("<strong>") == 4 and "<strong>" not in forecasts["copier"]
 
 

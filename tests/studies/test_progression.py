@@ -12,11 +12,12 @@ from PIL import Image
 
 from glasslung.data.cohort import Cohort, write_cohort
 from glasslung.errors import DataError, UsageError
-from glasslung.studies.contest import Budget, contestants
+from glasslung.studies.contest import Budget, Outcome, contestants
 from glasslung.studies.ground import cohort_ground
 from glasslung.studies.limitsummaries import LimitSettings
 from glasslung.studies.papertable import PRINTED, paper_rows
 from glasslung.studies.progression import FULL, QUICK, Plan, methods_of, run_progression
+from glasslung.studies.progressionpage import CARRIED, _forecast_pictures
 from glasslung.studies.progressionwords import weak_references
 from glasslung.types import Case, Intensity
 
@@ -85,6 +86,16 @@ def test_the_page_says_what_it_is_and_shows_every_method(study):
     ):
         assert word.lower() in text.lower(), word
     assert 'src="http' not in text
+
+
+def test_a_forecast_is_shown_beside_one_draw_only_where_they_differ():
+    pair, many = (0, 2), np.stack([np.full((7, 4, 4), grey, np.float32) for grey in (0.2, 0.4)])
+    unsure = Outcome({}, {}, {pair: many}, {}, {}, {})
+    shown = _forecast_pictures(unsure, pair)
+    assert len(shown) == 2 * CARRIED + 1
+    assert shown[0, 0, 0] == pytest.approx(0.3) and shown[-1, 0, 0] == pytest.approx(0.2)
+    sure = replace(unsure, expected={pair: many[0]})
+    assert np.array_equal(_forecast_pictures(sure, pair), many[0, :CARRIED])
 
 
 def test_the_same_command_trains_nothing_again_and_more_seeds_are_added(study):

@@ -24,8 +24,9 @@ WORDS = (
 )
 FORECAST_WORDS = (
     "First seed. Error less that of the hardest naive forecast, by the better of the method's two "
-    "readings: below 0 is better than naive, bold beats all naive forecasts. Healthy denser: what a "
-    "healthy lung taken to age 0 gains in dense share; 0 is right. 95 % intervals over people."
+    "readings: below 0 is better than naive, bold beats all naive forecasts. Healthy: shares of a healthy "
+    "lung that become dense when it is taken to age 0, and that are dense (vessels) and are lost; 0 is "
+    "right for both. 95 % intervals over people."
 )
 
 Found = Mapping[str, Any]
@@ -54,7 +55,8 @@ def forecasts_table(numbers: Found) -> Html:
     """The forecasts of the same methods beside the hardest naive forecast; whether the healthy stay so."""
     found = numbers["forecasts"]
     columns = [_forecast_column(found, measure, kind) for measure, kind in FORECASTS]
-    columns.append(("healthy denser", lambda name: _healthy(found, name)))
+    columns.append(("healthy, made dense", lambda name: _healthy(found, name, "new")))
+    columns.append(("healthy, dense lost", lambda name: _healthy(found, name, "lost")))
     rows = [(name, [cell(name) for _, cell in columns]) for name in of_all_ages(numbers["outcomes"])]
     head = ["method", *(word for word, _ in columns)]
     return figures_table("Error of forecasts less that of naive ones", head, rows)
@@ -147,5 +149,5 @@ def _forecast_column(found: Found, measure: str, kind: str) -> Column:
     return f"{words}, {kind}", cell
 
 
-def _healthy(found: Found, name: str) -> Html:
-    return interval(found["healthy"].get(name, {}).get("excess"), 4)
+def _healthy(found: Found, name: str, part: str) -> Html:
+    return interval(found["healthy"].get(name, {}).get(part), 4)

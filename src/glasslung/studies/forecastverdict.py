@@ -97,17 +97,24 @@ def _more_or_less(gap: Found) -> str:
 
 
 def _on_healthy(found: Found) -> list[str]:
-    """Who makes a healthy lung denser."""
+    """Who makes a healthy lung denser, and who loses what is dense in it."""
     if not found["healthy"]:
         return []
     ill = {name: row["excess"] for name, row in found["healthy"].items() if row["excess"]["low"] > 0}
-    if not ill:
-        return ["A healthy lung taken to age 0 becomes denser under no method."]
-    most = max(ill, key=lambda name: ill[name]["value"])
-    return [
-        f"A healthy lung taken to age 0 becomes denser under {listed(list(ill))}.",
-        f"It becomes densest under {most}: by {figure(ill[most])} of the lung.",
-    ]
+    lost = {name: row["lost"] for name, row in found["healthy"].items() if row["lost"]["low"] > 0}
+    said = ["A healthy lung taken to age 0 becomes denser under no method."]
+    if ill:
+        most = max(ill, key=lambda name: ill[name]["value"])
+        said = [
+            f"A healthy lung taken to age 0 becomes denser under {listed(list(ill))}.",
+            f"It becomes densest under {most}: by {figure(ill[most])} of the lung.",
+        ]
+    if lost:
+        most = max(lost, key=lambda name: lost[name]["value"])
+        said.append(
+            f"Most that is dense in it, vessels, is lost under {most}: {figure(lost[most])} of the lung."
+        )
+    return said
 
 
 def _on_made_healthy(found: Found) -> list[str]:

@@ -30,6 +30,7 @@ from glasslung.studies.progressiontables import AGE_NAMES
 from glasslung.studies.progressionwords import cautions, lead, methods_told, provenance
 
 SHOWN = 10  # pictures in a strip
+CARRIED = 5  # people in a strip of forecasts: the likely picture of each, then one draw of each
 SAME = 2 / 255  # grey: pictures are kept in whole grey levels, so two may differ by that and be one
 JOURNEYS = ((0, 2), (1, 3), (3, 0))  # seen and wanted: falling ill, later, and as if never ill
 Found = Mapping[str, Any]
@@ -86,16 +87,19 @@ def _paper(numbers: Found) -> Chapter:
 def _lungs(ground: Ground, outcomes: Mapping[str, Outcome]) -> Chapter:
     words = (
         "The first slices, none picked. Data seen once in a life cannot say who ends where: each method's "
-        "course is one of many that fit. A method's row is its likely picture: the one it would forecast "
-        "with, or else the mean of its draws; where its draws differ, one of them stands below."
+        "course is one of many that fit. On the left a method's likely pictures: those it would forecast "
+        "with, or else the mean of its draws; on the right, where its draws differ, one draw of each."
     )
     content: list[Html | None] = [note(words)]
     for seen, wanted in JOURNEYS:
-        rows = [(f"seen: {AGE_NAMES[seen]}", ground.unseen.images[seen][:SHOWN])]
+        rows = [(f"seen: {AGE_NAMES[seen]}", ground.unseen.images[seen][:CARRIED])]
         if ground.world:
-            rows.append((f"true: {AGE_NAMES[wanted]}", ground.unseen.images[wanted][:SHOWN]))
-        for name, one in outcomes.items():
-            rows += _forecast_rows(name, one, (seen, wanted))
+            rows.append((f"true: {AGE_NAMES[wanted]}", ground.unseen.images[wanted][:CARRIED]))
+        rows += [
+            (name, _forecast_pictures(one, (seen, wanted)))
+            for name, one in outcomes.items()
+            if (seen, wanted) in one.carried
+        ]
         content.append(strips(f"From {AGE_NAMES[seen]} to {AGE_NAMES[wanted]}", rows))
     for age, word in enumerate(AGE_NAMES):
         rows = [("real, unseen" if not ground.world else "true", ground.unseen.images[age][:SHOWN])]
@@ -104,15 +108,12 @@ def _lungs(ground: Ground, outcomes: Mapping[str, Outcome]) -> Chapter:
     return Chapter("lungs", "Lungs", tuple(content))
 
 
-def _forecast_rows(name: str, outcome: Outcome, pair: tuple[int, int]) -> list[tuple[str, np.ndarray]]:
-    """The likely pictures of the first people, and one draw of each where it is another picture."""
-    if pair not in outcome.carried:
-        return []
-    likely, draw = outcome.likely(*pair)[:SHOWN], outcome.carried[pair][0, :SHOWN]
-    rows = [(name, likely)]
-    if np.abs(draw - likely).max() > SAME:
-        rows.append((f"{name}, one draw", draw))
-    return rows
+def _forecast_pictures(outcome: Outcome, pair: tuple[int, int]) -> np.ndarray:
+    """The likely pictures of the first people, and after a gap one draw of each where it is another one."""
+    likely, draw = outcome.likely(*pair)[:CARRIED], outcome.carried[pair][0, :CARRIED]
+    if np.abs(draw - likely).max() <= SAME:
+        return likely
+    return np.concatenate([likely, np.ones_like(likely[:1]), draw])
 
 
 def _forecasts(found: Found) -> Chapter:
