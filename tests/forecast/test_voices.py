@@ -10,17 +10,27 @@ from glasslung.errors import UsageError
 from glasslung.forecast.voices import GROUP_DAYS, some_days, voice_of
 from glasslung.models import build
 
-SETTINGS = {"cage": {"net": "slim"}, "ageflow": {"width": 16, "depth": 1, "steps": 2}}
-DATED = [
-    ("cage", {"net": "slim", "day": True}, "dating"),
-    ("ageflow", SETTINGS["ageflow"], "flow"),
-]  # and the part that is told the day
+SETTINGS = {
+    "cage": {"net": "slim"},
+    "ageflow": {"width": 16, "depth": 1, "steps": 2},
+    "agetransport": {"width": 8, "cloud": 4},
+}
+DATED = [  # the part that is told the day, and by how much its weights are moved
+    ("cage", {"net": "slim", "day": True}, "dating", 0.3),
+    ("ageflow", SETTINGS["ageflow"], "flow", 0.3),
+    ("agetransport", SETTINGS["agetransport"], "mover.leave", 0.01),
+]
 
 
-@pytest.fixture(scope="module", params=["cage", "ageflow"])
+@pytest.fixture(scope="module", params=list(SETTINGS))
 def speaker(request):
     """voice(seed) of one untrained model of each kind."""
+    import torch
+
     model = build(request.param, seed=1, **SETTINGS[request.param])
+    if request.param == "agetransport":  # untrained, it moves nothing, whatever is drawn
+        with torch.no_grad():
+            model.mover.leave.weight.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
     return lambda seed=0: voice_of(request.param, model, seed)
 
 
@@ -49,9 +59,12 @@ def test_pictures_have_the_shape_and_range_of_slices(speaker, seen):
     check_pictures(voice.carry(images, 0, never, 1, np.zeros(2, np.float32)), 2)
 
 
-def test_latents_of_slices_and_of_the_prior_have_one_width(speaker, seen):
+def test_latents_of_slices_and_of_the_prior_have_one_width_or_there_are_none(speaker, seen):
     images, days = seen
     rows, prior = speaker().latents(images, 2, days, 3), speaker().prior_latents(5, 3)
+    if speaker().model.__class__.__name__ == "AgeTransport":
+        assert rows is prior is None
+        return
     assert rows.shape == (2, prior.shape[1])
     assert len(prior) == 5
     assert np.isfinite(rows).all()
@@ -74,14 +87,30 @@ def test_one_seed_one_answer_and_draws_differ(speaker, seen):
     assert np.array_equal(first, carried(voice))
 
 
-@pytest.mark.parametrize(("name", "settings", "part"), DATED)
-def test_a_model_that_knows_days_answers_by_day(name, settings, part, seen):
+def test_a_likely_picture_needs_no_draws_where_a_model_has_one(speaker, seen):
+    images, days = seen
+    voice = speaker(3)
+    state = voice.rng.get_state()
+    likely = voice.expect(images, 2, days, 3, days + 5)
+    assert (voice.rng.get_state() == state).all()
+    if voice.model.__class__.__name__ != "AgeTransport":
+        assert likely is None
+        return
+    check_pictures(likely, 2)
+    assert np.array_equal(likely, speaker(4).expect(images, 2, days, 3, days + 5))
+    assert not np.array_equal(likely, voice.expect(images, 2, days, 0, days + 5))
+    assert not np.array_equal(likely, voice.carry(images, 2, days, 3, days + 5))
+    assert np.array_equal(voice.show(images, 2, days), images)  # nothing stands between it and the slice
+
+
+@pytest.mark.parametrize(("name", "settings", "part", "moved"), DATED)
+def test_a_model_that_knows_days_answers_by_day(name, settings, part, moved, seen):
     import torch
 
     model = build(name, seed=1, **settings)
     with torch.no_grad():  # untrained, no day changes anything
-        for weight in getattr(model, part).parameters():
-            weight.add_(0.3)
+        for weight in model.get_submodule(part).parameters():
+            weight.add_(moved)
     early, late = (
         voice_of(name, model).carry(seen[0][:1], 2, seen[1][:1], 3, np.float32([day])) for day in (10, 14)
     )

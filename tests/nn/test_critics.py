@@ -61,6 +61,20 @@ def test_the_critics_loss_is_hinge_and_slope():
     )
 
 
+def test_a_critic_may_look_at_slices_as_they_are():
+    """Undistorted, nothing is drawn: a look is the critic's own word, and its loss is made of such looks."""
+    critic, real, made = Critic(4, 4, generator()), images(), images(seed=1)
+    age, rng = torch.tensor([0, 1, 3]), generator(7)
+    state = rng.get_state()
+    assert torch.equal(look(critic, real, age, rng, distorted=False), critic(real, age))
+    terms = critic_loss(critic, real, age, made, age, rng, r1=0.0, distorted=False)
+    assert torch.equal(rng.get_state(), state)
+    on_real, on_made = critic(real, age).tolist(), critic(made, age).tolist()
+    hinge = (sum(max(0.0, 1 - v) for v in on_real) + sum(max(0.0, 1 + v) for v in on_made)) / 3
+    assert terms["total"].item() == pytest.approx(hinge, rel=1e-5)
+    assert not torch.allclose(look(critic, real, age, rng), critic(real, age), atol=1e-5)
+
+
 def test_a_critic_learns_the_age_it_is_told():
     """Bright slices are real at age 0, dark ones at age 1; only the age tells which is which."""
     critic = Critic(2, 4, generator())

@@ -87,6 +87,27 @@ def test_figures_count_each_group_alike_and_survive_json(scores):
     assert bits["nll"][0] == pytest.approx(np.mean(nats) / math.log(2), abs=1e-4)
 
 
+def test_slices_without_a_finite_score_are_left_out_and_counted(scores):
+    """One infinite reading and one NaN divergence: the figures are those of the other eight, to the digit."""
+    chosen = slices()
+    nats = {name: sums.copy() for name, sums in scores.nats.items()}
+    kl = scores.kl.copy()
+    nats[SINGLE][3, 1], kl[7, 2] = -np.inf, np.nan
+    found = figures(dataclasses.replace(scores, nats=nats, kl=kl), chosen, np.random.default_rng(0))
+    rest = np.delete(np.arange(len(chosen)), [3, 7])
+    fewer = dataclasses.replace(
+        scores,
+        nats={name: sums[rest] for name, sums in scores.nats.items()},
+        pixels=scores.pixels[rest],
+        kl=scores.kl[rest],
+    )
+    expected = figures(fewer, chosen.take(rest), np.random.default_rng(0))
+    assert found == expected | {"not finite": 2}
+    assert expected["not finite"] == 0
+    assert found["slices"] == 8
+    json.dumps(found, allow_nan=False)
+
+
 def test_several_draws_are_their_mean(model):
     chosen = slices(4)
     twice = score_slices(model, chosen, generator(), single=False, draws=2)

@@ -231,6 +231,10 @@ def find_partners(model: AgeTransport, batch: SliceBatch, rng: torch.Generator) 
 def _pair(model: AgeTransport, rows: Tensor, here: int, there: int, rng: torch.Generator) -> Tensor:
     """The partners of `rows` (n, D) of one age among the slices of another, (n, D)."""
     others, targets = (model.seen[age].seen() for age in (here, there))  # type: ignore[operator]
+    if len(targets) == 0:
+        raise UsageError(
+            f"no slice of age {there} went by; AgeTransport pairs ages: train it on slices of all {AGES}"
+        )
     count = min(len(others), len(targets))
     pick = [
         torch.randperm(len(cloud), generator=rng, device=rows.device)[:count] for cloud in (others, targets)

@@ -10,6 +10,8 @@ What the answers are worth, `studies.crisis` measures.
 from __future__ import annotations
 
 import time
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -45,6 +47,16 @@ STAGES: dict[str, tuple[Stage, ...]] = {
 }
 WHITE = 255.0
 KEPT = ("made", "shown", "carried", "expected", "latents", "prior")
+DAMAGE = (  # what a damaged .npz makes numpy, zipfile and zlib raise; RuntimeError where it seems encrypted
+    OSError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -271,18 +283,17 @@ def write_outcome(outcome: Outcome, path: Path) -> None:
 def read_outcome(path: Path) -> Outcome:
     """What `write_outcome` wrote; DataError when the file is missing or damaged."""
     import json
-    import zipfile
 
     found: dict[str, Any] = {name: {} for name in KEPT}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             about = json.loads(str(arrays["about"]))
             for whole in set(arrays.files) - {"about"}:
                 name, *ages = whole.split("_")
                 key = tuple(map(int, ages)) if len(ages) == 2 else int(ages[0])
                 rows = arrays[whole]
                 found[name][key] = rows.astype(np.float32) / WHITE if rows.dtype == np.uint8 else rows
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as problem:
+    except DAMAGE as problem:
         raise DataError(
             f"{path} is no outcome of a contest ({problem}); delete it to make it again"
         ) from problem
