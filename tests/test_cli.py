@@ -96,6 +96,7 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["study", "progression", "--quick", "--out", "{tmp}/note.txt/o"], "cannot be written"),
         (["study", "progression", "--quick", "--out", "{tmp}/o", "--seeds", "0"], "one training at least"),
         (["study", "progression", "--quick", "--out", "{tmp}/o", "--minutes", "0"], "needs some time"),
+        (["study", "progression", "--quick", "--out", "{tmp}/o", "--methods", "R9"], "no method 'R9'"),
     ],
 )
 def test_mistakes_end_in_one_line(course, tmp_path, words, told):

@@ -445,14 +445,18 @@ def progression(
         float | None,
         typer.Option(help="Processor time for each method; 2 in full, 0.3 quick.", show_default=False),
     ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Only these, with commas between them, like CAGE-T0,R6.", show_default=False)
+    ] = "",
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """U-SVAE and CAGE: a lung carried through the ages of COVID-19, the tourist crisis, and its remedies."""
-    from glasslung.studies.progression import FULL, QUICK, run_progression
+    from glasslung.studies.progression import FULL, QUICK, choose_methods, run_progression
 
     plan = (QUICK if quick else FULL).for_minutes(minutes)
+    chosen = choose_methods(methods, plan)
     with _progress() as progress:
-        page = run_progression(data, out, plan, seeds, progress=progress)
+        page = run_progression(data, out, plan, seeds, chosen, progress)
     _show(page, show)
 
 

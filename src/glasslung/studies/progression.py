@@ -121,6 +121,18 @@ def methods_of(plan: Plan) -> dict[str, Method]:
     return {name: every[name] for name in QUICK_METHODS} if plan.quick else every
 
 
+def choose_methods(names: str, plan: Plan) -> dict[str, Method]:
+    """Methods by name, with commas between them; the plan's where none is named."""
+    if not names.strip():
+        return methods_of(plan)
+    every = contestants()
+    wanted = [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in every]
+    if unknown:
+        raise UsageError(f"there is no method {unknown[0]!r}; there are {', '.join(every)}")
+    return {name: every[name] for name in dict.fromkeys(wanted)}
+
+
 # ------------------------------------------------------------------------------------------- the folder
 
 
