@@ -139,10 +139,15 @@ class AgeTransport(nn.Module):
     # ------------------------------------------------------------------------------ what it is asked for
 
     def carry(self, image: Tensor, seen: Tensor, wanted: Tensor, rng: torch.Generator) -> Tensor:
-        """Slices seen at ages `seen` (B, 2), at the ages `wanted`: one draw, (B, 1, S, S) in [0, 1]."""
-        self._check(image)
+        """Slices seen at ages `seen` (B, 2), at the ages `wanted`: one draw, (B, 1, S, S) in [0, 1].
+
+        What chance changes is smoothed within the lungs: it was learned in the large only.
+        """
+        likely = self.expect(image, seen, wanted)
         with evaluating(self):
-            return self.move(image, seen, wanted, self._chance(image, rng)).clamp(0, 1)
+            drawn = self.move(image, seen, wanted, self._chance(image, rng)).clamp(0, 1)
+        lung = (image > LUNG_GREY).float()
+        return (likely + _smooth((drawn - likely) * lung, lung)).clamp(0, 1)
 
     def expect(self, image: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
         """The likely pictures of slices seen at ages `seen` (B, 2), at the ages `wanted`: (B, 1, S, S)."""
@@ -154,8 +159,7 @@ class AgeTransport(nn.Module):
     def imagine(self, wanted: Tensor, rng: torch.Generator) -> Tensor:
         """Lungs nobody ever had, one for each row of `wanted` (B, 2): (B, 1, S, S) in [0, 1]."""
         dreams = self.dreamer.dream(len(wanted), rng)
-        with evaluating(self):
-            return self.move(dreams, torch.zeros_like(wanted), wanted, self._chance(dreams, rng)).clamp(0, 1)
+        return self.carry(dreams, torch.zeros_like(wanted), wanted, rng)
 
     def _chance(self, image: Tensor, rng: torch.Generator, draws: int = 1) -> Tensor:
         return draw_chance(draws * len(image), image.shape[-1], rng, image.device)
@@ -298,6 +302,11 @@ def energy_score(first: Tensor, second: Tensor, target: Tensor, shared: Tensor) 
         return (_blur((x - y) * shared).square().sum((1, 2, 3)) / weight + TINY).sqrt()
 
     return 0.5 * (apart(first, target) + apart(second, target) - apart(first, second))
+
+
+def _smooth(x: Tensor, lung: Tensor) -> Tensor:
+    """Mean over the lung pixels among 5 x 5, for x that is 0 outside the lungs, (B, 1, S, S)."""
+    return lung * F.avg_pool2d(x, 5, 1, 2) / F.avg_pool2d(lung, 5, 1, 2).clamp_min(1e-6)
 
 
 def _blur(x: Tensor) -> Tensor:
