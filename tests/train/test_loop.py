@@ -304,8 +304,10 @@ def test_averages_follow_their_formula_and_are_given_back():
     average = {name: tensor.clone() for name, tensor in run.weights().items()}
     for step in range(4):
         fit(run, range(step, step + 1))
+        decay = min(0.8, (1 + step) / (10 + step))
         average = {
-            name: 0.8 * average[name] + 0.2 * tensor.detach() for name, tensor in run.weights().items()
+            name: decay * average[name] + (1 - decay) * tensor.detach()
+            for name, tensor in run.weights().items()
         }
     own = {name: tensor.detach().clone() for name, tensor in run.weights().items()}
     with pytest.raises(ZeroDivisionError), run.averaged():
