@@ -45,3 +45,42 @@ class SliceBatch:
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch:
+    """A batch of axial CT slices with what experts drew on some of them. -1 where nobody looked.
+
+    image   (B, 1, H, W) float32   0 = the darkest grey value of its window, 1 = the brightest
+    lesion  (B, H, W)    int64     0 none, 1 ground glass, 2 consolidation, 3 crazy paving; -1 unknown
+    lung    (B, H, W)    int64     0 outside the lungs, 1 inside (lesions are inside); -1 unknown
+    """
+
+    image: Tensor
+    lesion: Tensor
+    lung: Tensor
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 4 or self.image.shape[1] != 1:
+            raise ShapeError(f"slices must be (B, 1, H, W), got {tuple(self.image.shape)}")
+        expected = (self.image.shape[0], *self.image.shape[2:])
+        for name in ("lesion", "lung"):
+            shape = tuple(getattr(self, name).shape)
+            if shape != expected:
+                raise ShapeError(f"slices {tuple(self.image.shape)} need {name} of {expected}, got {shape}")
+
+    @property
+    def labelled(self) -> Tensor:
+        """Slices on which lesions were drawn, (B,) bool; one without a lesion counts, all 0."""
+        return (self.lesion >= 0).flatten(1).any(1)
+
+    def to(self, device: device, channels_last: bool = False) -> LabelledBatch:
+        """The same batch on another device; channels_last lays pixels out as CPU convolutions like them."""
+        import torch
+
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        image = self.image.to(device, memory_format=layout)
+        return LabelledBatch(image, self.lesion.to(device), self.lung.to(device))
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
