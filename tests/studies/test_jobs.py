@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from glasslung.errors import UsageError
-from glasslung.studies.contest import Outcome
+from glasslung.studies.contest import Outcome, read_outcome, write_outcome
 from glasslung.studies.jobs import Job, Product, check_same, finish
 from glasslung.studies.seeds import over_seeds
 
@@ -35,7 +36,8 @@ class Bench:
                 raise KeyboardInterrupt
             model = nn.Linear(2, 1)
             nn.init.constant_(model.weight, seed)
-            return Product(model, outcome(0.2) if asked else None, {"seconds": 1.5})
+            answer = partial(write_outcome, outcome(0.2)) if asked else None
+            return Product(model, answer, {"seconds": 1.5})
 
         return Job(name, seed, {"settings": settings}, work)
 
@@ -57,10 +59,10 @@ def test_what_is_kept_is_what_was_made(tmp_path):
     done = finish(
         [Bench().job("R1+R2", seed=3), Bench().job("U-SVAE", asked=False)], tmp_path, lambda text, share: None
     )
-    kept = done[0].outcome()
-    assert kept is not None
+    assert done[0].answer is not None
+    kept = read_outcome(done[0].answer)
     assert np.allclose(kept.carried[0, 1], 0.2, atol=1 / 255)
-    assert done[1].outcome() is None
+    assert done[1].answer is None
     assert done[0].manifest["told"] == {"seconds": 1.5}
     assert done[0].manifest["versions"]["torch"]
     from glasslung.train.checkpoint import load_tensors

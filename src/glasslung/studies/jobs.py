@@ -1,7 +1,7 @@
 """A table of jobs that can be stopped at any time: one job is one method trained with one seed.
 
-    <folder>/<name>-<seed>.npz          what the method did (`contest.write_outcome`), where it was asked
-    <folder>/<name>-<seed>.safetensors  its weights
+    <folder>/<name>-<seed>.npz          what the method did when asked, where it was
+    <folder>/<name>-<seed>.safetensors  its weights, where they are kept
     <folder>/<name>-<seed>.json         manifest, written last: a job with one is finished
 
 A finished job is never done again, so a kill costs the job at hand and no other. The same command run a
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from glasslung.errors import UsageError
 from glasslung.files import make_folder, read_json, write_json
-from glasslung.studies.contest import Outcome, read_outcome, write_outcome
 from glasslung.types import Progress
 
 if TYPE_CHECKING:
@@ -37,13 +36,13 @@ MOST_NAMED = 1  # of the settings that differ; the count of the others is told
 class Product:
     """What a job gives.
 
-    model    trained; its weights are kept
-    outcome  what it did when asked; None for a model that carries no lung
-    told     figures for the manifest, plain JSON values
+    model   trained; its weights are kept; None: nobody needs them again
+    answer  writes what the method did when asked to a .npz; None for one that was not asked
+    told    figures for the manifest, plain JSON values
     """
 
-    model: nn.Module
-    outcome: Outcome | None
+    model: nn.Module | None
+    answer: Callable[[Path], None] | None
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,9 +71,10 @@ class Done:
     folder: Path
     key: str
 
-    def outcome(self) -> Outcome | None:
-        """What the method did; None where it was not asked."""
-        return read_outcome(self.folder / f"{self.key}.npz") if self.manifest["asked_all"] else None
+    @property
+    def answer(self) -> Path | None:
+        """The file of what the method did; None where it was not asked."""
+        return self.folder / f"{self.key}.npz" if self.manifest["asked_all"] else None
 
     @property
     def weights(self) -> Path:
@@ -129,17 +129,18 @@ def _do(job: Job, folder: Path, progress: Progress | None) -> Done:
         progress("begins", 0.0)
     product = job.work(progress)
     weights = folder / f"{job.key}.safetensors"
-    save_tensors(weights, dict(product.model.state_dict()))
-    if product.outcome is not None:
-        write_outcome(product.outcome, folder / f"{job.key}.npz")
+    if product.model is not None:
+        save_tensors(weights, dict(product.model.state_dict()))
+    if product.answer is not None:
+        product.answer(folder / f"{job.key}.npz")
     manifest = {
         "format": FORMAT,
         "name": job.name,
         "seed": job.seed,
         "asked": dict(job.asked),
-        "asked_all": product.outcome is not None,
+        "asked_all": product.answer is not None,
         "told": dict(product.told),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": None if product.model is None else hashlib.sha256(weights.read_bytes()).hexdigest(),
         "command": shlex.join(sys.argv),
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "versions": library_versions(),

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,17 @@ import numpy as np
 
 from glasslung.errors import UsageError
 from glasslung.files import make_folder, read_json, write_json
-from glasslung.studies.contest import SLIM, Budget, Method, Outcome, compete, contestants, train
+from glasslung.studies.contest import (
+    SLIM,
+    Budget,
+    Method,
+    Outcome,
+    compete,
+    contestants,
+    read_outcome,
+    train,
+    write_outcome,
+)
 from glasslung.studies.ground import Ground, cohort_ground, phantom_ground
 from glasslung.studies.jobs import Done, Job, Product, check_same, finish
 from glasslung.studies.limitsummaries import LimitSettings
@@ -218,7 +229,7 @@ def _contest_job(name: str, method: Method, ground: Ground, budget: Budget, part
         told = dict(outcome.about)
         if method.model == "cage":
             told["bounds"] = bounds_of(model, parts, budget.seed, tell(0.8, 1.0))
-        return Product(model, outcome, told)
+        return Product(model, partial(write_outcome, outcome), told)
 
     return Job(name, budget.seed, _asked(method, budget, ground), work)
 
@@ -301,8 +312,8 @@ def load_reader(done: list[Done]) -> Callable[[np.ndarray], np.ndarray]:
 def outcomes_of(done: list[Done], methods: Mapping[str, Method], seed: int) -> dict[str, Outcome]:
     """What every method did with one seed, in the order of the methods."""
     by_name = {one.name: one for one in done if one.seed == seed}
-    found = {name: by_name[name].outcome() for name in methods}
-    return {name: outcome for name, outcome in found.items() if outcome is not None}
+    found = {name: by_name[name].answer for name in methods}
+    return {name: read_outcome(path) for name, path in found.items() if path is not None}
 
 
 def measure(
