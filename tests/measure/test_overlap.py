@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 from glasslung.errors import DataError, ShapeError
 from glasslung.measure.overlap import (
     BothEmpty,
+    count_overlaps,
     dice,
     hausdorff95_mm,
     jaccard,
+    mean_score,
+    pooled_scores,
     precision,
+    scores_each,
     sensitivity,
     surface_dice,
     volume_error_ml,
@@ -125,3 +129,92 @@ def test_unequal_grids_and_negative_tolerances_are_refused():
         hausdorff95_mm(np.ones((2, 3, 4)), np.ones((2, 3, 5)), SPACING_MM)
     with pytest.raises(DataError, match="0 mm or more"):
         surface_dice(np.ones((2, 3, 4)), np.ones((2, 3, 4)), SPACING_MM, -1.0)
+
+
+# ------------------------------------------------------------------------------------------ many pictures
+
+
+def pictures(count: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of masks, of different shapes; the last three: both empty, only the truth, only the found."""
+    rng = np.random.default_rng(5)
+    pairs = []
+    for number in range(count - 3):
+        shape = (6 + number, 9)
+        truth = rng.random(shape) < rng.uniform(0.1, 0.6)
+        pairs.append((truth, truth ^ (rng.random(shape) < 0.2)))
+    empty, full = np.zeros((4, 4), bool), np.ones((4, 4), bool)
+    return [*pairs, (empty, empty), (full, empty), (empty, full)]
+
+
+@pytest.mark.parametrize("rule", list(BothEmpty))
+def test_scores_of_many_pictures_are_those_of_each(rule):
+    pairs = pictures()
+    each = scores_each(count_overlaps(pairs), rule)
+    alone = {"f1": dice, "iou": jaccard, "precision": precision, "recall": sensitivity}
+    for name, score in alone.items():
+        expected = [score(truth, found, rule) for truth, found in pairs]
+        assert each[name] == pytest.approx(expected, nan_ok=True)
+    empty = {BothEmpty.ZERO: 0.0, BothEmpty.PERFECT: 1.0, BothEmpty.UNDEFINED: math.nan}[rule]
+    assert each["f1"][-3:] == pytest.approx([empty, 0.0, 0.0], nan_ok=True)
+
+
+def test_the_released_rule_scores_0_wherever_nothing_is_hit():
+    empty = np.zeros((2, 3, 4), bool)
+    for score in (dice, jaccard, sensitivity, precision):
+        assert score(empty, empty, BothEmpty.ZERO) == 0.0
+    assert surface_dice(empty, empty, SPACING_MM, 1.0, BothEmpty.ZERO) == 0.0
+    assert hausdorff95_mm(empty, empty, SPACING_MM, BothEmpty.ZERO) == math.inf
+
+
+def test_the_mean_is_the_papers_and_its_interval_is_over_patients():
+    values = np.array([0.2, 0.8, np.nan, 0.5, 0.9, 0.4])
+    patients = ["a", "a", "b", "b", "c", "d"]
+    got = mean_score(values, patients, np.random.default_rng(0))
+    known = [0.2, 0.8, 0.5, 0.9, 0.4]
+    mean = sum(known) / 5
+    spread = math.sqrt(sum((value - mean) ** 2 for value in known) / 4)
+    assert got.value == pytest.approx(mean)
+    assert got.half_width == pytest.approx(1.96 * spread / math.sqrt(5))
+    assert (got.images, got.undefined, got.interval.patients) == (5, 1, 4)
+    rng, drawn = np.random.default_rng(1), []
+    for _ in range(4000):
+        taken = [
+            value
+            for name in rng.choice(list("abcd"), 4)
+            for value, p in zip(values, patients, strict=True)
+            if p == name
+        ]
+        drawn.append(np.nanmean(taken))
+    limits = [got.interval.low, got.interval.high]
+    assert limits == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+
+
+def test_the_mean_over_classes_counts_each_class_alike():
+    values = np.array([[0.2, np.nan], [0.4, np.nan], [0.6, 1.0]])
+    got = mean_score(values, [1, 2, 3], np.random.default_rng(0))
+    assert got.value == pytest.approx((0.4 + 1.0) / 2)
+    assert got.half_width is None
+    assert got.interval is None  # on many resamples the second class is not there at all
+
+
+def test_pixels_of_all_pictures_together_are_one_mask():
+    pairs = pictures()
+    counts = count_overlaps(pairs)
+    pooled = pooled_scores(counts, range(len(pairs)), np.random.default_rng(0))
+    truth, found = (np.concatenate([mask.ravel() for mask in masks]) for masks in zip(*pairs, strict=True))
+    assert pooled["f1"].value == pytest.approx(dice(truth, found))
+    assert pooled["recall"].value == pytest.approx(sensitivity(truth, found))
+    assert pooled["iou"].interval.low < jaccard(truth, found) < pooled["iou"].interval.high
+    assert pooled["f1"].as_dict()["se196"] is None
+
+
+def test_without_a_second_patient_or_a_picture_there_is_no_interval_and_no_score():
+    got = mean_score(np.array([0.5, 0.7]), ["one", "one"], np.random.default_rng(0))
+    assert got.interval is None
+    assert str(got) == "0.600"
+    nothing = mean_score(np.array([np.nan]), ["one"], np.random.default_rng(0))
+    assert nothing.as_dict() == {"value": None, "se196": None, "interval": None, "images": 0, "undefined": 1}
+    with pytest.raises(DataError, match="not a single picture"):
+        count_overlaps([])
+    with pytest.raises(ShapeError, match="one row per scan"):
+        mean_score(np.array([0.5, 0.7]), ["one", "two", "three"], np.random.default_rng(0))
