@@ -1,0 +1,124 @@
+"""Encoders that turn a slice into features at five sizes, each of half the size of the one before.
+
+    light       residual blocks in any width: for one core and few labels
+    resnext50   ResNeXt-50 32x4d (Xie et al., Aggregated residual transformations, 2017)
+    res2net50   Res2Net-50 v1b 26w x 4s (Gao et al., Res2Net, 2021), as Inf-Net uses it
+    mobilenet   MobileNetV2, see `nn.backbones`
+
+Each takes (B, C, H, W) with H and W multiples of 32 and gives a list of five maps at 1/2, 1/4, 1/8, 1/16 and
+1/32 of the size; `widths` names their channels. All start from random weights; none are downloaded.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from glasslung.errors import ShapeError, UsageError
+from glasslung.nn.backbones import PYRAMID_WIDTHS, MobileNetV2
+
+STRIDE = 32  # of the coarsest map
+LIGHT_WIDTH = 16
+
+
+def convolve(channels_in: int, f: int, size: int = 3, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias, for a normalisation follows; stride 2 halves even sizes."""
+    return nn.Conv2d(channels_in, f, size, stride=stride, padding=size // 2, groups=groups, bias=False)
+
+
+def conv_norm(channels_in: int, f: int, size: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Convolution and batch normalisation, without activation."""
+    return [convolve(channels_in, f, size, stride, groups), nn.BatchNorm2d(f)]
+
+
+class Residual(nn.Module):
+    """relu(branch(x) + shortcut(x)): one step of any residual network."""
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
+        return torch.relu(self.branch(x) + self.shortcut(x))
+
+
+class Light(nn.Module):
+    """Residual blocks of two 3x3 convolutions, `width` channels at half size, doubled at each halving."""
+
+    def __init__(self, channels_in: int = 1, width: int = LIGHT_WIDTH, blocks: int = 1) -> None:
+        super().__init__()
+        if width < 1 or blocks < 1:
+            raise UsageError(f"a light encoder needs a width and blocks of 1 or more, got {width}, {blocks}")
+        self.widths = tuple(width * 2**level for level in range(5))
+        self.stem = nn.Sequential(*conv_norm(channels_in, width, 3, 2), nn.ReLU(inplace=True))
+        entering = (width, *self.widths[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                _light_block(enters, f, stride=1 if level == 0 else 2),
+                *(_light_block(f, f) for _ in range(blocks - 1)),
+            )
+            for level, (enters, f) in enumerate(zip(entering, self.widths, strict=True))
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> five maps, finest first."""
+        return climb(self.stem(x), self.stages)
+
+
+def _light_block(channels_in: int, f: int, stride: int = 1) -> Residual:
+    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where shapes change."""
+    branch = nn.Sequential(*conv_norm(channels_in, f, 3, stride), nn.ReLU(inplace=True), *conv_norm(f, f))
+    same = stride == 1 and channels_in == f
+    return Residual(branch, nn.Identity() if same else nn.Sequential(*conv_norm(channels_in, f, 1, stride)))
+
+
+def climb(x: Tensor, stages: nn.ModuleList) -> list[Tensor]:
+    """What each stage makes of the one before."""
+    pyramid = []
+    for stage in stages:
+        x = stage(x)
+        pyramid.append(x)
+    return pyramid
+
+
+class MobileNet(MobileNetV2):
+    """MobileNetV2 with its channels written on it; torch's padding unless told otherwise."""
+
+    widths = PYRAMID_WIDTHS
+
+    def __init__(self, channels_in: int = 1) -> None:
+        super().__init__(channels_in, keras_padding=False)
+
+
+def make_encoder(name: str, channels_in: int = 1, width: int = LIGHT_WIDTH) -> nn.Module:
+    """An encoder by its name, see the head of this file; `width` is that of 'light' alone."""
+    if name == "light":
+        return Light(channels_in, width)
+    if name not in ENCODERS:
+        raise UsageError(f"there is no encoder {name!r}; there are light, {', '.join(ENCODERS)}")
+    return ENCODERS[name](channels_in)
+
+
+ENCODERS = {"mobilenet": MobileNet}
+
+
+def refuse_odd_sizes(x: Tensor, channels: int) -> None:
+    """ShapeError unless x is (B, channels, H, W) with H and W multiples of 32."""
+    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] % STRIDE or x.shape[3] % STRIDE or not x.numel():
+        raise ShapeError(
+            f"the network reads (B, {channels}, H, W) with H and W multiples of {STRIDE}, got "
+            f"{tuple(x.shape)}; pad or resize the slices"
+        )
+
+
+def initialise_he(module: nn.Module, rng: torch.Generator) -> None:
+    """Give every convolution and dense layer He normal weights from `rng`, and zero bias.
+
+    He et al., Delving deep into rectifiers (2015), by the inputs of a unit (fan-in).
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
