@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -85,5 +86,5 @@ def stitch_tiles(tiles: np.ndarray, tiling: Tiling) -> np.ndarray:
 
 def _shares(starts: tuple[int, ...], side: int, length: int) -> list[slice]:
     """The part of an axis that each tile answers for: borders halfway through what two tiles share."""
-    borders = [(before + side + after) // 2 for before, after in zip(starts[:-1], starts[1:], strict=True)]
-    return [slice(a, b) for a, b in zip([0, *borders], [*borders, length], strict=True)]
+    borders = [(before + side + after) // 2 for before, after in pairwise(starts)]
+    return [slice(a, b) for a, b in pairwise([0, *borders, length])]
