@@ -1,0 +1,480 @@
+"""StichNet: a slice stitched from what it would look like wholly healthy, hazy or dense (Zammit, 2020).
+
+Notation  x slice; z, k ladders of five latents, style and semantics; fb background or lung, l lesion in the
+          lung; y label of a pixel (`nn.stitch.STYLES` has the order); b, g, c, h the slice in one style each
+Model     fb from Dec(z, k), l from Dec(k), styles from Dec(z, k); x under y is the style that y names; a
+          label that is not known is summed out, exactly, over what remains possible
+Variants  `VARIANTS["PAPER"]` as the text has it; `["RELEASED"]` as the code, another model (one ladder, 4-way
+          softmax, finest level only, Beta, expectation in place of the marginal, 100 x focal); `["OURS"]`,
+          which is `Config()`
+Departs   PAPER: the networks' gaps are filled as U-SVAE's code does; log-variances are bounded and KL is in
+          closed form; Adam and clipping are the released code's, for the text names none. RELEASED: side and
+          batch are the caller's. OURS, with what was measured in `docs`, adds
+          1. a recogniser q(y | x), a U-Net decoder on the encoder, which answers; the bound holds with it
+             (Kingma et al., M2), and a pixel's label no longer passes through one number per place
+          2. styles of the lung from coarse levels only: a style that can paint every detail makes y idle,
+             which is why the paper's styles coincide
+          3. one encoder, shared decoders, slim parts, discretised logistics, light KL
+          4. a teacher (running average of the weights) whose answer on the plain slice the student must give
+             on altered and mixed ones
+Levers    against collapse, each a setting: `hinge`, `shared_decoders`, `consistency`, `proportions`,
+          `black_is_outside` (healthy controls as weak labels), `coarse_styles`
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from glasslung.errors import ShapeError, UsageError
+from glasslung.nn import stitch
+from glasslung.nn.backbones import encoder_scale
+from glasslung.nn.batches import LabelledBatch
+from glasslung.nn.blocks import initialise_glorot, set_norm_momentum
+from glasslung.nn.borrow import evaluating
+from glasslung.nn.ladder import Descent, Ladder
+from glasslung.nn.perturb import change_greys, draw_boxes, mix
+from glasslung.nn.player import Player
+from glasslung.nn.recipe import LEVELS, LadderRecipe
+from glasslung.nn.schedules import cosine, warm_up
+
+STEP = 2**LEVELS  # sides must be multiples of it
+CLIMB = 50  # steps until the learning rate is reached
+LUNG_STYLES = (stitch.GROUND_GLASS, stitch.CONSOLIDATION, stitch.HEALTHY)
+
+
+@dataclass(frozen=True)
+class Config(LadderRecipe):
+    """Settings of one StichNet; the defaults are what we recommend (`VARIANTS["OURS"]`)."""
+
+    net: str = "slim"  # 'paper' has forty times the parameters and no more to say with fifty labels
+    likelihood: str = "logistic"  # learns how sure it may be, and no clip inflates it
+    components: int = 1  # logistics per style: a second one could paint lesions inside one style
+    latents: str = "z and k"  # 'z': one ladder, as released
+    encoders: str = "one"  # 'two': z and k have their own, as the paper says
+    label_head: str = "fb x l"  # 'softmax': four classes at once, as released
+    decoder: str = "unet"  # 'finest': only the finest level is read, as released
+    shared_decoders: bool = True  # maps that read the same latents share their decoder; False: one each
+    coarse_styles: int = 3  # finest levels that the lung's styles may not read; 0 is the paper's
+    marginal: str = "logsumexp"  # exact; 'expectation' is the released bound
+    known_styles: bool = (
+        True  # labels choose the style where they are known; False: the guess does, as released
+    )
+    answer: str = "recogniser"  # 'decoder': p(y | z, k), the paper's; 'posterior': that times p(x | y)
+    image_weight: float = 0.1  # of -log p(x | what is known) per pixel; 1 is the evidence bound
+    label_weight: float = 1.0  # of -log p(what is known) per pixel; 1 is the evidence bound
+    recogniser_weight: float = 1.0  # of the recogniser's cross entropy and Dice on what is known
+    dice: float = 1.0  # of the Dice loss within it: lesions are a seventh of the pixels
+    focal_gamma: float = 0.0  # 0: the log-likelihood; 2 as released
+    kl_final: float = 0.1  # of both ladders, in step with image_weight
+    kl_semantics: float = 1.0  # k's share of it: below 1 labels may use k more freely
+    kl_warm_up: int = 200  # steps
+    black_is_outside: bool = False  # True: healthy controls with a black surround are labelled by it
+    hinge: float = 0.0  # pull of ground glass above healthy lung and consolidation above it, inside the lung
+    margin: float = 0.1  # of the grey scale: the gap it asks for; seen between the classes in a lung window
+    proportions: float = 0.0  # pull of the lesions' share on unlabelled slices to that of labelled ones
+    consistency: float = 1.0  # of the squared distance to the teacher's answer
+    consistency_warm_up: int = 300  # steps: a teacher that knows nothing teaches nothing
+    teacher_decay: float = 0.99  # its memory is a hundred steps
+    teacher_answers: bool = True  # where there is one: averaged weights answer better than the last ones
+    steps: int = 2000  # the length the learning rate falls over
+    lr: float = 2e-3  # the highest; falls along a cosine
+    recipe: str = "adamw"  # 'paper': Adam at a steady rate, clipped by tensor and value, as released
+    weight_decay: float = 0.01
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[str, ...]]:
+        """What each setting of a word may be."""
+        return super().choices() | {
+            "likelihood": stitch.LIKELIHOODS,
+            "latents": ("z", "z and k"),
+            "encoders": ("one", "two"),
+            "label_head": ("fb x l", "softmax"),
+            "decoder": ("unet", "finest"),
+            "marginal": ("logsumexp", "expectation"),
+            "answer": ("recogniser", "decoder", "posterior"),
+            "recipe": ("adamw", "paper"),
+        }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.coarse_styles < LEVELS or (self.coarse_styles and self.decoder == "finest"):
+            raise UsageError(f"coarse_styles must be 0 to {LEVELS - 1}, and 0 with decoder 'finest'")
+        if self.latents == "z" and self.encoders == "two":
+            raise UsageError("one ladder has one encoder; choose encoders 'one' with latents 'z'")
+        weights = ("image_weight", "label_weight", "recogniser_weight", "dice", "focal_gamma", "kl_semantics")
+        for name in (*weights, "hinge", "margin", "proportions", "consistency", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.teacher_decay < 1 or self.components < 1 or self.steps < 1:
+            raise UsageError("teacher_decay must be 0 to below 1, components and steps 1 or more")
+
+    @property
+    def classes(self) -> int:
+        """None, ground glass, consolidation."""
+        return stitch.LESION_CLASSES
+
+
+_LITERAL: dict[str, Any] = {
+    "net": "paper",
+    "coarse_styles": 0,
+    "answer": "decoder",
+    "image_weight": 1.0,
+    "kl_final": 1.0,
+    "kl_warm_up": 0,
+    "consistency": 0.0,
+    "lr": 3e-4,
+    "recipe": "paper",
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "PAPER": {**_LITERAL, "likelihood": "bernoulli", "encoders": "two", "shared_decoders": False},
+    "RELEASED": {
+        **_LITERAL,
+        "likelihood": "beta",
+        "latents": "z",
+        "label_head": "softmax",
+        "decoder": "finest",
+        "marginal": "expectation",
+        "known_styles": False,
+        "label_weight": 100.0,
+        "focal_gamma": 2.0,
+        "black_is_outside": True,
+    },
+    "OURS": {},
+}
+
+
+class Reading(NamedTuple):
+    """What the model made of a batch.
+
+    z, k    the ways down; k is z where there is one ladder
+    pixels  what each pixel may be under each style
+    log_y   (B, 4, H, W) log p(y | z, k)
+    log_q   (B, 4, H, W) log q(y | x), None without a recogniser
+    """
+
+    z: Descent
+    k: Descent
+    pixels: stitch.StylePixels
+    log_y: Tensor
+    log_q: Tensor | None
+
+
+class StichNet(nn.Module):
+    """The network. Sides of slices are multiples of 32; draws come from the generator it is given."""
+
+    teacher: StichNet | None
+
+    def __init__(self, config: Config, rng: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        parts = config.parts
+        self.two = config.latents == "z and k"
+        self.encoder = parts.backbone(config.keras_padding)
+        self.ladder = Ladder(parts.widths, config.logvar_bound, parts)
+        self.label_encoder = parts.backbone(config.keras_padding) if config.encoders == "two" else None
+        self.label_ladder = Ladder(parts.widths, config.logvar_bound, parts) if self.two else None
+        self.painters = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        self.painter_of: dict[str, str] = {}
+        numbers = stitch.numbers_per_pixel(config.likelihood, config.components)
+        for index, style in enumerate(stitch.STYLES):
+            self._add(style, numbers, withheld=config.coarse_styles if index in LUNG_STYLES else 0)
+        if config.label_head == "fb x l":
+            self._add("lung", 2)
+        self._add("label", 3 if config.label_head == "fb x l" else 4, semantics=True)
+        self.recogniser = parts.decoder() if config.answer == "recogniser" else None
+        if self.recogniser is not None:
+            self.heads["recogniser"] = parts.head(parts.features, 4)
+        initialise_glorot(self, rng)
+        set_norm_momentum(self.encoder, config.backbone_momentum)
+        if self.label_encoder is not None:
+            set_norm_momentum(self.label_encoder, config.backbone_momentum)
+        self.register_buffer("lesion_share", torch.zeros(stitch.LESION_CLASSES))
+        self.teacher = None
+        if config.consistency > 0:
+            self.teacher = copy.deepcopy(self).requires_grad_(False)
+
+    lesion_share: Tensor
+
+    def _add(self, name: str, out: int, withheld: int = 0, semantics: bool = False) -> None:
+        """A map: its decoder, shared with maps that read the same where settings say so, and its head."""
+        config, parts = self.config, self.config.parts
+        beside = 2 if self.two and not semantics else 1
+        key = f"reads {beside} less {withheld}" if config.shared_decoders else name
+        self.painter_of[name] = key
+        if key not in self.painters:
+            self.painters[key] = stitch.Painter(parts, beside, config.decoder == "finest", withheld)
+        self.heads[name] = parts.head(parts.features, out)
+
+    # --------------------------------------------------------------------------------------- reading
+
+    def forward(self, image: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Reading:
+        """image (B, 1, H, W) in [0, 1] -> latents drawn from q, styles and labels."""
+        features, label_features = self._encode(image)
+        z = self._descend(self.ladder, features, rng, temperature)
+        k = (
+            z
+            if self.label_ladder is None
+            else self._descend(self.label_ladder, label_features, rng, temperature)
+        )
+        pixels, log_y = self.paint(z.e, k.e)
+        return Reading(z, k, pixels, log_y, self._recognise(label_features))
+
+    def _encode(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        if image.ndim != 4 or image.shape[1] != 1 or any(side % STEP for side in image.shape[2:]):
+            raise ShapeError(
+                f"StichNet reads slices (B, 1, H, W) of sides that are multiples of {STEP}, got "
+                f"{tuple(image.shape)}"
+            )
+        scaled = encoder_scale(image)
+        features = self.encoder(scaled)
+        return features, features if self.label_encoder is None else self.label_encoder(scaled)
+
+    @staticmethod
+    def _descend(ladder: Ladder, features: list[Tensor], rng: torch.Generator, temperature: float) -> Descent:
+        shapes = [(len(d), 1, *d.shape[2:]) for d in features]
+        return ladder.descend(rng, shapes, ladder.evidence(features), temperature=temperature)
+
+    def paint(self, z: list[Tensor], k: list[Tensor]) -> tuple[stitch.StylePixels, Tensor]:
+        """Styles and log p(y) from the expansions of both ladders, finest first."""
+        both = [torch.cat(pair, 1) for pair in zip(z, k, strict=True)] if self.two else z
+        painted: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        for name, key in self.painter_of.items():
+            if key not in painted:
+                painted[key] = self.painters[key](k if name == "label" else both)
+            maps[name] = self.heads[name](painted[key]).float()
+        raw = torch.stack([maps[style] for style in stitch.STYLES], 1)
+        labels = maps["label"]
+        log_y = stitch.stitch_labels(maps["lung"], labels) if "lung" in maps else torch.log_softmax(labels, 1)
+        return stitch.StylePixels(self.config.likelihood, raw), log_y
+
+    def _recognise(self, features: list[Tensor]) -> Tensor | None:
+        if self.recogniser is None:
+            return None
+        return torch.log_softmax(self.heads["recogniser"](self.recogniser(features[::-1])).float(), 1)
+
+    def opinion(self, image: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """log of what the model answers for each pixel's label, (B, 4, H, W); see `Config.answer`."""
+        if self.recogniser is not None:
+            found = self._recognise(self._encode(image)[1])
+            assert found is not None
+            return found
+        reading = self(image, rng, temperature)
+        if self.config.answer == "posterior":
+            return stitch.label_posterior(reading.log_y, reading.pixels.log_density(image))
+        return reading.log_y
+
+    # ------------------------------------------------------------------------------ what it is asked for
+
+    @property
+    def speaker(self) -> StichNet:
+        """Who answers: the teacher where there is one and settings say so."""
+        return self.teacher if self.teacher is not None and self.config.teacher_answers else self
+
+    def labels(self, image: Tensor) -> Tensor:
+        """p(background, ground glass, consolidation, healthy lung) of each pixel, (B, 4, H, W)."""
+        with evaluating(self):
+            return self.speaker.opinion(image, _unused(image), temperature=0.0).exp()
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        """p(none, ground glass, consolidation) of each pixel: (B, 1, H, W) in [0, 1] -> (B, 3, H, W)."""
+        return stitch.lesion_probabilities(self.labels(image).clamp_min(1e-12).log())
+
+    def read(self, image: Tensor) -> Reading:
+        """The whole reading at the mean of every latent, in evaluation mode."""
+        with evaluating(self):
+            reading: Reading = self.speaker(image, _unused(image), 0.0)
+            return reading
+
+    def styles(self, image: Tensor) -> Tensor:
+        """The slice in each style, in the order of `nn.stitch.STYLES`: (B, 4, H, W) in [0, 1]."""
+        return self.read(image).pixels.mean()
+
+    def restyle(self, image: Tensor, style: int) -> Tensor:
+        """This slice with its lungs wholly in one style (1 ground glass, 2 consolidation, 3 healthy).
+
+        Around the lungs it stays as it is. (B, 1, H, W) -> (B, 1, H, W).
+        """
+        if style not in LUNG_STYLES:
+            raise UsageError(f"style {style} is none of the lung's: choose 1, 2 or 3 ({stitch.STYLES[1:]})")
+        outside = self.labels(image)[:, :1]
+        return outside * image + (1 - outside) * self.styles(image)[:, style : style + 1]
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """The slice stitched from its styles by its own labels, (B, 1, H, W)."""
+        reading = self.read(image)
+        return stitch.stitch(reading.log_y, reading.pixels.mean())
+
+    # ------------------------------------------------------------------------------------------ memories
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Move the teacher one step towards the student, faster at first."""
+        if self.teacher is None:
+            return
+        decay = min(self.config.teacher_decay, (1 + step) / (10 + step))
+        mine = {**dict(self.named_parameters()), **dict(self.named_buffers())}
+        for name, part in [*self.teacher.named_parameters(), *self.teacher.named_buffers()]:
+            if part.is_floating_point():
+                part.lerp_(mine[name], 1 - decay)
+            else:
+                part.copy_(mine[name])
+
+    @torch.no_grad()
+    def remember_share(self, lesion: Tensor) -> None:
+        """Take note of how much of the labelled slices (B, H, W) is lesion."""
+        known = lesion >= 0
+        if not known.any():
+            return
+        counts = torch.stack([(lesion == 2).sum(), ((lesion == 1) | (lesion == 3)).sum()])
+        dense, glass = (counts / known.sum()).unbind()
+        now = torch.stack([1 - glass - dense, glass, dense]).to(self.lesion_share)
+        self.lesion_share.lerp_(now, 0.05 if self.lesion_share.any() else 1.0)
+
+
+def _unused(image: Tensor) -> torch.Generator:
+    """A generator for a way down that draws nothing."""
+    return torch.Generator(image.device)
+
+
+# ------------------------------------------------------------------------------------------- training
+
+
+def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+    """What is minimised, per pixel, mean over the batch; 'total' is the weighted sum of the others.
+
+    nll         negative evidence bound of the slices and of what is known about them, nats per pixel
+    distortion  -log p(x | what is known); label -log p(what is known); rate_z, rate_k the divergences
+    recogniser, hinge, proportions, consistency   0 where switched off
+    In training it also moves the teacher and the memory of how much of a slice is lesion.
+    """
+    config = model.config
+    lung = batch.lung
+    if config.black_is_outside:
+        lung = stitch.infer_lung(batch.image, batch.lesion, lung)
+    allowed = stitch.possible_labels(batch.lesion, lung)
+    reading = model(batch.image, rng)
+    bound = stitch_bound(model.config, reading, batch.image, allowed)
+    told = stitch.log_possible(reading.log_y, allowed)
+    pixels = batch.image[0].numel()
+    rate_z = _divergence(model, reading.z) / pixels
+    rate_k = _divergence(model, reading.k) / pixels if model.two else torch.zeros_like(rate_z)
+    terms = {
+        "distortion": (-bound).mean(),
+        "label": stitch.focal_loss(told, config.focal_gamma).mean(),
+        "rate_z": rate_z,
+        "rate_k": rate_k,
+        "recogniser": _recogniser_loss(config, reading, batch, allowed),
+    }
+    terms |= levers(model, batch, reading, lung, step, rng)
+    if model.training:
+        model.follow(step)
+        model.remember_share(batch.lesion)
+    total = torch.stack([weight * terms[name] for name, weight in _weights(config, step).items()]).sum()
+    nll = terms["distortion"] - told.mean() + rate_z + rate_k
+    return {"total": total, "nll": nll, **terms}
+
+
+def stitch_bound(config: Config, reading: Reading, image: Tensor, allowed: Tensor) -> Tensor:
+    """log p(x | what is known of the labels) of each pixel, or a bound of it, nats, (B, H, W)."""
+    seen = allowed if config.known_styles else torch.ones_like(allowed)
+    log_x = reading.pixels.log_density(image)
+    if reading.log_q is not None:
+        joint = stitch.log_recognised(reading.log_q, reading.log_y, log_x, seen)
+    elif config.marginal == "logsumexp":
+        joint = stitch.log_marginal(reading.log_y, log_x, seen)
+    else:
+        joint = stitch.log_expected(reading.log_y, log_x, seen)
+    return joint - stitch.log_possible(reading.log_y, seen)
+
+
+def _divergence(model: StichNet, descent: Descent) -> Tensor:
+    """KL of a ladder, nats per slice, mean over the batch."""
+    levels = descent.sampled_kl() if model.config.kl == "sampled" else descent.kl()
+    return levels.sum(1).mean()
+
+
+def _recogniser_loss(config: Config, reading: Reading, batch: LabelledBatch, allowed: Tensor) -> Tensor:
+    """Cross entropy of what is known, mean over pixels of which something is, and Dice of the lesions."""
+    if reading.log_q is None:
+        return torch.zeros((), device=batch.image.device)
+    known = ~allowed.all(1)
+    told = stitch.focal_loss(stitch.log_possible(reading.log_q, allowed), config.focal_gamma)
+    entropy = (told * known).sum() / known.sum().clamp_min(1)
+    return entropy + config.dice * stitch.dice_loss(stitch.lesion_probabilities(reading.log_q), batch.lesion)
+
+
+def levers(
+    model: StichNet, batch: LabelledBatch, reading: Reading, lung: Tensor, step: int, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """What holds styles apart and labels alive on slices without labels; see the head of this file."""
+    config = model.config
+    nothing = torch.zeros((), device=batch.image.device)
+    opinion = reading.log_y if reading.log_q is None else reading.log_q
+    terms = {"hinge": nothing, "proportions": nothing, "consistency": nothing}
+    if config.hinge > 0:
+        believed = 1 - opinion[:, stitch.BACKGROUND].detach().exp()
+        inside = torch.where(lung < 0, believed, lung.to(believed))
+        terms["hinge"] = stitch.style_hinge(reading.pixels.mean(), inside, config.margin)
+    free = ~batch.labelled
+    if config.proportions > 0 and bool(free.any()) and bool(model.lesion_share.any()):
+        lesion = stitch.lesion_probabilities(opinion[free])
+        terms["proportions"] = stitch.proportion_divergence(lesion, model.lesion_share)
+    if model.teacher is not None:
+        terms["consistency"] = teacher_distance(model, model.teacher, batch.image, rng)
+    return terms
+
+
+def teacher_distance(model: StichNet, teacher: StichNet, image: Tensor, rng: torch.Generator) -> Tensor:
+    """Squared distance of the student's lesions on altered, mixed slices from the teacher's on plain ones."""
+    with evaluating(teacher):
+        wanted = stitch.lesion_probabilities(teacher.opinion(image, _unused(image), 0.0))
+    order = torch.randperm(len(image), generator=rng, device=image.device)
+    boxes = draw_boxes(len(image), image.shape[2], image.shape[3], rng, image.device)
+    altered = change_greys(image, rng)
+    found = stitch.lesion_probabilities(model.opinion(mix(altered, altered[order], boxes), rng))
+    return (found - mix(wanted, wanted[order], boxes)).square().sum(1).mean()
+
+
+def _weights(config: Config, step: int) -> dict[str, float]:
+    """The weight of each term at one step."""
+    kl = warm_up(step, config.kl_warm_up, config.kl_final)
+    return {
+        "distortion": config.image_weight,
+        "label": config.label_weight,
+        "rate_z": kl,
+        "rate_k": kl * config.kl_semantics,
+        "recogniser": config.recogniser_weight,
+        "hinge": config.hinge,
+        "proportions": config.proportions,
+        "consistency": warm_up(step, config.consistency_warm_up, config.consistency),
+    }
+
+
+def players(model: StichNet) -> list[Player]:
+    """One player; the teacher follows it and is not trained."""
+    config = model.config
+    reached = [p for p in model.parameters() if p.requires_grad]
+
+    def terms(batch: Any, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+        return loss(model, batch, step, rng)
+
+    if config.recipe == "paper":
+        return [Player("stichnet", reached, terms, lr=config.lr, clip_tensor_norm=1.0, clip_value=0.5)]
+    return [
+        Player(
+            "stichnet",
+            reached,
+            terms,
+            lr=lambda step: cosine(step, config.steps, config.lr, 0.01 * config.lr, CLIMB),
+            epsilon=1e-8,
+            weight_decay=config.weight_decay,
+            clip_total_norm=1.0,
+        )
+    ]
