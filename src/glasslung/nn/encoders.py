@@ -11,6 +11,8 @@ Each takes (B, C, H, W) with H and W multiples of 32 and gives a list of five ma
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -91,6 +93,116 @@ class MobileNet(MobileNetV2):
         super().__init__(channels_in, keras_padding=False)
 
 
+class Bottlenecks(nn.Module):
+    """The trunk of a residual network of 50 layers: a stem at half size, then stages of 3, 4, 6, 3 blocks.
+
+    stem   (B, C, H, W) -> (B, 64, H / 2, W / 2)
+    block  what makes one block, from (channels in, planes, stride); it leaves 4 x planes channels
+    """
+
+    widths = (64, 256, 512, 1024, 2048)
+    BLOCKS = (3, 4, 6, 3)
+
+    def __init__(self, stem: nn.Module, block: Callable[[int, int, int], nn.Module]) -> None:
+        super().__init__()
+        self.stem = stem
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.stages = nn.ModuleList()
+        for level, count in enumerate(self.BLOCKS):
+            planes, f = 64 * 2**level, self.widths[level + 1]
+            first = block(self.widths[level], planes, 1 if level == 0 else 2)
+            self.stages.append(nn.Sequential(first, *(block(f, planes, 1) for _ in range(count - 1))))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) -> five maps, finest first."""
+        x = self.stem(x)
+        return [x, *climb(self.pool(x), self.stages)]
+
+
+class ResNeXt50(Bottlenecks):
+    """ResNeXt-50 32x4d without its classifier: 3x3 convolutions in 32 groups."""
+
+    def __init__(self, channels_in: int = 1) -> None:
+        stem = nn.Sequential(*conv_norm(channels_in, 64, 7, 2), nn.ReLU(inplace=True))
+        super().__init__(stem, _resnext_block)
+
+
+def _resnext_block(channels_in: int, planes: int, stride: int) -> Residual:
+    """1x1 down to twice the planes, 3x3 in 32 groups, 1x1 up to four times the planes."""
+    wide, f = 2 * planes, 4 * planes
+    branch = nn.Sequential(
+        *conv_norm(channels_in, wide, 1),
+        nn.ReLU(inplace=True),
+        *conv_norm(wide, wide, 3, stride, groups=32),
+        nn.ReLU(inplace=True),
+        *conv_norm(wide, f, 1),
+    )
+    same = stride == 1 and channels_in == f
+    return Residual(branch, nn.Identity() if same else nn.Sequential(*conv_norm(channels_in, f, 1, stride)))
+
+
+class Res2Net50(Bottlenecks):
+    """Res2Net-50 v1b 26w x 4s without its classifier: three small convolutions as stem, pooled shortcuts."""
+
+    def __init__(self, channels_in: int = 1) -> None:
+        stem = nn.Sequential(
+            *conv_norm(channels_in, 32, 3, 2),
+            nn.ReLU(inplace=True),
+            *conv_norm(32, 32),
+            nn.ReLU(inplace=True),
+            *conv_norm(32, 64),
+            nn.ReLU(inplace=True),
+        )
+        super().__init__(stem, _res2net_block)
+
+
+def _res2net_block(channels_in: int, planes: int, stride: int) -> Residual:
+    """1x1, the split convolutions, 1x1; the shortcut averages before it convolves."""
+    narrow, f = planes * 26 // 64, 4 * planes
+    changes = stride > 1 or channels_in != f
+    branch = nn.Sequential(
+        *conv_norm(channels_in, 4 * narrow, 1),
+        nn.ReLU(inplace=True),
+        Scales(narrow, stride, first=changes),
+        *conv_norm(4 * narrow, f, 1),
+    )
+    if not changes:
+        return Residual(branch, nn.Identity())
+    pooled = [nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)] if stride > 1 else []
+    return Residual(branch, nn.Sequential(*pooled, *conv_norm(channels_in, f, 1)))
+
+
+class Scales(nn.Module):
+    """Four parts of the channels; three are convolved, each after the sum with the one before.
+
+    The first block of a stage does not sum, and averages the fourth part (3x3), as the released code does;
+    the others leave it as it is.
+    """
+
+    def __init__(self, narrow: int, stride: int, first: bool) -> None:
+        super().__init__()
+        self.narrow, self.first = narrow, first
+        self.convs = nn.ModuleList(
+            nn.Sequential(*conv_norm(narrow, narrow, 3, stride), nn.ReLU(inplace=True)) for _ in range(3)
+        )
+        self.rest = nn.AvgPool2d(3, stride=stride, padding=1) if first else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 4 narrow, H, W) -> (B, 4 narrow, H / stride, W / stride)."""
+        *parts, last = x.split(self.narrow, 1)
+        out: list[Tensor] = []
+        for part, conv in zip(parts, self.convs, strict=True):
+            out.append(conv(part if self.first or not out else part + out[-1]))
+        return torch.cat([*out, self.rest(last)], 1)
+
+
+ENCODERS: dict[str, Callable[[int], nn.Module]] = {
+    "resnext50": ResNeXt50,
+    "res2net50": Res2Net50,
+    "mobilenet": MobileNet,
+}
+
+
 def make_encoder(name: str, channels_in: int = 1, width: int = LIGHT_WIDTH) -> nn.Module:
     """An encoder by its name, see the head of this file; `width` is that of 'light' alone."""
     if name == "light":
@@ -98,9 +210,6 @@ def make_encoder(name: str, channels_in: int = 1, width: int = LIGHT_WIDTH) -> n
     if name not in ENCODERS:
         raise UsageError(f"there is no encoder {name!r}; there are light, {', '.join(ENCODERS)}")
     return ENCODERS[name](channels_in)
-
-
-ENCODERS = {"mobilenet": MobileNet}
 
 
 def refuse_odd_sizes(x: Tensor, channels: int) -> None:

@@ -12,10 +12,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glasslung.errors import UsageError
-from glasslung.nn.encoders import conv_norm, make_encoder, refuse_odd_sizes
+from glasslung.nn.backbones import encoder_scale
+from glasslung.nn.encoders import LIGHT_WIDTH, conv_norm, make_encoder, refuse_odd_sizes
 
+GREYS = ("window", "slice")
 STOREYS = (16, 8, 4, 2, 1)  # widths of the storeys, in units of the last one's
 DECODER_WIDTH = 16
+FLAT = 1e-3  # a deviation of a quarter of a grey level: an empty slice stays flat
+
+
+def present(image: Tensor, greys: str = "window") -> Tensor:
+    """Slices as a U-Net is shown them: (B, 1, H, W) in [0, 1] -> the same shape.
+
+    window  [0, 1] becomes [-1, 1]: a grey value means the same on every slice
+    slice   each slice is brought to mean 0 and deviation 1: for pictures whose windows differ
+    """
+    if greys == "window":
+        return encoder_scale(image)
+    if greys != "slice":
+        raise UsageError(f"greys is one of {', '.join(GREYS)}, got {greys!r}")
+    spread, mean = torch.std_mean(image, (1, 2, 3), correction=0, keepdim=True)
+    return (image - mean) / (spread + FLAT)
 
 
 class Storey(nn.Module):
@@ -102,11 +119,17 @@ def make_unet(
     encoder: str = "light",
     outputs: int = 3,
     channels_in: int = 1,
-    width: int = 16,
-    decoder_width: int = DECODER_WIDTH,
+    width: int = LIGHT_WIDTH,
+    decoder_width: int | None = None,
     storeys: int = 5,
 ) -> UNet:
-    """A U-Net by its encoder's name; `width` is that of the light encoder. Draw its weights afterwards."""
+    """A U-Net by its encoder's name; `width` is that of the light encoder. Draw its weights afterwards.
+
+    decoder_width  of the last storey; None: 16, but half of `width` beside the light encoder, whose time
+                   would else be spent in the decoder
+    """
+    if decoder_width is None:
+        decoder_width = max(1, width // 2) if encoder == "light" else DECODER_WIDTH
     net = make_encoder(encoder, channels_in, width)
     widths: tuple[int, ...] = net.widths  # type: ignore[assignment]
     return UNet(net, channels_in, outputs, Decoder(widths, decoder_width, storeys))

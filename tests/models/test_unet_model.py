@@ -1,0 +1,136 @@
+"""The U-Net as a method: it learns two slices, answers in probabilities, and is silent without labels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from glasslung.errors import UsageError
+from glasslung.models import unet
+from glasslung.nn.batches import LabelledBatch
+
+SMALL = unet.Config(width=8, steps=100, climb=5, lr=5e-3)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn_slices(size: int = 64) -> LabelledBatch:
+    """Two slices of a round lung with a grey and a white patch, and a third that nobody labelled."""
+    y, x = torch.meshgrid(torch.arange(size) / size, torch.arange(size) / size, indexing="ij")
+    lung = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.2).long()
+    image, lesion = [], []
+    for shift in (0.0, 0.1, 0.05):
+        glass = ((x - 0.35 - shift) ** 2 + (y - 0.4) ** 2 < 0.012).long()
+        dense = ((x - 0.65) ** 2 + (y - 0.6 + shift) ** 2 < 0.01).long()
+        lesion.append(torch.where(dense > 0, 2, glass) * lung)
+        grey = 0.9 - 0.7 * lung + 0.3 * (lesion[-1] == 1) + 0.6 * (lesion[-1] == 2)
+        image.append(grey + 0.03 * torch.randn(size, size, generator=generator(7)))
+    lesion[2] = torch.full_like(lung, -1)
+    return LabelledBatch(
+        torch.stack(image)[:, None].clamp(0, 1), torch.stack(lesion), torch.stack([lung, lung, -1 + 0 * lung])
+    )
+
+
+def only(batch: LabelledBatch, *rows: int) -> LabelledBatch:
+    take = list(rows)
+    return LabelledBatch(batch.image[take], batch.lesion[take], batch.lung[take])
+
+
+def train(model, batch, steps: int) -> list[float]:
+    (player,) = unet.players(model)
+    optimiser = torch.optim.Adam(player.parameters)
+    totals = []
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = player.lr_at(step)
+        optimiser.zero_grad()
+        total = player.loss(batch, step, generator(step))["total"]
+        total.backward()
+        optimiser.step()
+        totals.append(total.item())
+    return totals
+
+
+@pytest.mark.parametrize("how", ["ce+dice", "focal"])
+def test_it_learns_two_slices_in_a_few_steps(how):
+    model = unet.Segmenter(replace(SMALL, lung_weight=0.5, loss=how), generator())
+    batch = drawn_slices()
+    totals = train(model, batch, SMALL.steps)
+    assert totals[-1] < 0.2 * totals[0]
+    found = model.probabilities(batch.image)[:2].argmax(1)
+    for label in (0, 1, 2):
+        mine, true = found == label, batch.lesion[:2] == label
+        assert 2 * (mine & true).sum() / (mine.sum() + true.sum()) > 0.85
+    assert ((model.lung_probability(batch.image) > 0.5)[:2] == batch.lung[:2].bool()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("size", [32, 96])
+@pytest.mark.parametrize("encoder", ["light", "mobilenet"])
+def test_probabilities_sum_to_one_and_leave_the_model_as_it_was(encoder, size):
+    model = unet.Segmenter(replace(SMALL, encoder=encoder, classes=4), generator()).train()
+    image = torch.rand(2, 1, size, size, generator=generator(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    p = model.probabilities(image)
+    assert p.shape == (2, 4, size, size) and p.min() >= 0 and not p.requires_grad
+    assert torch.allclose(p.sum(1), torch.ones(2, size, size))
+    assert model.training and all(torch.equal(before[name], v) for name, v in model.state_dict().items())
+    assert torch.allclose(p[:1], model.probabilities(image[:1]), atol=1e-5)  # no slice leans on another
+
+
+@pytest.mark.parametrize("lung_weight", [0.0, 0.5])
+def test_unlabelled_slices_give_no_loss(lung_weight):
+    model = unet.Segmenter(replace(SMALL, lung_weight=lung_weight), generator())
+    batch = drawn_slices()
+    nothing = unet.loss(model, only(batch, 2))["total"]
+    gradients = torch.autograd.grad(nothing, list(model.parameters()))
+    assert nothing.item() == 0 and all((gradient == 0).all() for gradient in gradients)
+    beside, alone = unet.loss(model, batch), unet.loss(model, only(batch, 0, 1))
+    assert {k: v.item() for k, v in beside.items()} == pytest.approx({k: v.item() for k, v in alone.items()})
+
+
+def test_a_slice_whose_lung_alone_is_known_teaches_the_lung():
+    model = unet.Segmenter(replace(SMALL, lung_weight=1.0), generator())
+    batch = drawn_slices()
+    batch = LabelledBatch(batch.image, torch.full_like(batch.lesion, -1), batch.lung)
+    terms = unet.loss(model, batch)
+    assert terms["lesion"].item() == 0 and terms["lung"].item() > 0
+    assert all(torch.isfinite(g).all() for g in torch.autograd.grad(terms["total"], list(model.parameters())))
+
+
+def test_every_parameter_is_reached_and_the_terms_add_up():
+    model = unet.Segmenter(replace(SMALL, lung_weight=0.3), generator())
+    terms = unet.loss(model, drawn_slices())
+    assert terms["total"].item() == pytest.approx(terms["lesion"].item() + 0.3 * terms["lung"].item())
+    for gradient in torch.autograd.grad(terms["total"], list(model.parameters())):
+        assert torch.isfinite(gradient).all() and gradient.abs().max() > 0
+
+
+def test_greys_of_the_slice_forget_the_window():
+    image = drawn_slices().image
+    for greys, same in (("slice", True), ("window", False)):
+        model = unet.Segmenter(replace(SMALL, greys=greys), generator())
+        found = torch.allclose(model.probabilities(image), model.probabilities(0.5 * image + 0.2), atol=0.01)
+        assert found is same
+
+
+def test_settings_are_checked_and_survive_json():
+    settings = json.loads(json.dumps(asdict(SMALL)))
+    assert unet.Segmenter(unet.Config(**settings), generator()).config == SMALL
+    for wrong in (
+        {"classes": 1},
+        {"loss": "hinge"},
+        {"greys": "hu"},
+        {"lr": 0.0},
+        {"focal_alpha": 2.0},
+        {"steps": 0},
+    ):
+        with pytest.raises(UsageError):
+            unet.Config(**wrong)
+    for name, variant in unet.VARIANTS.items():
+        assert unet.Config(**variant).loss == "focal", name
+    with pytest.raises(UsageError, match="no lung output"):
+        unet.Segmenter(SMALL, generator()).lung_probability(torch.rand(1, 1, 32, 32))
