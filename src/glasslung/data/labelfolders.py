@@ -20,17 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from glasslung.data.cohort import Cohort
-from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, Window, unknown_like
+from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, Window, join, unknown_like
 from glasslung.data.lungs.pictures import cut_out
 from glasslung.data.slices import read_picture
 from glasslung.data.sliceviews import View, tell_view, upright
+from glasslung.data.slicewindows import tell_window
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Case, Intensity, Lesion, Remark, Severity
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MOST_DISAGREEING = 0.001  # of the pixels: an outline redrawn by a pixel, not another lesion
-WIDE_TISSUE = 150.0  # grey of soft tissue: wide windows have 90 to 120, lung windows 190 to 250
-WINDOW_VOTERS = 5  # slices of a stack whose window is looked at: they share one
 
 
 # ------------------------------------------------------------------------------------------- plain folders
@@ -126,8 +125,6 @@ def read_labelled_cohort(cohort: Cohort, unlabelled: bool = True, every: int = 1
         sets += [_stack(cohort, case, every) for case in others]
     if not sets:
         raise DataError(f"{cohort.name} has no labelled slice: no row of its table names a lesion mask")
-    from glasslung.data.labelled import join
-
     return join(*sets)
 
 
@@ -272,22 +269,6 @@ def _labelled_set(
     )
     lungs = tuple(unknown_like(picture) for picture in pictures)
     return LabelledSlices(pictures, lesions, lungs, origins, label_remarks(pictures, lesions))
-
-
-def tell_window(pictures: Sequence[np.ndarray]) -> Window:
-    """The family of the window of one stack's pictures, by the grey of what is not air."""
-    from skimage.filters import threshold_otsu
-
-    some = [
-        pictures[n] for n in np.linspace(0, len(pictures) - 1, min(WINDOW_VOTERS, len(pictures))).astype(int)
-    ]
-    if cut_out(some[len(some) // 2][None]) is not None:
-        return Window.CUT_OUT
-    grey = np.concatenate([picture.ravel() for picture in some])
-    if grey.min() == grey.max():
-        return Window.UNKNOWN
-    tissue = float(np.median(grey[grey > threshold_otsu(grey)]))
-    return Window.WIDE if tissue < WIDE_TISSUE else Window.LUNG
 
 
 # --------------------------------------------------------------------------------------------- the whole set
