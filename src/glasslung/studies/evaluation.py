@@ -1,0 +1,268 @@
+"""Score a trained model on a folder: a segmenter on labelled slices, a U-SVAE or CAGE on every slice.
+
+A model is the folder of a run, or the name of weights that come with the package. What it is decides what is
+measured:
+
+    segmenter      `segscores`: overlap, soft maps, lesions one by one, beside what papers print
+    usvae, cage    `likelihoods`: the paper's units and what they hide, on every slice
+
+Where slices that the model was trained on can be told among those it is asked about, that is said first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glasslung.data.labelbatches import SquareSlices, to_native
+from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
+from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
+from glasslung.errors import DataError, UsageError
+from glasslung.files import whole_folder, write_json, write_whole
+from glasslung.studies.segpapertable import ours_beside, printed_rows
+from glasslung.studies.segscores import SegmentationScores, Segmented, figures_of, score_segmentations
+from glasslung.studies.segsheet import write_segmented
+from glasslung.studies.segtable import table_of
+from glasslung.studies.trained import TRAINING, Trained, input_hashes, open_trained, told_of
+from glasslung.types import DISCLAIMER, Progress, Remark, Severity
+
+SEGMENTATION, LIKELIHOOD = "segmentation", "likelihood"
+LIKELIHOOD_METHODS = ("usvae", "cage")
+SIDE = 256  # pixels at which a segmenter sees slices, where its run does not say
+BATCH = 8
+PICTURES = "pictures"  # among them: digests of the pictures that were trained on
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Slices (B, S, S) float32 in [0, 1] -> class probabilities (B, K, S, S)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured.
+
+    kind      'segmentation' or 'likelihood'
+    figures   plain values, as evaluation.json keeps them
+    text      the table a person reads first
+    remarks   what to beware of
+    scores    of a segmenter: everything slice by slice; None otherwise
+    """
+
+    model: str
+    method: str
+    kind: str
+    figures: Mapping[str, Any]
+    text: str
+    remarks: tuple[Remark, ...] = ()
+    scores: SegmentationScores | None = field(default=None, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What evaluation.json holds."""
+        remarks = [
+            {"code": r.code, "severity": r.severity.value, "text": r.text, "remedy": r.remedy}
+            for r in self.remarks
+        ]
+        return {
+            "model": self.model,
+            "method": self.method,
+            "kind": self.kind,
+            "remarks": remarks,
+            **self.figures,
+            "disclaimer": DISCLAIMER,
+        }
+
+
+def evaluate(
+    model: str | Path, data: Path, out: Path | None = None, progress: Progress | None = None, seed: int = 0
+) -> Evaluation:
+    """Score a model on a folder or cohort, and write what was found into a new folder `out`.
+
+    model  folder of a run, or the name of weights that come with the package
+    data   for a segmenter: a folder with img/ and multiclass/, or a cohort with lesion masks; for usvae and
+           cage: a folder with the layout of the CAGE set, a cohort of slices, or a folder of `prepare`
+    UsageError for a model that cannot be scored, DataError for data that does not fit, or an `out` in use.
+    """
+    data = Path(data)
+    if out is not None:
+        _check_free(Path(out))
+    trained = open_trained(model)
+    if trained.method in LIKELIHOOD_METHODS:
+        from glasslung.studies.likelihoods import evaluate_likelihood
+
+        figures, text, remarks = evaluate_likelihood(trained, data, seed, progress)
+        found = Evaluation(trained.name, trained.method, LIKELIHOOD, figures, text, remarks)
+    elif hasattr(trained.model, "probabilities"):
+        found = _evaluate_labelled(trained, data, seed, progress)
+    else:
+        raise UsageError(
+            f"a {trained.method!r} cannot be scored here; segmenters, {' and '.join(LIKELIHOOD_METHODS)} can"
+        )
+    if out is not None:
+        write_evaluation(found, Path(out))
+    return found
+
+
+def write_evaluation(found: Evaluation, out: Path) -> None:
+    """evaluation.json, evaluation.txt, and for a segmenter the files of `segsheet`: all of them or none."""
+    with whole_folder(out) as part:
+        write_json(part / "evaluation.json", found.as_dict())
+        write_whole(part / "evaluation.txt", found.text)
+        if found.scores is not None:
+            write_segmented(found.scores, part)
+
+
+def _check_free(out: Path) -> None:
+    """Before an hour's work, not after it."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"--out {out} is there already and not empty; choose a new folder or remove it")
+
+
+# ------------------------------------------------------------------------------------------- a segmenter
+
+
+def evaluate_segmenter(
+    predict: Predict,
+    slices: LabelledSlices,
+    side: int = SIDE,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> SegmentationScores:
+    """Segment the labelled slices of a set, framed at `side` pixels, and score them on their own grids.
+
+    Slices that belong together by case, or are near copies, count as one patient for intervals.
+    """
+    squares = SquareSlices(slices, side)
+    rows, groups = slices.of_kind(Kind.LABELLED), fold_groups(slices)
+    if not len(rows):
+        raise DataError("no slice has a mask that an expert drew; there is nothing to score against")
+    segmented: list[Segmented] = []
+    for start in range(0, len(rows), batch):
+        if progress:
+            progress("segmenting slices", 0.8 * start / len(rows))
+        some = rows[start : start + batch]
+        for row, maps in zip(some, predict(squares.pairs(some).pictures), strict=True):
+            segmented.append(_segmented(slices, int(row), maps, int(groups[len(segmented)])))
+    return score_segmentations(segmented, None if progress is None else _last_part(progress))
+
+
+def _segmented(slices: LabelledSlices, row: int, maps: np.ndarray, group: int) -> Segmented:
+    origin = slices.origins[row]
+    return Segmented(
+        origin.name,
+        f"group {group}",
+        slices.native(slices.lesions[row], row),
+        to_native(maps, slices, row),
+        slices.native(slices.pictures[row], row),
+        origin.view,
+    )
+
+
+def _last_part(progress: Progress) -> Progress:
+    return lambda words, share: progress(words, 0.8 + 0.2 * share)
+
+
+def predict_with(model: Any, mirrored: bool = True) -> Predict:
+    """A segmenter as a function of arrays.
+
+    mirrored  the mean over every slice as it is and turned left to right, as in the study of segmenters
+    """
+    import torch
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(np.ascontiguousarray(image))[:, None]
+        with torch.no_grad():
+            maps = model.probabilities(given)
+            if mirrored:
+                maps = 0.5 * (maps + model.probabilities(given.flip(-1)).flip(-1))
+        return np.asarray(maps.numpy())
+
+    return predict
+
+
+def side_of(trained: Trained) -> int:
+    """At which size a segmenter learned to see slices."""
+    settings = trained.about["settings"]
+    return int(settings.get(TRAINING, {}).get("size", settings.get("size", SIDE)))
+
+
+def read_labelled(data: Path) -> LabelledSlices:
+    """The labelled slices of a folder with img/ and multiclass/, or of a cohort."""
+    from glasslung.data.cohort import TABLE_NAME
+    from glasslung.data.sources import open_cohort
+
+    data = Path(data)
+    if not data.exists():
+        raise DataError(f"there is no {data}; check the path")
+    if data.is_file() or (data / TABLE_NAME).is_file():
+        slices = read_labelled_cohort(open_cohort(data), unlabelled=False)
+        return slices.take(slices.of_kind(Kind.LABELLED)) if len(slices.of_kind(Kind.LABELLED)) else slices
+    return read_labelled_folder(data)
+
+
+def _evaluate_labelled(trained: Trained, data: Path, seed: int, progress: Progress | None) -> Evaluation:
+    slices, side = read_labelled(data), side_of(trained)
+    scores = evaluate_segmenter(predict_with(trained.model), slices, side, progress=progress)
+    figures = figures_of(scores, np.random.default_rng(seed))
+    remarks = (*seen_remarks(trained, data, slices), *slices.remarks, *_patient_remarks(slices))
+    whole = {
+        "about": told_of(trained) | {"size": side, "asked": "as it is and mirrored, the mean"},
+        "data": {"name": data.resolve().name, "sha256": slices_digest(slices)},
+        "figures": figures,
+        "beside": {"ours": ours_beside(figures), "printed": printed_rows()},
+    }
+    text = _text(trained, remarks, table_of(figures))
+    return Evaluation(trained.name, trained.method, SEGMENTATION, whole, text, remarks, scores)
+
+
+def _text(trained: Trained, remarks: Sequence[Remark], table: str) -> str:
+    told = "".join(f"{r.severity.value}: {r.text} {r.remedy}".rstrip() + "\n" for r in remarks)
+    return f"{trained.name} ({trained.method})\n{told}\n{table}\n{DISCLAIMER}\n"
+
+
+def picture_digest(picture: np.ndarray) -> str:
+    """A slice's fingerprint: (H, W) uint8, upright -> 16 hex digits of its SHA-256, its shape included."""
+    whole = hashlib.sha256(f"{picture.shape}\n".encode())
+    whole.update(np.ascontiguousarray(picture).tobytes())
+    return whole.hexdigest()[:16]
+
+
+def slices_digest(slices: LabelledSlices) -> str:
+    """One hash of all pictures and masks of a set."""
+    whole = hashlib.sha256()
+    for picture, lesion, _, _ in slices.rows():
+        whole.update(f"{picture_digest(picture)}".encode())
+        whole.update(np.ascontiguousarray(lesion).tobytes())
+    return whole.hexdigest()
+
+
+def seen_remarks(trained: Trained, data: Path, slices: LabelledSlices) -> tuple[Remark, ...]:
+    """Whether the model was trained on these very slices, as far as its folder tells."""
+    from glasslung.train.rundir import hash_input
+
+    known = set(trained.about["settings"].get(TRAINING, {}).get(PICTURES, []))
+    seen = sum(picture_digest(picture) in known for picture in slices.pictures)
+    remedy = "Read these figures as those of training, or score slices that it never saw."
+    if seen:
+        text = f"The model was trained on {seen} of these {len(slices)} slices."
+        return (Remark("trained-on-these", Severity.WARN, text, remedy),)
+    if not known and hash_input(data) in input_hashes(trained.about):
+        text = "The model was trained on this very folder: it may have seen some or all of these slices."
+        return (Remark("trained-on-these", Severity.WARN, text, remedy),)
+    if not known:
+        text = "Whether the model was trained on some of these slices is not known; its folder does not say."
+        return (Remark("training-unknown", Severity.NOTE, text),)
+    return ()
+
+
+def _patient_remarks(slices: LabelledSlices) -> tuple[Remark, ...]:
+    if any(name != case for name, case in zip(slices.names, slices.cases, strict=True)):
+        return ()
+    text = (
+        "The slices name no patient: near copies count as one, other slices each as a patient of its own, so "
+        "intervals may be too narrow."
+    )
+    return (Remark("patients-unknown", Severity.NOTE, text),)
