@@ -136,6 +136,26 @@ def test_asking_leaves_the_model_as_it_was(trained):
     assert all(torch.allclose(t, before[n], 0, 0, equal_nan=True) for n, t in after.items())
 
 
+@pytest.mark.parametrize("dreamer", ["painter", "ladder"])
+def test_whoever_dreams_the_dreams_are_slices_that_the_mover_takes_on(dreamer):
+    model = build("agetransport", seed=1, dreamer=dreamer, **SMALL)
+    records = play(model, 6)
+    totals = [record["total"] for record in records if record["player"] == "dreamer"]
+    assert totals[-1] < totals[0]
+    made = model.imagine(condition_of(torch.tensor([0, 2]), torch.tensor([NAN, 7.0])), generator())
+    assert made.shape == (2, 1, 64, 64)
+    assert 0 <= float(made.min()) <= float(made.max()) <= 1
+    assert float(made.max()) > LUNG_GREY
+
+
+def test_a_painter_counts_the_never_ill_alone():
+    model, data = build("agetransport", seed=1, **SMALL), batch()
+    agetransport.dream_loss(model, data, generator(), 1.0)
+    assert int(model.dreamer.law.count) == 2
+    healthy = agetransport.anatomy_of(agetransport.larger_left(data.image[:2]))
+    assert torch.allclose(model.dreamer.law.mean, healthy.mean(0), atol=1e-6)
+
+
 def test_the_never_ill_need_no_healing(trained):
     data = batch()
     here, _ = ages(data)
@@ -253,7 +273,7 @@ def test_training_lowers_the_losses_with_and_without_a_critic(critic):
     def mean(player: str, term: str, part: slice) -> float:
         return float(np.mean([record[term] for record in records if record["player"] == player][part]))
 
-    assert mean("dreamer", "nll", slice(-10, None)) < 0.9 * mean("dreamer", "nll", slice(0, 10))
+    assert mean("dreamer", "total", slice(-10, None)) < 0.9 * mean("dreamer", "total", slice(0, 10))
     here, _ = ages(data)
     healed = model.expect(data.image, here, torch.zeros(8, 2))
     apart = [float((x - data.image[:1])[2:].square().mean()) for x in (healed, data.image)]
@@ -284,7 +304,15 @@ def test_every_player_moves_its_own_part_alone(critic):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("expected", -1.0), ("r1", -0.1), ("cloud", 1), ("dreams", 0), ("dream_every", 0), ("width", 0)],
+    [
+        ("dreamer", "cage"),
+        ("expected", -1.0),
+        ("r1", -0.1),
+        ("cloud", 1),
+        ("dreams", 0),
+        ("dream_every", 0),
+        ("width", 0),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(name, value):
     with pytest.raises(UsageError, match=name):

@@ -3,7 +3,8 @@
 No latent of an age exists, so none can be read by the wrong decoder: the input is a slice, and the output is
 that slice with other lungs.
 
-    dreamer  a U-SVAE of the never ill: lungs that nobody has, only for `imagine`, which moves them
+    dreamer  lungs of the never ill that nobody has, only for `imagine`, which moves them: a Gaussian law of
+             outlines and tissue drawn pixel by pixel (`nn.painters`); or, as first shipped, a U-SVAE
     mover    G(x, seen, wanted, e): the slice at the age wanted; e is chance, for what cannot be known
 
 H(x) = G(x, seen, never ill, e) is the mover's own idea of the healthy slice, r = (x - H(x)) what the disease
@@ -18,8 +19,9 @@ the partner x', r' follows a target, H(x) + r', or x' where the age wanted is ne
 
 Source: Schiebinger et al. (2019) for pairing cross-sections in time by transport; Shen and Meinshausen (2024,
 engression) for draws learned by the energy score; Miyato and Koyama (2018), Mescheder et al. (2018) for the
-critic.
+critic. Dreams: see `nn.painters`.
 Limits    Who becomes whom is the principle of least change, not a fact: cross-sectional slices do not say.
+          A U-SVAE of one minute dreams blobs, not lungs: its three coarse levels collapse.
           The critic is off: within minutes on one core it made pictures worse, and draws no more diverse.
 """
 
@@ -43,8 +45,9 @@ from glasslung.nn.flow import pair_by_transport
 from glasslung.nn.ladder import Descent, Ladder, latent_shapes
 from glasslung.nn.matching import Queue
 from glasslung.nn.movers import LUNG_GREY, BlockCritic, Mover, draw_chance, mean_square
+from glasslung.nn.painters import Painter, anatomy_of, larger_left
 from glasslung.nn.player import Player
-from glasslung.nn.recipe import LEVELS, LadderRecipe, Pixels
+from glasslung.nn.recipe import CHOICES, LEVELS, LadderRecipe, Pixels
 
 AGES = 4
 FIRST_EPOCH = 1
@@ -54,8 +57,9 @@ COARSE = 4  # pixels to one number where slices are compared
 
 @dataclass(frozen=True)
 class Config(LadderRecipe):
-    """Settings of one AgeTransport; those of the recipe are the dreamer's."""
+    """Settings of one AgeTransport; those of the recipe are of the U-SVAE that dreams under 'ladder'."""
 
+    dreamer: str = "painter"  # 'ladder' is a U-SVAE: in a minute it learns blobs, not lungs
     net: str = "slim"  # one core trains it in minutes; 'paper' has the published sizes
     kl_warm_up: int = 500  # of the dreamer
     kl_final: float = 0.2  # as the slim CAGEs beside it: at 1 a minute's training shows blurs
@@ -74,6 +78,11 @@ class Config(LadderRecipe):
     dreams: int = 8  # made lungs in a batch of the mover ...
     dream_every: int = 4  # ... every so many steps: dreaming takes as long as all the rest
 
+    @classmethod
+    def choices(cls) -> dict[str, tuple[str, ...]]:
+        """What each setting of a word may be."""
+        return CHOICES | {"dreamer": ("painter", "ladder")}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.expected, self.score, self.least, self.critic, self.outline, self.r1) < 0:
@@ -82,16 +91,17 @@ class Config(LadderRecipe):
             raise UsageError("cloud must be 2 or more; width, critic_width, dreams and dream_every 1 or more")
 
 
-class Dreamer(nn.Module):
+class LadderDreamer(nn.Module):
     """A U-SVAE of the never ill."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
         self.size = config.size
         self.backbone = config.parts.backbone(config.keras_padding)
         self.ladder = Ladder(config.parts.widths, config.logvar_bound, config.parts)
         self.decoder = config.parts.decoder()
         self.head = config.head()
+        initialise_glorot(self, rng)
 
     def forward(self, image: Tensor, rng: torch.Generator) -> Descent:
         """image (B, 1, S, S) -> its latents, drawn from q."""
@@ -117,8 +127,8 @@ class AgeTransport(nn.Module):
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        self.dreamer = Dreamer(config)
-        initialise_glorot(self.dreamer, rng)
+        painted = config.dreamer == "painter"
+        self.dreamer = Painter(config.size, rng) if painted else LadderDreamer(config, rng)
         self.mover = Mover(2 * CONDITION, config.width, rng)
         self.critic = BlockCritic(AGES, config.critic_width, rng)
         places = (config.size // COARSE) ** 2
@@ -178,13 +188,28 @@ class AgeTransport(nn.Module):
 def dream_loss(
     model: AgeTransport, batch: SliceBatch, rng: torch.Generator, kl_weight: float
 ) -> dict[str, Tensor]:
-    """The evidence bound of `models.usvae` on the never ill, nats per pixel: total, nll, distortion, rate."""
+    """What the dreamer makes of the never ill: total is nats per pixel, of the painter inside outlines.
+
+    A painter counts the outlines in. Under 'ladder' it is the evidence bound of `models.usvae`.
+    """
     image = batch.image[batch.group == 0]
     if len(image) == 0:
         raise UsageError("AgeTransport needs slices of the never ill in every batch")
-    descent = model.dreamer(image, rng)
-    distortion = -model.dreamer.render(descent).log_density(image).mean()
-    rate = descent.kl().sum(1).mean() / model.config.size**2
+    if isinstance(model.dreamer, LadderDreamer):
+        return _bound(model.dreamer, image, rng, kl_weight)
+    image = larger_left(image)
+    anatomy = anatomy_of(image)
+    model.dreamer.law.take(anatomy)
+    return {"total": model.dreamer.surprise(image, anatomy, rng)}
+
+
+def _bound(
+    dreamer: LadderDreamer, image: Tensor, rng: torch.Generator, kl_weight: float
+) -> dict[str, Tensor]:
+    """The evidence bound, nats per pixel: total, nll, distortion, rate."""
+    descent = dreamer(image, rng)
+    distortion = -dreamer.render(descent).log_density(image).mean()
+    rate = descent.kl().sum(1).mean() / dreamer.size**2
     return {
         "total": distortion + kl_weight * rate,
         "nll": distortion + rate,

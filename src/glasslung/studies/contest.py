@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 
 STAGES: dict[str, tuple[Stage, ...]] = {
     "ageflow": (Stage(("reader",), 0.6), Stage(("ager",), 0.4)),
-    "agetransport": (Stage(("dreamer",), 0.5, (0,)), Stage(("critic", "mover"), 0.5)),  # a critic only if on
+    "agetransport": (Stage(("dreamer",), 0.25, (0,)), Stage(("critic", "mover"), 0.75)),  # critic only if on
 }
 WHITE = 255.0
 KEPT = ("made", "shown", "carried", "expected", "latents", "prior")
