@@ -108,6 +108,15 @@ class SquareSlices:
             kept[row] = np.broadcast_to(mask[0, 0], square) if constant else square_labels(mask, self.size)
         return kept[row]
 
+    def with_masks_of(self, slices: LabelledSlices) -> SquareSlices:
+        """The same pictures with the masks of `slices`, guessed ones for example; pictures stay framed."""
+        if slices.names != self.slices.names:
+            raise DataError("other masks must be of the same slices in the same order")
+        other = SquareSlices(slices, self.size)
+        if all(a is b for a, b in zip(slices.pictures, self.slices.pictures, strict=True)):
+            other._pictures = self._pictures
+        return other
+
     def batch(self, rows: np.ndarray) -> LabelledBatch:
         """Some slices as a model eats them, as they are."""
         return batch_of(self.pairs(rows))
@@ -134,8 +143,7 @@ class BatchPlan:
     """How many slices of each kind are in a batch, in this order."""
 
     labelled: int = 4
-    """Drawn by an expert, or pseudo-labelled by a model; half of the released U-Net's 16 is 8, and few
-    labels are seen often enough with 4."""
+    """Drawn by an expert, or guessed by a model (`Kind.PSEUDO`). 4: two cores take a step a second at 256."""
     unlabelled: int = 0
     """None: a supervised run."""
     healthy: int = 0

@@ -36,7 +36,7 @@ def phantom_slices(
     size     pixels of a square around the lungs, before the crop
     classes  4 keeps crazy paving; 3 counts it as ground glass, which it is with thick septa, as sets
              without the class have it
-    rng      decides the level (0.15 to 0.85 of the lungs' height), the window and the margins
+    rng      decides the level (0.25 to 0.85 of the lungs' height), the window and the margins
     """
     if not len(patients) or not len(days) or classes not in (3, 4):
         raise UsageError("phantom slices need patients, days, and 3 or 4 classes")
@@ -45,7 +45,7 @@ def phantom_slices(
     for done, (patient, day) in enumerate(asked):
         if progress:
             progress(f"drawing {patient.name}", done / len(asked))
-        level = float(rng.uniform(0.15, 0.85))
+        level = float(rng.uniform(0.25, 0.85))
         hu, lesion, lung = chest_slice(patient, day, size, level)
         window, grey = _shown(hu, rng)
         box = _crop(lung > 0, rng)
