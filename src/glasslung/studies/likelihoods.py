@@ -98,7 +98,15 @@ def trained_rows(trained: Trained, data: Path, cohort: Cohort, slices: SliceSet)
         return None
     told = training.get("slices", {}).get("sha256")
     same = describe(parts)["sha256"] == told if told else _is_shipped_on(trained, data)
-    return np.isin(np.array(slices.scans), np.array(parts.scans)) if same else None
+    if not same:
+        return None
+    fed = set(_keys(parts))
+    return np.array([key in fed for key in _keys(slices)])
+
+
+def _keys(slices: SliceSet) -> list[tuple[int, str]]:
+    """Patient and scan, which together name a slice."""
+    return list(zip(slices.patient.tolist(), slices.scans, strict=True))
 
 
 def _dealt_again(cohort: Cohort, slices: SliceSet, seed: int) -> SliceSet | None:
@@ -118,11 +126,10 @@ def _is_shipped_on(trained: Trained, data: Path) -> bool:
 def seen_remarks(trained: Trained, data: Path, rows: np.ndarray | None) -> tuple[Remark, ...]:
     """What is known about slices that the model was trained on."""
     if rows is not None and rows.any():
-        text = (
-            f"The model was trained on {int(rows.sum())} of these {len(rows)} slices; they are scored apart: "
-            f"'{SEEN}' and '{UNSEEN}'."
-        )
-        remedy = f"Quote '{UNSEEN}': '{ALL}' is too good."
+        text = f"The model was trained on {int(rows.sum())} of these {len(rows)} slices."
+        remedy = f"Quote '{UNSEEN}' alone: '{ALL}' is too good."
+        if rows.all():
+            remedy = "Score a folder that it never saw."
         return (Remark("trained-on-these", Severity.WARN, text, remedy),)
     if _is_shipped_on(trained, data):
         text = "The model was trained on this folder; which of its slices, cannot be told."
