@@ -84,3 +84,34 @@ class LabelledBatch:
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class PatchBatch:
+    """A batch of boxes cut from scans, for networks that see in three dimensions. -1 where nobody looked.
+
+    image  (B, 1, D, H, W) float32   0 = the darkest grey value of its window, 1 = the brightest
+    label  (B, D, H, W)    int64     0 background, then the classes that the network was built for; -1 unknown
+    """
+
+    image: Tensor
+    label: Tensor
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 5 or self.image.shape[1] != 1:
+            raise ShapeError(f"patches must be (B, 1, D, H, W), got {tuple(self.image.shape)}")
+        expected = (self.image.shape[0], *self.image.shape[2:])
+        if tuple(self.label.shape) != expected:
+            raise ShapeError(
+                f"patches {tuple(self.image.shape)} need label of {expected}, got {tuple(self.label.shape)}"
+            )
+
+    def to(self, device: device, channels_last: bool = False) -> PatchBatch:
+        """The same batch on another device; channels_last lays voxels out as CPU convolutions like them."""
+        import torch
+
+        layout = torch.channels_last_3d if channels_last else torch.preserve_format
+        return PatchBatch(self.image.to(device, memory_format=layout), self.label.to(device))
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
