@@ -8,6 +8,7 @@ import numpy as np
 
 from glasslung.data.resampling import resample
 
+FLAT = 1.0  # grey levels, of all pixels of a thumbnail together: less is rounding
 THUMB = 32  # side of the thumbnails that are compared
 MOST_SHIFT = 3  # of a thumbnail's pixels: crops of neighbouring slices differ by about a tenth
 LEAST_ALIKE = 0.85
@@ -48,4 +49,4 @@ def _standardised(thumbs: np.ndarray) -> np.ndarray:
     flat = thumbs.reshape(len(thumbs), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > 1e-6))
+    return np.asarray(np.divide(flat, length, out=np.zeros_like(flat), where=length > FLAT))

@@ -1,8 +1,9 @@
 """Lungs of single 8-bit slices, by the classical method, with -1 where they are not to be believed.
 
 What an expert drew as lesion is lung. Where nobody drew, dense lung looks like chest wall: what lies in the
-hollow of a lung's outline is then unknown rather than outside. A slice with much grey between lung and soft
-tissue has lungs whose outline cannot be seen; all of its mask is unknown.
+hollow of a lung's outline, or where the other lung's mirror image has lung, is then unknown rather than
+outside (both lungs dense at the same place still pass for chest wall). A slice with much grey between lung
+and soft tissue has lungs whose outline cannot be seen; all of its mask is unknown.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def lungs_of_slice(picture: np.ndarray, lesion: np.ndarray) -> np.ndarray:
         return unknown_like(picture)
     out = whole.astype(np.int8)
     if not drawn:
-        out[_hollows(lung) & ~lung] = -1
+        hollows = _hollows(lung)
+        out[(hollows | _mirrored(hollows)) & ~lung] = -1
     return out
 
 
@@ -81,4 +83,14 @@ def _hollows(lung: np.ndarray) -> np.ndarray:
         part = labels[box] == label
         if part.sum() >= LEAST_PIECE * lung.size and min(part.shape) > 2:
             out[box] |= convex_hull_image(part)
+    return out
+
+
+def _mirrored(lung: np.ndarray) -> np.ndarray:
+    """Left for right about the middle of the lungs; nothing comes from beyond the picture."""
+    columns = np.flatnonzero(lung.any(axis=0))
+    out = np.zeros_like(lung)
+    if columns.size:
+        first, last = columns[0], columns[-1] + 1
+        out[:, first:last] = lung[:, first:last][:, ::-1]
     return out
