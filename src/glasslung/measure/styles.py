@@ -3,8 +3,8 @@
 The paper's failure, in its own words: on slices without labels "all the styles are identical and the
 segmentations are the exact same for every image". Both are measured here, with the levels that say nothing.
 
-Rules   styles coincide when they lie closer together inside the lung than the model errs in painting the slice:
-        an eye could not tell them apart beside the original
+Rules   styles coincide when they lie closer together inside the lung than the model errs in painting the
+        slice: an eye could not tell them apart beside the original
         labels are constant when knowing which slice it is tells less than `LEAST_NATS` about a pixel's lesion
 """
 

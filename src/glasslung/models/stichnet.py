@@ -44,7 +44,7 @@ from glasslung.nn.schedules import cosine, warm_up
 
 STEP = 2**LEVELS  # sides must be multiples of it
 CLIMB = 50  # steps until the learning rate is reached
-LUNG_STYLES = (stitch.GROUND_GLASS, stitch.CONSOLIDATION, stitch.HEALTHY)
+LUNG_STYLES = tuple(range(1, len(stitch.STYLES)))
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,7 @@ class StichNet(nn.Module):
     """The network. Sides of slices are multiples of 32; draws come from the generator it is given."""
 
     teacher: StichNet | None
+    lesion_share: Tensor
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
@@ -178,18 +179,9 @@ class StichNet(nn.Module):
         self.ladder = Ladder(parts.widths, config.logvar_bound, parts)
         self.label_encoder = parts.backbone(config.keras_padding) if config.encoders == "two" else None
         self.label_ladder = Ladder(parts.widths, config.logvar_bound, parts) if self.two else None
-        self.painters = nn.ModuleDict()
-        self.heads = nn.ModuleDict()
-        self.painter_of: dict[str, str] = {}
-        numbers = stitch.numbers_per_pixel(config.likelihood, config.components)
-        for index, style in enumerate(stitch.STYLES):
-            self._add(style, numbers, withheld=config.coarse_styles if index in LUNG_STYLES else 0)
-        if config.label_head == "fb x l":
-            self._add("lung", 2)
-        self._add("label", 3 if config.label_head == "fb x l" else 4, semantics=True)
+        self.painters = self._painters()
         self.recogniser = parts.decoder() if config.answer == "recogniser" else None
-        if self.recogniser is not None:
-            self.heads["recogniser"] = parts.head(parts.features, 4)
+        self.recogniser_head = None if self.recogniser is None else parts.head(parts.features, 4)
         initialise_glorot(self, rng)
         set_norm_momentum(self.encoder, config.backbone_momentum)
         if self.label_encoder is not None:
@@ -199,29 +191,37 @@ class StichNet(nn.Module):
         if config.consistency > 0:
             self.teacher = copy.deepcopy(self).requires_grad_(False)
 
-    lesion_share: Tensor
-
-    def _add(self, name: str, out: int, withheld: int = 0, semantics: bool = False) -> None:
-        """A map: its decoder, shared with maps that read the same where settings say so, and its head."""
-        config, parts = self.config, self.config.parts
-        beside = 2 if self.two and not semantics else 1
-        key = f"reads {beside} less {withheld}" if config.shared_decoders else name
-        self.painter_of[name] = key
-        if key not in self.painters:
-            self.painters[key] = stitch.Painter(parts, beside, config.decoder == "finest", withheld)
-        self.heads[name] = parts.head(parts.features, out)
+    def _painters(self) -> nn.ModuleDict:
+        """The decoders of all maps: one each, or one for all that read the same levels of the ladders."""
+        config = self.config
+        numbers = stitch.numbers_per_pixel(config.likelihood, config.components)
+        wanted = {"background": (numbers, 2, 0)}  # numbers, ladders read, levels withheld
+        wanted |= dict.fromkeys(stitch.STYLES[1:], (numbers, 2, config.coarse_styles))
+        if config.label_head == "fb x l":
+            wanted |= {"lung": (2, 2, 0), "label": (3, 1, 0)}
+        else:
+            wanted |= {"label": (4, 1, 0)}
+        groups: dict[tuple[str, int, int], dict[str, int]] = {}
+        for name, (out, ladders, withheld) in wanted.items():
+            beside = min(ladders, 2 if self.two else 1)
+            key = ("" if config.shared_decoders else name, beside, withheld)
+            groups.setdefault(key, {})[name] = out
+        finest = config.decoder == "finest"
+        return nn.ModuleDict(
+            {
+                " and ".join(heads): stitch.Painter(config.parts, heads, beside, finest, withheld)
+                for (_, beside, withheld), heads in groups.items()
+            }
+        )
 
     # --------------------------------------------------------------------------------------- reading
 
     def forward(self, image: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Reading:
         """image (B, 1, H, W) in [0, 1] -> latents drawn from q, styles and labels."""
         features, label_features = self._encode(image)
-        z = self._descend(self.ladder, features, rng, temperature)
-        k = (
-            z
-            if self.label_ladder is None
-            else self._descend(self.label_ladder, label_features, rng, temperature)
-        )
+        z = k = self._descend(self.ladder, features, rng, temperature)
+        if self.label_ladder is not None:
+            k = self._descend(self.label_ladder, label_features, rng, temperature)
         pixels, log_y = self.paint(z.e, k.e)
         return Reading(z, k, pixels, log_y, self._recognise(label_features))
 
@@ -243,21 +243,19 @@ class StichNet(nn.Module):
     def paint(self, z: list[Tensor], k: list[Tensor]) -> tuple[stitch.StylePixels, Tensor]:
         """Styles and log p(y) from the expansions of both ladders, finest first."""
         both = [torch.cat(pair, 1) for pair in zip(z, k, strict=True)] if self.two else z
-        painted: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
-        for name, key in self.painter_of.items():
-            if key not in painted:
-                painted[key] = self.painters[key](k if name == "label" else both)
-            maps[name] = self.heads[name](painted[key]).float()
+        for painter in self.painters.values():
+            assert isinstance(painter, stitch.Painter)
+            maps |= painter(k if "label" in painter.heads and self.two else both)
         raw = torch.stack([maps[style] for style in stitch.STYLES], 1)
         labels = maps["label"]
         log_y = stitch.stitch_labels(maps["lung"], labels) if "lung" in maps else torch.log_softmax(labels, 1)
         return stitch.StylePixels(self.config.likelihood, raw), log_y
 
     def _recognise(self, features: list[Tensor]) -> Tensor | None:
-        if self.recogniser is None:
+        if self.recogniser is None or self.recogniser_head is None:
             return None
-        return torch.log_softmax(self.heads["recogniser"](self.recogniser(features[::-1])).float(), 1)
+        return torch.log_softmax(self.recogniser_head(self.recogniser(features[::-1])).float(), 1)
 
     def opinion(self, image: Tensor, rng: torch.Generator, temperature: float = 1.0) -> Tensor:
         """log of what the model answers for each pixel's label, (B, 4, H, W); see `Config.answer`."""

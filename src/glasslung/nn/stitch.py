@@ -220,27 +220,32 @@ def numbers_per_pixel(likelihood: str, components: int = 1) -> int:
 
 
 class Painter(nn.Module):
-    """From the expansions of a ladder, finest first, to features of full size.
+    """From the expansions of a ladder, finest first, to raw numbers of maps of full size.
 
+    heads     name of each map -> its last layers, on the decoder's features
     beside    ladders that stand side by side
-    withheld  finest levels that are not read
+    withheld  finest levels that are not read: the maps are made that many halvings smaller, and enlarged
+              smoothly, so they hold no detail that those levels alone would know
     """
 
-    def __init__(self, parts: Parts, beside: int, finest_only: bool, withheld: int) -> None:
+    def __init__(
+        self, parts: Parts, heads: dict[str, int], beside: int, finest_only: bool, withheld: int
+    ) -> None:
         super().__init__()
         self.finest_only, self.withheld = finest_only, withheld
-        widths = parts.widths[::-1]
+        widths = parts.widths[::-1][: len(parts.widths) - withheld]
         if finest_only:
             self.layers: nn.Module = parts.infer(beside * parts.widths[0], parts.features)
         else:
-            skips = tuple(beside * f if n < len(widths) - withheld else 0 for n, f in enumerate(widths))
+            skips = tuple(beside * f for f in widths)
             self.layers = Decoder(widths, skips, parts.features, parts.storey)
+        self.heads = nn.ModuleDict({name: parts.head(parts.features, out) for name, out in heads.items()})
 
-    def forward(self, levels: list[Tensor]) -> Tensor:
-        """[(B, f, H/2, W/2) .. (B, f, H/32, W/32)] -> (B, features, H, W)."""
-        if self.finest_only:
-            features: Tensor = self.layers(levels[0])
-        else:
-            read: list[Tensor | None] = [None] * self.withheld + levels[self.withheld :]
-            features = self.layers(read[::-1])
-        return features
+    def forward(self, levels: list[Tensor]) -> dict[str, Tensor]:
+        """[(B, f, H/2, W/2) .. (B, f, H/32, W/32)] -> name: (B, out, H, W) float32."""
+        features = self.layers(levels[0] if self.finest_only else levels[self.withheld :][::-1])
+        maps = {name: head(features).float() for name, head in self.heads.items()}
+        if not self.withheld:
+            return maps
+        size = [side * 2**self.withheld for side in features.shape[2:]]
+        return {name: F.interpolate(one, size, mode="bilinear") for name, one in maps.items()}
