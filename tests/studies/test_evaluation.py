@@ -11,6 +11,7 @@ import torch
 from made_segments import write_labelled
 
 from glasslung.data.labelfolders import read_labelled_folder
+from glasslung.data.sliceviews import upright as as_upright
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build
 from glasslung.studies import evaluation
@@ -21,7 +22,9 @@ from glasslung.studies.evaluation import (
     picture_digest,
     predict_with,
     read_labelled,
+    segmented,
 )
+from glasslung.studies.segscores import score_segmentations
 from glasslung.studies.trained import Trained, open_trained
 from glasslung.train.rundir import RunDir, hash_input
 
@@ -89,6 +92,19 @@ def test_maps_come_back_to_the_grid_of_each_slice(folder):
         for m in (True, False)
     )
     assert mirrored == pytest.approx(plain, abs=1e-6)  # this one looks at single pixels
+
+
+def test_maps_of_a_cross_validation_are_scored_like_those_of_one_model(folder):
+    slices = read_labelled(folder)
+    whole = evaluate_segmenter(predict_with(Bright()), slices, side=64)
+    upright_maps = {
+        row: np.stack([as_upright(each, one.view) for each in one.probabilities])
+        for row, one in enumerate(whole.slices)
+    }
+    again = score_segmentations(segmented(slices, upright_maps))
+    assert np.array_equal(again.counts["infection"].both, whole.counts["infection"].both)
+    with pytest.raises(UsageError, match="slice 99"):
+        segmented(slices, {99: upright_maps[0]})
 
 
 def test_slices_that_were_trained_on_are_told(monkeypatch, folder):

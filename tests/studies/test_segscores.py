@@ -16,7 +16,14 @@ from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.greymaps import score_maps
 from glasslung.measure.overlap import BothEmpty, dice, precision
 from glasslung.studies.segpapertable import PRINTED, STICHNET_ROWS, ours_beside
-from glasslung.studies.segscores import Segmented, figures_of, per_slice, score_segmentations
+from glasslung.studies.segscores import (
+    Segmented,
+    figures_of,
+    paired_gain,
+    per_slice,
+    score_segmentations,
+    slice_values,
+)
 from glasslung.studies.segsheet import (
     BOTH_RGB,
     FOUND_RGB,
@@ -74,6 +81,28 @@ def test_maps_are_scored_by_both_protocols(figures):
             got = figures["maps"]["ground glass"][how][name]["value"]
             assert got == pytest.approx(float(expected[name].mean()), abs=1e-4)
     assert set(figures["maps"]) == {"infection", "ground glass", "consolidation"}
+
+
+def test_two_models_are_compared_slice_by_slice(scores):
+    """Surer maps are better, and the gain is the mean of differences."""
+    better = [
+        Segmented(one.name, one.patient, one.truth, made_maps(one.truth, n, sure=5.0), one.picture)
+        for n, one in enumerate(scores.slices)
+    ]
+    second = score_segmentations(better)
+    for target, figure in (("infection", "f1"), ("ground glass", "stretched dice")):
+        gain = paired_gain(scores, second, target, figure, np.random.default_rng(0))
+        each = slice_values(second, target, figure) - slice_values(scores, target, figure)
+        assert gain.value == pytest.approx(each.mean())
+        assert gain.interval.low > 0
+    zero = slice_values(scores, "consolidation", "f1", BothEmpty.ZERO)
+    assert np.isnan(slice_values(scores, "consolidation", "f1")).sum() <= (zero == 0).sum()
+    with pytest.raises(UsageError, match="another order"):
+        paired_gain(scores, score_segmentations(better[::-1]), "infection", "f1", np.random.default_rng(0))
+    with pytest.raises(UsageError, match="crazy paving"):
+        slice_values(scores, "crazy paving", "f1")
+    with pytest.raises(UsageError, match="stretched dice"):
+        slice_values(scores, "infection", "dice")
 
 
 def test_figures_are_json_and_name_no_patient(figures, scores):

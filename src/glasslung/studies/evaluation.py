@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.labelbatches import SquareSlices, to_native
+from glasslung.data.labelbatches import SquareSlices, from_square
 from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
 from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
 from glasslung.errors import DataError, UsageError
@@ -135,30 +135,39 @@ def evaluate_segmenter(
 
     Slices that belong together by case, or are near copies, count as one patient for intervals.
     """
-    squares = SquareSlices(slices, side)
-    rows, groups = slices.of_kind(Kind.LABELLED), fold_groups(slices)
+    squares, rows = SquareSlices(slices, side), slices.of_kind(Kind.LABELLED)
     if not len(rows):
         raise DataError("no slice has a mask that an expert drew; there is nothing to score against")
-    segmented: list[Segmented] = []
+    maps: dict[int, np.ndarray] = {}
     for start in range(0, len(rows), batch):
         if progress:
             progress("segmenting slices", 0.8 * start / len(rows))
         some = rows[start : start + batch]
-        for row, maps in zip(some, predict(squares.pairs(some).pictures), strict=True):
-            segmented.append(_segmented(slices, int(row), maps, int(groups[len(segmented)])))
-    return score_segmentations(segmented, None if progress is None else _last_part(progress))
+        for row, each in zip(some.tolist(), predict(squares.pairs(some).pictures), strict=True):
+            maps[row] = from_square(each, *slices.pictures[row].shape)
+    return score_segmentations(segmented(slices, maps), None if progress is None else _last_part(progress))
 
 
-def _segmented(slices: LabelledSlices, row: int, maps: np.ndarray, group: int) -> Segmented:
-    origin = slices.origins[row]
-    return Segmented(
-        origin.name,
-        f"group {group}",
-        slices.native(slices.lesions[row], row),
-        to_native(maps, slices, row),
-        slices.native(slices.pictures[row], row),
-        origin.view,
-    )
+def segmented(slices: LabelledSlices, maps: Mapping[int, np.ndarray]) -> list[Segmented]:
+    """Labelled slices with what models said of them, for `score_segmentations`: also from cross-validation.
+
+    maps  index of a labelled slice -> (K, H, W) class probabilities, upright, on the slice's own grid
+    """
+    labelled = slices.of_kind(Kind.LABELLED).tolist()
+    group = dict(zip(labelled, fold_groups(slices).tolist(), strict=True))
+    if strange := sorted(set(maps) - set(labelled)):
+        raise UsageError(f"slice {strange[0]} has no mask that an expert drew; score labelled slices alone")
+    return [
+        Segmented(
+            slices.origins[row].name,
+            f"group {group[row]}",
+            slices.native(slices.lesions[row], row),
+            slices.native(maps[row], row),
+            slices.native(slices.pictures[row], row),
+            slices.origins[row].view,
+        )
+        for row in sorted(maps)
+    ]
 
 
 def _last_part(progress: Progress) -> Progress:
