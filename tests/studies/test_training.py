@@ -138,7 +138,17 @@ def test_what_cannot_be_trained_leaves_nothing(prepared, tmp_path):
         (UsageError, "cannot be shared evenly by 4 ages", job(prepared, training=replace(SHORT, batch=6))),
         (UsageError, "prepare them with --size 128", job(prepared, settings={"size": 128})),
         (DataError, r"has 1 slice\(s\) of t2 to train on; usvae needs 2", job(table)),
+        (UsageError, "learning rate must be above 0", job(prepared, settings={"lr": -1e-3})),
     ]
+    for model in ("cage", "ageflow", "agetransport"):  # they carry lungs through all ages
+        missing = replace(lonely, cases=tuple(replace(case, split="train") for case in kept))
+        write_cohort(missing, tmp_path / model / "cohort.csv")
+        three = job(tmp_path / model / "cohort.csv", model=model)
+        mistakes.append((DataError, rf"has 0 slice\(s\) of t2 to train on; {model} needs 2", three))
+    undated = tuple(replace(case, day=None, split="train") for case in lonely.cases)
+    write_cohort(replace(lonely, cases=undated), tmp_path / "undated" / "cohort.csv")
+    dated = job(tmp_path / "undated" / "cohort.csv", model="cage", settings={"day": True, "net": "slim"})
+    mistakes.append((DataError, "tells no day of any ill slice", dated))
     for kind, said, wrong in mistakes:
         with pytest.raises(kind, match=said):
             train_model(wrong, tmp_path / "run")
@@ -160,6 +170,8 @@ def test_settings_are_read_from_text_and_checked():
         "tourist_vote": 1.0,
     }
     assert type(typed["tourist_vote"]) is float
+    with pytest.raises(UsageError, match="finite"):
+        typed_settings(entry_for("cage").config, parse_settings(["lr=NaN"]))
     for wrong in ({"lr": "fast"}, {"single_age": 1.5}, {"decode_all": 1}, {"kl": None}):
         with pytest.raises(UsageError, match="must be"):
             typed_settings(entry_for("cage").config, wrong)

@@ -217,3 +217,30 @@ def test_one_broken_run_does_not_hide_the_others(tmp_path):
     (tmp_path / "bad" / "metrics.jsonl").write_text("{broken\n{}\n")
     states = {r.folder.name: (r.state, r.made, r.step) for r in list_runs(tmp_path)}
     assert states == {"good": ("finished", 3, 2), "bad": ("damaged", 3, None)}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda about: "{",
+        lambda about: json.dumps({**about, "format": 99}),
+        lambda about: json.dumps({name: value for name, value in about.items() if name != "created"}),
+        lambda about: json.dumps({**about, "settings": None}),
+    ],
+)
+def test_a_run_with_broken_settings_is_listed_and_not_opened(tmp_path, harm):
+    for name in ("good", "bad"):
+        run = RunDir.create(tmp_path / name, "progression", "cage", {}, seed=1)
+    path = tmp_path / "bad" / "settings.json"
+    path.write_text(harm(run.about))
+    (tmp_path / "good" / "checkpoint-mine").mkdir()
+    states = {r.folder.name: (r.state, r.made) for r in list_runs(tmp_path)}
+    assert states == {"good": ("new", 0), "bad": ("damaged", 0)}
+    with pytest.raises(DataError):
+        RunDir.open(path.parent)
+
+
+def test_a_record_that_is_none_is_told_by_its_line(run):
+    (run.folder / "metrics.jsonl").write_text('{"step": 0}\n5\n')
+    with pytest.raises(DataError, match="line 2"):
+        run.metrics()

@@ -29,13 +29,13 @@ from glasslung.measure.manifolds import measure_manifold
 from glasslung.measure.separability import classifier, told_rightly
 from glasslung.studies.contest import Outcome, Unseen
 from glasslung.studies.crisispatients import Asked, attempt, in_json, measure_patients
+from glasslung.studies.crisisverdict import SINGLE
 from glasslung.studies.crisisverdict import verdicts as verdicts
 
 SOFT_LIMIT = 2.0  # deviations: else the cubic kernel is ruled by few slices; see `lungfeatures.Standard`
 AT_ONCE = 32  # slices that a network reads in one batch: on one core three times as fast as 256
 FLOOR_PATIENTS = 200  # training patients of an age whose distance is the floor: more only cost time
 TASKS = {"healthy or ill": (0, 1, 2, 3), "among the ill": (1, 2, 3)}  # the ages that are to be told apart
-SINGLE = "CAGE-T{}"  # what the method of one age alone is called
 
 
 def measure_outcomes(

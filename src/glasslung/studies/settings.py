@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ def typed_settings(config: type, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"setting {name!r} must be a finite number, not {value}")
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     kinds = typing.get_args(hint) if union else (hint,)
     for kind in kinds:

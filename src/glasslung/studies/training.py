@@ -129,7 +129,10 @@ def config_of(job: Job) -> Any:
     given = dict(typed_settings(entry.config, job.settings))
     if "steps" in {one.name for one in fields(entry.config)}:
         given.setdefault("steps", job.training.steps)
-    return entry.config(**given)
+    config = entry.config(**given)
+    if getattr(config, "lr", 1.0) <= 0:
+        raise UsageError(f"lr {config.lr:g}: a learning rate must be above 0, for example 1e-3")
+    return config
 
 
 def training_slices(job: Job, config: Any) -> SliceSet:
@@ -137,13 +140,18 @@ def training_slices(job: Job, config: Any) -> SliceSet:
     size = int(getattr(config, "size", 64))
     cohort, slices = load_slices(job.cohort, size)
     slices = split_slices(slices, dealt(cohort, job.training.split_seed))[PART]
-    for group in ages_needed(config, slices):
+    for group in ages_needed(job.model, config, slices):
         count = int((slices.group == group).sum())
         if count < LEAST_SLICES:
             raise DataError(
                 f"{cohort.name} has {count} slice(s) of {GROUP_NAMES[group]} to train on; {job.model} needs "
                 f"{LEAST_SLICES} at least. Add scans, split differently, or train without that age."
             )
+    if getattr(config, "day", False) and not np.isfinite(slices.day[slices.group > 0]).any():
+        raise DataError(
+            f"{cohort.name} tells no day of any ill slice to train on; give its table a column day, or leave "
+            "the setting day off"
+        )
     return slices
 
 
@@ -170,18 +178,19 @@ def dealt(cohort: Cohort, seed: int) -> Cohort:
     return split_by_patient(cohort, DEFAULT_FRACTIONS, seed, ("group",) if grouped else None)
 
 
-def ages_needed(config: Any, slices: SliceSet) -> tuple[int, ...]:
+def ages_needed(model: str, config: Any, slices: SliceSet) -> tuple[int, ...]:
     """The groups a model is fed: one for a model of one age, all four for one that carries lungs through
     them, else those that are there.
     """
-    if not hasattr(config, "single_age"):
-        return tuple(sorted(set(slices.group.tolist())))
-    return tuple(range(len(GROUP_NAMES))) if config.single_age is None else (config.single_age,)
+    single: int | None = getattr(config, "single_age", None)
+    if single is not None:
+        return (single,)
+    return tuple(range(len(GROUP_NAMES))) if model in VOICES else tuple(sorted(set(slices.group.tolist())))
 
 
 def new_game(job: Job, config: Any, slices: SliceSet) -> Game:
     """Model, players and stream as they are before the first step."""
-    groups = ages_needed(config, slices)
+    groups = ages_needed(job.model, config, slices)
     if job.training.batch % len(groups):
         raise UsageError(
             f"a batch of {job.training.batch} cannot be shared evenly by {len(groups)} ages; take a multiple"

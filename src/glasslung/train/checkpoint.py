@@ -155,7 +155,8 @@ def _write_shared(game: Game, partial: Path) -> None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """All whole checkpoints of a folder, oldest first."""
-    return sorted(path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
+    found = (path for path in folder.glob(f"{PREFIX}*") if path.is_dir())
+    return sorted(path for path in found if path.name.removeprefix(PREFIX).isdecimal())
 
 
 def steps_made(folder: Path) -> int:

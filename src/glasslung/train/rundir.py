@@ -45,6 +45,7 @@ from glasslung.train.game import Game
 
 SETTINGS, METRICS, STATUS, LOCK, WEIGHTS = "settings.json", "metrics.jsonl", "status.json", "lock", "weights"
 FORMAT = 1
+KEPT = {"study": str, "model": str, "settings": dict, "seed": int, "created": str}  # read back again
 LIBRARIES = ("glasslung", "torch", "numpy", "safetensors", "lightning-fabric")
 
 
@@ -142,6 +143,12 @@ class RunDir:
                 f"{folder} is a run of format {about.get('format')}, this version reads {FORMAT}; "
                 "update glasslung"
             )
+        wrong = [name for name, kind in KEPT.items() if not isinstance(about.get(name), kind)]
+        if wrong:
+            raise DataError(
+                f"{folder / SETTINGS} is damaged: it does not tell {wrong[0]!r}; take the run from a copy, "
+                "or begin a new one"
+            )
         return cls(folder, about)
 
     # ------------------------------------------------------------------------------------------ writing
@@ -190,11 +197,15 @@ class RunDir:
         whole, unfinished = lines[:-1], lines[-1]
         del unfinished  # whatever follows the last line break was never finished
         try:
-            return [json.loads(line) for line in whole]
+            records = [json.loads(line) for line in whole]
         except ValueError as problem:
             raise DataError(
                 f"{self.folder / METRICS} is damaged ({problem}); remove the broken line"
             ) from problem
+        for number, record in enumerate(records, start=1):
+            if not isinstance(record, dict):
+                raise DataError(f"{self.folder / METRICS} is damaged; remove its line {number}")
+        return records
 
     def rewind(self, step: int) -> None:
         """Drop every record of `step` or later: the run goes on from there and will log them again."""
@@ -255,7 +266,8 @@ class RunDir:
 class RunSummary:
     """One line of `glasslung runs`: what a run is, how it stands, and its last record.
 
-    state  as `RunDir.state`, or 'damaged' where its log cannot be read
+    state  as `RunDir.state`, or 'damaged' where its log or its settings cannot be read; without settings
+           nothing else is known
     step   the last step that was logged
     made   steps that are safe: those before the last checkpoint
     """
@@ -263,7 +275,7 @@ class RunSummary:
     folder: Path
     study: str
     model: str
-    seed: int
+    seed: int | None
     created: str
     state: str
     step: int | None
@@ -273,11 +285,14 @@ class RunSummary:
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """All runs in a folder and below it, oldest first; a folder that is not a run is passed over."""
+    """All runs in a folder and below it, oldest first; a folder that is not a run is passed over.
+
+    A run whose settings cannot be read is listed as damaged, before the others.
+    """
     if not Path(folder).is_dir():
         raise UsageError(f"there is no folder {folder}; give the folder that holds the runs")
-    runs = [RunDir.open(path.parent) for path in sorted(Path(folder).rglob(SETTINGS)) if _is_run(path)]
-    return sorted((summarise(run) for run in runs), key=lambda run: (run.created, str(run.folder)))
+    runs = [_line(path.parent) for path in sorted(Path(folder).rglob(SETTINGS)) if _is_run(path)]
+    return sorted(runs, key=lambda run: (run.created, str(run.folder)))
 
 
 def _is_run(path: Path) -> bool:
@@ -285,7 +300,14 @@ def _is_run(path: Path) -> bool:
     try:
         return {"study", "model", "seed", "format"} <= read_json(path).keys()
     except DataError:
-        return False
+        return (path.parent / METRICS).exists()
+
+
+def _line(folder: Path) -> RunSummary:
+    try:
+        return summarise(RunDir.open(folder))
+    except DataError:
+        return RunSummary(folder, "", "", None, "", "damaged", None, {}, made=steps_made(folder))
 
 
 def summarise(run: RunDir) -> RunSummary:
