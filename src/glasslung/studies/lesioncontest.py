@@ -1,0 +1,231 @@
+"""Segmenters side by side: each is trained on the same labels for as long, and asked about the same slices.
+
+Time is process time of one core. What a step of a method costs is measured first, on a copy; so the learning
+rate falls over as many steps as fit, and a method whose steps are dear makes fewer of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glasslung.data.labelbatches import BatchPlan, LabelledBatches, SquareSlices, from_square
+from glasslung.data.pairaugment import augmenter
+from glasslung.errors import DataError
+from glasslung.files import whole_file
+from glasslung.studies.pseudolabels import Rounds, learn_in_rounds
+from glasslung.types import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TRIED, LEFT_OUT = 6, 2  # steps timed on a copy, and how many of them are warm-up
+WHITE = 255
+AT_ONCE = 8  # slices asked together
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """One method of the contest.
+
+    model       name in `models.TABLE`
+    settings    of the model; what is not named has its default
+    unlabelled  whether slices without labels are in its batches
+    healthy     whether slices of healthy people are
+    rounds      pseudo-labels in rounds; None: none
+    """
+
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unlabelled: bool = False
+    healthy: bool = False
+    rounds: Rounds | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every method gets."""
+
+    seconds: float = 120.0
+    size: int = 192
+    """Side of the framed slices; the slices are 150 to 510 pixels wide."""
+    labelled: int = 4
+    unlabelled: int = 4
+    healthy: int = 2
+    augment: str = "strong"
+    ema: float | None = 0.99
+    """Decay of the averaged weights that are asked."""
+    seed: int = 0
+
+    def plan(self, method: Segmenter) -> BatchPlan:
+        """The batch of one method."""
+        return BatchPlan(self.labelled, self.unlabelled * method.unlabelled, self.healthy * method.healthy)
+
+
+def segmenters() -> dict[str, Segmenter]:
+    """Every method of the study, by the name the page has for it."""
+    whole = {"decoder": "full"}
+    return {
+        "U-Net": Segmenter("unet"),
+        "U-Net+PL": Segmenter("unet", rounds=Rounds()),
+        "U-Net+PL, sure": Segmenter("unet", rounds=Rounds(sure=0.9)),
+        "Inf-Net": Segmenter("infnet", {"encoder": "light"}),
+        "Semi-Inf-Net": Segmenter("infnet", {"encoder": "light"}, rounds=Rounds(slices=5, last=0.2)),
+        "Mean teacher": Segmenter("meanteacher", unlabelled=True),
+        "UniMatch": Segmenter("unimatch", unlabelled=True),
+        "StichNet, labels only": Segmenter("stichnet", whole),
+        "StichNet": Segmenter("stichnet", whole, unlabelled=True, healthy=True),
+    }
+
+
+# ------------------------------------------------------------------------------------------- training
+
+
+def train(
+    method: Segmenter,
+    squares: SquareSlices,
+    rows: np.ndarray,
+    budget: Budget,
+    progress: Progress | None = None,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """One segmenter, trained until its time is up: the model, and what is to be told of its training.
+
+    rows  slices it may learn from, of every kind; those that are labelled are its labels
+    """
+    from glasslung.models import build, entry_for
+    from glasslung.train.game import Game
+
+    def new_game(steps: int) -> Game:
+        settings = dict(method.settings)
+        if "steps" in {one.name for one in fields(entry_for(method.model).config)}:
+            settings.setdefault("steps", steps)
+        model = build(method.model, budget.seed, **settings)
+        stream = LabelledBatches(
+            squares,
+            budget.plan(method),
+            np.random.default_rng([budget.seed, 1]),
+            rows,
+            augmenter(budget.augment),
+        )
+        return Game(
+            {"segmenter": model}, entry_for(method.model).players(model), stream, budget.seed, ema=budget.ema
+        )
+
+    began = time.process_time()
+    each = time_of_a_step(new_game(1000))
+    left = budget.seconds - (time.process_time() - began)
+    game = new_game(max(1, int(left / each)))
+    records: dict[str, Any] = {}
+    until = _clock(budget.seconds, began, progress)
+    if method.rounds is None:
+        play(game, until, records)
+    else:
+        learn_in_rounds(game, squares, rows, method.rounds, budget, until, records)
+    spent = time.process_time() - began
+    keep_averages(game)
+    told = {"model": method.model, "settings": dict(method.settings), "budget": asdict(budget)}
+    return game.modules["segmenter"], {
+        **told,
+        "steps": game.step,
+        "seconds": spent,
+        "a step": each,
+        "records": records,
+    }
+
+
+def time_of_a_step(game: Any) -> float:
+    """Process time of one step, the middle of a few, on a game that is thrown away."""
+    from glasslung.train.loop import fit
+
+    taken = []
+    for step in range(TRIED):
+        start = time.process_time()
+        fit(game, range(step, step + 1))
+        taken.append(time.process_time() - start)
+    return float(np.median(taken[LEFT_OUT:]))
+
+
+def _clock(seconds: float, began: float, progress: Progress | None) -> Callable[[float], bool]:
+    """until(share) -> whether that share of the time is used up; tells on the way."""
+
+    def until(share: float) -> bool:
+        spent = (time.process_time() - began) / seconds
+        if progress:
+            progress("training", min(1.0, spent))
+        return spent >= share
+
+    return until
+
+
+def play(
+    game: Any, until: Callable[[float], bool], records: dict[str, Any], share: float = 1.0, chunk: int = 5
+) -> None:
+    """Go on, some steps at a time, until that share of the time is used up."""
+    from glasslung.train.loop import fit
+
+    def keep(record: dict[str, Any]) -> None:
+        records[record["player"]] = record
+
+    while not until(share):
+        fit(game, range(game.step, game.step + chunk), keep)
+
+
+def keep_averages(game: Any) -> None:
+    """Leave the averaged weights in the network, where there are any."""
+    import torch
+
+    if game.ema is not None:
+        with torch.no_grad():
+            for name, weight in game.weights().items():
+                weight.copy_(game.averages[name])
+
+
+# --------------------------------------------------------------------------------------------- asking
+
+
+def ask(
+    probabilities: Callable[[Tensor], Tensor], squares: SquareSlices, rows: Sequence[int] | np.ndarray
+) -> list[np.ndarray]:
+    """What each pixel of some slices may be, on the slices' own grids: (classes, H, W) float32 each.
+
+    The mean over the slice as it is and turned left to right, which every method gets.
+    """
+    import torch
+
+    rows, found = [int(row) for row in rows], []
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        image = squares.batch(np.array(some)).image
+        with torch.no_grad():
+            maps = 0.5 * (probabilities(image) + probabilities(image.flip(-1)).flip(-1))
+        for row, each in zip(some, maps.numpy(), strict=True):
+            found.append(from_square(each, *squares.slices.pictures[row].shape))
+    return found
+
+
+def write_maps(names: Sequence[str], maps: Sequence[np.ndarray], path: Path) -> None:
+    """Maps of lesion classes (without the first class) in 255 steps, by the slice's name, as one .npz."""
+    arrays = {
+        f"maps-{name}": np.rint(each[1:].clip(0, 1) * WHITE).astype(np.uint8)
+        for name, each in zip(names, maps, strict=True)
+    }
+    with whole_file(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_maps(path: Path) -> dict[str, np.ndarray]:
+    """What `write_maps` wrote: name -> (lesion classes, H, W) float32 in [0, 1]."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {
+                name.removeprefix("maps-"): arrays[name].astype(np.float32) / WHITE for name in arrays.files
+            }
+    except (OSError, ValueError, KeyError) as problem:
+        raise DataError(
+            f"{path} is damaged or missing ({problem}); delete its .json, and run again"
+        ) from problem

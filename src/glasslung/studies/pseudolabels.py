@@ -1,0 +1,106 @@
+"""Pseudo-labels in rounds: the network labels some slices itself, and goes on with them among its labels.
+
+    U-Net+PL      16 slices a round, up to 1600 (StichNet paper, section 4; no confidence there)
+    Semi-Inf-Net  5 slices a round, and expert labels alone at the end (Fan et al., TMI 2020)
+
+A round's slices are labelled once and kept. Options the papers lack: pixels that the network is not sure of
+stay unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glasslung.data.labelbatches import LabelledBatches, SquareSlices, from_square
+from glasslung.data.labelled import UNKNOWN, Kind
+from glasslung.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from glasslung.studies.lesioncontest import Budget
+
+AT_ONCE = 8
+ROUND_STREAM = 7
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """How pseudo-labels come in."""
+
+    slices: int = 16
+    """Labelled in a round; the paper's."""
+    most: int = 1600
+    """Pseudo-labelled slices in the end, time allowing; the paper's."""
+    sure: float = 0.0
+    """Pixels whose likeliest class is less probable stay unknown; 0: all count, as in the papers."""
+    first: float = 0.5
+    """Share of the time before the first round."""
+    last: float = 0.0
+    """Share of the time at the end, on expert labels alone."""
+
+    def __post_init__(self) -> None:
+        if min(self.slices, self.most) < 1 or not 0 <= self.sure <= 1:
+            raise UsageError("slices and most must be 1 or more, and sure lies in 0 .. 1")
+        if min(self.first, self.last) < 0 or self.first + self.last >= 1:
+            raise UsageError("first and last are shares of the time and must leave some for the rounds")
+
+
+def learn_in_rounds(
+    game: Any,
+    squares: SquareSlices,
+    rows: np.ndarray,
+    rounds: Rounds,
+    budget: Budget,
+    until: Callable[[float], bool],
+    records: dict[str, Any],
+) -> None:
+    """Labels first, then as many rounds as there are slices for, evenly spaced in time, then labels again."""
+    from glasslung.studies.lesioncontest import play
+
+    play(game, until, records, rounds.first)
+    own, waiting = game.batches, squares.slices.of_kind(Kind.UNLABELLED)
+    waiting = np.random.default_rng([budget.seed, ROUND_STREAM]).permutation(np.intersect1d(waiting, rows))
+    waiting = waiting[: rounds.most]
+    groups = [waiting[at : at + rounds.slices] for at in range(0, len(waiting), rounds.slices)]
+    if not groups:
+        raise UsageError("pseudo-labels need slices without labels; add some, or leave the method away")
+    step = (1 - rounds.first - rounds.last) / len(groups)
+    labelled: dict[int, np.ndarray] = {}
+    asked = 0
+    while asked < len(groups) and not until(1 - rounds.last - 0.5 * step):
+        new = groups[asked]
+        labelled |= label(game.modules["segmenter"].probabilities, squares, new, rounds.sure)
+        game.batches = _among_the_labels(own, squares, labelled, rows)
+        asked += 1
+        play(game, until, records, rounds.first + asked * step, chunk=1)
+    game.batches = own
+    play(game, until, records, chunk=1)
+    records["rounds"] = {"rounds": asked, "of": len(groups), "slices": len(labelled)}
+
+
+def label(
+    probabilities: Callable[[Tensor], Tensor], squares: SquareSlices, rows: np.ndarray, sure: float
+) -> dict[int, np.ndarray]:
+    """Lesion masks of some slices as the network sees them, on the slices' grids; -1 where it is not sure."""
+    found = {}
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        for row, each in zip(some, probabilities(squares.batch(some).image).numpy(), strict=True):
+            maps = from_square(each, *squares.slices.pictures[row].shape)
+            mask = maps.argmax(0).astype(np.int8)
+            mask[maps.max(0) < sure] = UNKNOWN
+            found[int(row)] = mask
+    return found
+
+
+def _among_the_labels(
+    own: LabelledBatches, squares: SquareSlices, masks: dict[int, np.ndarray], rows: np.ndarray
+) -> LabelledBatches:
+    """A stream like the run's own, with these slices among the labelled ones."""
+    slices = squares.slices.with_lesions(masks, Kind.PSEUDO)
+    return LabelledBatches(SquareSlices(slices, squares.size), own.plan, own.rng, rows, own.augment)
