@@ -3,7 +3,8 @@
 Paper: Tilborghs et al. 2020 (arXiv 2007.15546), as used by the CVAE and NetVLAD system, section 4.1. It
 states: a 3D U-Net of 4 levels, 32 features at the lowest level, leaky ReLU, instance normalisation, max
 pooling, linear up-sampling, generalised Wasserstein Dice loss (Fidon et al. 2017) over background, ground
-glass, consolidation, crazy paving and "combined", a mixture of two or more that could not be told apart. The blocks
+glass, consolidation, crazy paving and "combined", a mixture of two or more that could not be told
+apart. The blocks
 and the loss are MONAI's.
 
 Notation  x box of a scan in [0, 1]; C classes, 0 the background; M distances between classes; p probabilities
