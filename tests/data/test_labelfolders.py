@@ -208,7 +208,24 @@ def test_healthy_slices_have_no_lesion_and_lungs_where_they_are_not_black(tmp_pa
     assert all((mask == 0).all() for mask in slices.lesions)
     assert np.mean((slices.lungs[0] > 0) == (lung > 0)) > 0.99
     assert (slices.lungs[1] == -1).all()  # a whole picture's lungs have to be found first
-    assert [origin.window for origin in slices.origins] == [Window.CUT_OUT, Window.UNKNOWN]
+    assert [origin.window for origin in slices.origins] == [Window.CUT_OUT, Window.LUNG]
+
+
+def test_single_slices_of_a_site_vote_together_on_how_they_lie(tmp_path):
+    """One of seven shows no spine: alone it would be read the other way round."""
+    cases = []
+    for n in range(14):
+        picture = chest(seed=n)[0]
+        view = View.FRONT_RIGHT if n < 7 else View.UPRIGHT
+        if n % 7 == 3:
+            picture[-30:] = 90
+            picture[:14, 60:90] = 250
+        save(tmp_path / f"{n}.png", as_it_lay(picture, view))
+        cases.append(Case(f"p{n}", "scan", Path(f"{n}.png"), Intensity.DISPLAY8, site="ab"[n // 7]))
+    slices = read_labelled_cohort(Cohort("two sites", tmp_path, tuple(cases)))
+    assert [origin.view for origin in slices.origins] == [View.FRONT_RIGHT] * 7 + [View.UPRIGHT] * 7
+    assert slices.names[0] == "p0-scan"  # every patient has a scan of that name
+    assert {picture.shape for picture in slices.pictures} == {(120, 150)}
 
 
 def test_scans_in_hounsfield_units_are_no_slices(tmp_path):

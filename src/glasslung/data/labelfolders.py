@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from glasslung.data.cohort import Cohort
-from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, Window, join, unknown_like
+from glasslung.data.labelled import UNKNOWN, Kind, LabelledSlices, SliceOrigin, join, unknown_like
 from glasslung.data.lungs.pictures import cut_out
 from glasslung.data.slices import read_picture
 from glasslung.data.sliceviews import View, tell_view, upright
@@ -105,7 +105,8 @@ def read_labelled_cohort(cohort: Cohort, unlabelled: bool = True, every: int = 1
     """The 8-bit slices of a cohort: labelled, healthy and (unless turned off) unlabelled ones.
 
     every  takes each n-th slice of unlabelled stacks: neighbours are nearly the same
-    DataError where a scan is not 8-bit pictures or no slice is labelled.
+    Slices of one stack, and single slices of one site, are taken to lie alike.
+    DataError where a scan is not 8-bit pictures, a file is wrong, or nothing is left.
     """
     deep = [case.scan for case in cohort.cases if case.intensity is not Intensity.DISPLAY8]
     if deep:
@@ -116,16 +117,30 @@ def read_labelled_cohort(cohort: Cohort, unlabelled: bool = True, every: int = 1
     labelled = [case for case in cohort.cases if case.lesions]
     healthy = [case for case in cohort.cases if not case.lesions and case.label == "healthy"]
     others = [case for case in cohort.cases if not case.lesions and case.label != "healthy"]
-    sets = []
-    if labelled:
-        sets.append(_cohort_labelled(cohort, labelled))
-    if healthy:
-        sets.append(_healthy(cohort, healthy))
+    sets = [_cohort_labelled(cohort, cases) for cases in _lying_alike(cohort, labelled)]
+    sets += [_without_masks(cohort, cases, Kind.HEALTHY, 1) for cases in _lying_alike(cohort, healthy)]
     if unlabelled:
-        sets += [_stack(cohort, case, every) for case in others]
+        groups = _lying_alike(cohort, others)
+        sets += [_without_masks(cohort, cases, Kind.UNLABELLED, every) for cases in groups]
     if not sets:
         raise DataError(f"{cohort.name} has no labelled slice: no row of its table names a lesion mask")
     return join(*sets)
+
+
+def _lying_alike(cohort: Cohort, cases: Sequence[Case]) -> list[list[Case]]:
+    """Cases whose pictures lie alike: each stack by itself, single pictures site by site."""
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        stack = cohort.path(case.image).is_dir()
+        groups.setdefault(f"stack {case.image}" if stack else f"site {case.site}", []).append(case)
+    return list(groups.values())
+
+
+def _named(cohort: Cohort, case: Case, stem: str) -> str:
+    """A slice's name: its scan's, with the patient's where another one has a scan of that name."""
+    shared = sum(other.scan == case.scan for other in cohort.cases) > 1
+    scan = f"{case.patient}-{case.scan}" if shared else case.scan
+    return f"{scan}-{stem}" if cohort.path(case.image).is_dir() else scan
 
 
 def _cohort_labelled(cohort: Cohort, cases: Sequence[Case]) -> LabelledSlices:
@@ -139,51 +154,40 @@ def _cohort_labelled(cohort: Cohort, cases: Sequence[Case]) -> LabelledSlices:
             infected = dict(zip(pictures, infected.values(), strict=False))
         _check_partners(cohort.path(case.image), pictures, masks)
         read += [_read(pictures[stem], masks[stem], infected.get(stem)) for stem in pictures]
-        names += [case.scan if len(pictures) == 1 else f"{case.scan}-{stem}" for stem in pictures]
+        names += [_named(cohort, case, stem) for stem in pictures]
         keys += [case.patient] * len(pictures)
     return _labelled_set(read, names, keys, None)
 
 
-def _healthy(cohort: Cohort, cases: Sequence[Case]) -> LabelledSlices:
-    """Slices of healthy people: no lesion anywhere; lungs are what is not black, where they were cut out."""
-    pictures, origins, lungs = [], [], []
-    for case in cases:
-        for stem, path in _files(cohort.path(case.image)).items():
-            picture = read_picture(path)
-            shape = cut_out(picture[None])
-            pictures.append(picture)
-            lungs.append(unknown_like(picture) if shape is None else shape[0].astype(np.int8))
-            name = case.scan if cohort.path(case.image).is_file() else f"{case.scan}-{stem}"
-            origins.append((name, case.patient, Window.UNKNOWN if shape is None else Window.CUT_OUT))
-    view = tell_view(pictures)
-    return LabelledSlices(
-        tuple(np.ascontiguousarray(upright(p, view)) for p in pictures),
-        tuple(np.broadcast_to(np.int8(0), upright(p, view).shape) for p in pictures),
-        tuple(np.ascontiguousarray(upright(lung, view)) for lung in lungs),
-        tuple(SliceOrigin(name, case, Kind.HEALTHY, window, view) for name, case, window in origins),
-    )
-
-
-def _stack(cohort: Cohort, case: Case, every: int) -> LabelledSlices:
-    files = _files(cohort.path(case.image))
-    stems = list(files)[::every]
-    pictures = [read_picture(files[stem]) for stem in stems]
+def _without_masks(cohort: Cohort, cases: Sequence[Case], kind: Kind, every: int) -> LabelledSlices:
+    """Healthy slices have no lesion, of others nothing is known; lungs that were cut out are known."""
+    files = [(case, stem, path) for case in cases for stem, path in _taken(cohort, case, every)]
+    pictures = [read_picture(path) for _, _, path in files]
     if not pictures:
-        raise DataError(f"{cohort.path(case.image)} holds no picture; check the cohort's table")
-    view, window = tell_view(pictures), tell_window(pictures)
+        raise DataError(f"{cohort.path(cases[0].image)} holds no picture; check the cohort's table")
+    stack, view = cohort.path(cases[0].image).is_dir(), tell_view(pictures)
+    windows = [tell_window(pictures)] * len(files) if stack else [tell_window([one]) for one in pictures]
     stand = tuple(np.ascontiguousarray(upright(picture, view)) for picture in pictures)
-    alone = cohort.path(case.image).is_file()
+    known = np.int8(0 if kind is Kind.HEALTHY else UNKNOWN)
     return LabelledSlices(
         stand,
-        tuple(unknown_like(picture) for picture in stand),
-        tuple(unknown_like(picture) for picture in stand),
+        tuple(np.broadcast_to(known, picture.shape) for picture in stand),
+        tuple(_cut_lungs(picture) for picture in stand),
         tuple(
-            SliceOrigin(
-                case.scan if alone else f"{case.scan}-{stem}", case.patient, Kind.UNLABELLED, window, view
-            )
-            for stem in stems
+            SliceOrigin(_named(cohort, case, stem), case.patient, kind, window, view)
+            for (case, stem, _), window in zip(files, windows, strict=True)
         ),
     )
+
+
+def _taken(cohort: Cohort, case: Case, every: int) -> list[tuple[str, Path]]:
+    return list(_files(cohort.path(case.image)).items())[::every]
+
+
+def _cut_lungs(picture: np.ndarray) -> np.ndarray:
+    """The lungs of a picture that shows nothing else; unknown for others."""
+    lungs = cut_out(picture[None])
+    return unknown_like(picture) if lungs is None else lungs[0].astype(np.int8)
 
 
 def _files(path: Path) -> dict[str, Path]:
