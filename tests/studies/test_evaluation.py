@@ -135,10 +135,25 @@ def test_mistakes_are_told_before_any_work(bright, folder, tmp_path):
         evaluate("bright-run", tmp_path / "nowhere")
 
 
-def test_a_model_that_cannot_be_scored_is_named(folder, monkeypatch):
-    other = Trained(torch.nn.Identity(), "slicenet", {"settings": {}, "seed": 0}, "x")
+class Prior(Bright):
+    """Needs the answer of another model."""
+
+    def probabilities(self, image: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
+        return super().probabilities(image) * prior
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "words"),
+    [
+        (torch.nn.Identity(), "something", "something"),
+        (Bright(), "slicenet", "no lesions in single slices"),
+        (Prior(), "something", "prior"),
+    ],
+)
+def test_a_model_that_cannot_be_scored_is_named(folder, monkeypatch, model, method, words):
+    other = Trained(model, method, {"settings": {}, "seed": 0}, "x")
     monkeypatch.setattr(evaluation, "open_trained", lambda which: other)
-    with pytest.raises(UsageError, match="slicenet"):
+    with pytest.raises(UsageError, match=words):
         evaluate("x", folder)
 
 

@@ -12,6 +12,7 @@ Where slices that the model was trained on can be told among those it is asked a
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,12 +96,9 @@ def evaluate(
 
         figures, text, remarks = evaluate_likelihood(trained, data, seed, progress)
         found = Evaluation(trained.name, trained.method, LIKELIHOOD, figures, text, remarks)
-    elif hasattr(trained.model, "probabilities"):
-        found = _evaluate_labelled(trained, data, seed, progress)
     else:
-        raise UsageError(
-            f"a {trained.method!r} cannot be scored here; segmenters, {' and '.join(LIKELIHOOD_METHODS)} can"
-        )
+        check_segments_slices(trained)
+        found = _evaluate_labelled(trained, data, seed, progress)
     if out is not None:
         write_evaluation(found, Path(out))
     return found
@@ -190,6 +188,25 @@ def predict_with(model: Any, mirrored: bool = True) -> Predict:
         return np.asarray(maps.numpy())
 
     return predict
+
+
+def check_segments_slices(trained: Trained) -> None:
+    """UsageError for a model that does not find lesions in slices by itself."""
+    from glasslung.models import TABLE
+    from glasslung.nn.batches import LabelledBatch
+
+    asked = getattr(trained.model, "probabilities", None)
+    entry = TABLE.get(trained.method)
+    if asked is None or (entry is not None and entry.batch is not LabelledBatch):
+        raise UsageError(
+            f"a {trained.method!r} cannot be scored here: it finds no lesions in single slices; segmenters "
+            f"of slices can, and {' and '.join(LIKELIHOOD_METHODS)}"
+        )
+    needed = [p for p in inspect.signature(asked).parameters.values() if p.default is p.empty]
+    if len(needed) > 1:
+        raise UsageError(
+            f"a {trained.method!r} needs more than a slice ({needed[1].name}); score the whole it is part of"
+        )
 
 
 def side_of(trained: Trained) -> int:
