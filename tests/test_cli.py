@@ -90,6 +90,10 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
         (["prepare", "{course}", "--out", "{tmp}/o", "--lungs", "guess"], "auto, table, found, cut-out"),
         (["train", "gan", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"], "usvae, cage"),
         (["train", "usvae", "--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "50"], "known layouts"),
+        (
+            ["train", "usvae", "--cohort", "{tmp}", "--out", "{tmp}/o", "--steps", "50", "--seed", "-1"],
+            "0 or more",
+        ),
         (["runs", "{tmp}/none"], "there is no folder"),
         (["study", "progression", "--cohort", "{tmp}/empty", "--out", "{tmp}/o"], "known layouts"),
         (["study", "progression", "--quick", "--out", "{course}"], "holds no study"),

@@ -54,7 +54,16 @@ SeriesName = Annotated[
     str, typer.Option("--series", help="Which DICOM series, by number or key; else the best is picked.")
 ]
 CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def _seed(number: int) -> int:
+    """A seed from the command line: generators take none below 0."""
+    if number < 0:
+        raise UsageError(f"seed {number}: choose a whole number, 0 or more")
+    return number
+
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", callback=_seed)]
 SeenDay = Annotated[
     float | None,
     typer.Option(
@@ -369,7 +378,9 @@ def train(
         float | None, typer.Option(help="Keep averaged weights with this decay, e.g. 0.998.")
     ] = None,
     seed: Seed = 0,
-    split_seed: Annotated[int, typer.Option(help="Of the split, for a table that has none.")] = 0,
+    split_seed: Annotated[
+        int, typer.Option(help="Of the split, for a table that has none.", callback=_seed)
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, 32-true or bf16-mixed.")] = "auto",
     deterministic: Annotated[
@@ -409,14 +420,15 @@ def runs(
         return
     rows = [("run", "study", "model", "seed", "steps", "loss", "begun", "state")]
     for run in found:
-        asked = run.settings.get("training", {}).get("steps")
+        training = run.settings.get("training")
+        asked = training.get("steps") if isinstance(training, dict) else None
         loss = run.last.get("total")
         rows.append(
             (
                 str(run.folder.relative_to(folder)),
                 run.study,
                 run.model,
-                str(run.seed),
+                "" if run.seed is None else str(run.seed),
                 f"{run.made}/{asked}" if asked else str(run.made),
                 "" if loss is None else f"{loss:.4g}",
                 run.created,

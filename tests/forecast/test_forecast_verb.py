@@ -43,6 +43,8 @@ def test_a_slice_is_forecast_into_a_folder(run_folder, slice_file, tmp_path):
         (["--days", "10", "--seen", "7"], "0 to 7 after the scan"),
         (["--seen", "3", "--healthy"], "one of the two"),
         (["--draws", "1"], "choose 2 to"),
+        (["--seed", "-1"], "0 or more"),
+        (["--middle", "belly"], "scan, lungs"),
     ],
 )
 def test_what_cannot_be_forecast_leaves_nothing(run_folder, slice_file, tmp_path, more, told):

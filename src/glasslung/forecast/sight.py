@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glasslung.data.lung_field import FieldSettings, check_square, cut_slice
+from glasslung.data.lung_field import MIDDLES, FieldSettings, check_square, cut_slice
 from glasslung.data.prepare import is_picture
 from glasslung.data.slices import read_picture, square_slice
-from glasslung.errors import DataError
+from glasslung.errors import DataError, UsageError
 from glasslung.types import Intensity, MaskQuality, Volume
 
 LUNGS_FOUND, LUNGS_CUT_OUT = "found", "cut-out"
@@ -48,9 +48,11 @@ def look(
 
     size    side of the slice that the model reads
     middle  which slice: the middle of the 'scan' or of the 'lungs'
-    Raises DataError where the scan cannot be read, RefusedError where the gate will not let it through,
-    UnfitError where its slice shows too little of the lungs.
+    Raises UsageError for another middle, DataError where the scan cannot be read, RefusedError where the gate
+    will not let it through, UnfitError where its slice shows too little of the lungs.
     """
+    if middle not in MIDDLES:
+        raise UsageError(f"middle {middle!r} is not known; it is one of {', '.join(MIDDLES)}")
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path} does not exist: give a scan, or a slice that `glasslung prepare` made")
