@@ -87,22 +87,6 @@ def focal_loss(log_p: Tensor, gamma: float) -> Tensor:
     return -(miss**gamma) * log_p
 
 
-def dice_loss(lesion: Tensor, drawn: Tensor) -> Tensor:
-    """1 - soft Dice of ground glass and of consolidation, mean of those two, over all labelled pixels.
-
-    lesion (B, 3, H, W) probabilities; drawn (B, H, W), -1 unknown, 3 (crazy paving) counts as ground glass. A
-    class that nobody drew in this batch is left out; without any, 0.
-    """
-    known = (drawn >= 0).to(lesion.dtype)
-    losses = []
-    for index, codes in ((1, (1, 3)), (2, (2,))):
-        truth = torch.stack([drawn == code for code in codes]).any(0).to(lesion.dtype)
-        found = lesion[:, index] * known
-        overlap = 2 * (found * truth).sum() / (found.sum() + truth.sum()).clamp_min(1e-6)
-        losses.append((1 - overlap) * (truth.sum() > 0))
-    return torch.stack(losses).mean()
-
-
 # --------------------------------------------------------------------------------------------- the slice
 
 
