@@ -123,6 +123,11 @@ def test_weights_come_back(run):
         run.load("unknown", other)
 
 
+def test_weights_may_be_read_by_whom_the_other_files_may(run):
+    path = run.save("net", Net())
+    assert path.stat().st_mode == (run.folder / "metrics.jsonl").stat().st_mode
+
+
 def test_a_run_goes_on_and_its_log_is_as_if_nothing_had_happened(tmp_path):
     whole = RunDir.create(tmp_path / "whole", "s", "toy", {}, 3)
     fit(game(), range(8), whole.log)

@@ -34,7 +34,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors whole, in plain row order whatever their layout in memory."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with whole_file(path) as beside:
+        beside.touch()
+        rights = beside.stat().st_mode
         save_file(plain, beside, metadata={"format": "pt"})
+        beside.chmod(rights)  # safetensors lets nobody but the owner read: a run may be shared
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
