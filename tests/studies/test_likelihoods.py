@@ -127,6 +127,21 @@ def test_an_age_with_one_patient_has_figures_without_intervals(cage_folder, tmp_
                 assert got["by group"][group][name][0] == pytest.approx(each[name][0], abs=2e-4)
 
 
+def test_a_model_that_failed_on_an_age_is_told_in_one_line(cage_folder):
+    _, slices = load_slices(cage_folder, 64)
+    scores = score_slices(build("usvae", 0, **SMALL), slices, torch.Generator().manual_seed(0))
+    some = np.arange(len(slices))
+    scores.kl[np.flatnonzero(slices.group == 1)[:-1]] = np.nan  # one patient of t1 is left
+    scores.use[0]["nats"] = float("nan")
+    found = part_figures(scores, slices, some, 0)
+    json.dumps(found, allow_nan=False)
+    assert found["not finite"] == 5
+    assert found["readings"]["as trained"]["nll"][1] is None
+    scores.kl[slices.group == 1] = np.nan
+    with pytest.raises(DataError, match="failed on these data"):
+        part_figures(scores, slices, some, 0)
+
+
 def test_a_cage_is_scored_at_the_ages_it_owns(cage_folder, tmp_path):
     whole = evaluate(write_run(tmp_path / "whole", "cage", net="slim"), cage_folder)
     assert whole.figures["parts"]["all"]["slices"] == 24

@@ -7,7 +7,6 @@ slices is no score on new patients.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -178,10 +177,11 @@ def part_figures(scores: Scores, slices: SliceSet, rows: np.ndarray, seed: int) 
         {name: nats[rows] for name, nats in scores.nats.items()},
         scores.pixels[rows],
         scores.kl[rows],
-        copy.deepcopy(scores.use),
+        [_plain(level) for level in scores.use],
     )
     chosen, rng = slices.take(rows), np.random.default_rng(seed)
-    if _least_patients(chosen) < 2:
+    finite = _finite(some)
+    if not finite.any() or _least_patients(chosen, finite) < 2:
         return bare_figures(some, chosen)
     found = figures(some, chosen, rng)
     for level, interval in zip(found["levels"], _level_intervals(some, chosen, seed), strict=True):
@@ -193,8 +193,26 @@ def part_figures(scores: Scores, slices: SliceSet, rows: np.ndarray, seed: int) 
     return found
 
 
-def _least_patients(slices: SliceSet) -> int:
-    return min(len(set(slices.patient[slices.group == g].tolist())) for g in set(slices.group.tolist()))
+def _plain(level: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a level, a number that is not finite being null: JSON knows none."""
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in level.items()
+    }
+
+
+def _finite(scores: Scores) -> np.ndarray:
+    """Slices with a score, (N,) bool: a model that failed on a slice gives it none."""
+    finite: np.ndarray = np.isfinite(scores.kl).all(1)
+    for nats in scores.nats.values():
+        finite = finite & np.isfinite(nats).all(1)
+    return finite
+
+
+def _least_patients(slices: SliceSet, rows: np.ndarray) -> int:
+    """Patients of the age that has fewest, among some slices."""
+    ages = set(slices.group.tolist())
+    return min(len(set(slices.patient[rows & (slices.group == age)].tolist())) for age in ages)
 
 
 def _level_intervals(scores: Scores, slices: SliceSet, seed: int) -> list[list[float] | None]:
@@ -226,9 +244,7 @@ def _level_intervals(scores: Scores, slices: SliceSet, seed: int) -> list[list[f
 def bare_figures(scores: Scores, slices: SliceSet) -> dict[str, Any]:
     """The same figures without intervals, for data where an age has one patient alone."""
     groups = sorted(set(slices.group.tolist()))
-    finite = np.isfinite(scores.kl).all(1)
-    for nats in scores.nats.values():
-        finite &= np.isfinite(nats).all(1)
+    finite = _finite(scores)
     readings: dict[str, Any] = {}
     for reading, nats in scores.nats.items():
         unit = np.log(2) if reading == GREY else 1.0
@@ -251,7 +267,10 @@ def bare_figures(scores: Scores, slices: SliceSet) -> dict[str, Any]:
 
 def _bare_row(scores: Scores, nats: np.ndarray, rows: np.ndarray, unit: float) -> dict[str, Any]:
     if not rows.any():
-        raise DataError("an age has no slice with a finite score; leave that age out")
+        raise DataError(
+            "the model gives no slice of one age a finite score: it has failed on these data; check that "
+            "they were prepared as its training slices were, or leave that age out"
+        )
     pixels, kl = scores.pixels[rows], scores.kl[rows].sum(1)
     size = pixels[0].sum() * unit
     black, lung = nats[rows].T
