@@ -63,6 +63,22 @@ def test_soft_labels_that_never_change_are_constant_too(separated) -> None:
     assert report.labels_constant and report.lesion_share == pytest.approx(0.5)
 
 
+def test_timid_labels_that_hardly_change_are_constant(separated) -> None:
+    images, styles, labels = separated
+    timid = 0.9 * np.broadcast_to(labels.mean(0), labels.shape) + 0.1 * labels
+    assert examine_styles(images, styles, timid).labels_constant
+    bolder = 0.3 * np.broadcast_to(labels.mean(0), labels.shape) + 0.7 * labels
+    assert not examine_styles(images, styles, bolder).labels_constant
+
+
+def test_no_lesion_anywhere_is_constant(separated) -> None:
+    images, styles, labels = separated
+    none = labels * np.array([1.0, 0, 0, 1]).reshape(1, 4, 1, 1)
+    none[:, 3] += labels[:, 1] + labels[:, 2]
+    report = examine_styles(images, styles, none)
+    assert report.labels_constant and report.lesion_share == pytest.approx(0)
+
+
 def test_distances_count_only_inside_the_lung(separated) -> None:
     images, styles, labels = separated
     lung = np.zeros(images.shape, bool)

@@ -197,6 +197,13 @@ def test_answers_at_every_size(side: int) -> None:
     assert model.training
 
 
+def test_levels_of_both_ladders_are_told_by_name() -> None:
+    image = discs(2, 0).image
+    names = [f"{ladder}{level}" for ladder in "zk" for level in range(1, 6)]
+    assert [use.name for use in StichNet(Config(), seeded()).uses(image)] == names
+    assert len(StichNet(Config(latents="z"), seeded()).uses(image)) == 5
+
+
 def test_other_shapes_and_styles_are_refused() -> None:
     model = StichNet(Config(), seeded())
     with pytest.raises(ShapeError, match="multiples of 32"):

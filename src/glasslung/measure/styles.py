@@ -5,7 +5,8 @@ segmentations are the exact same for every image". Both are measured here, with 
 
 Rules   styles coincide when they lie closer together inside the lung than the model errs in painting the
         slice: an eye could not tell them apart beside the original
-        labels are constant when knowing which slice it is tells less than `LEAST_NATS` about a pixel's lesion
+        labels are constant when knowing which slice it is tells less than `LEAST_SHARE` of what there is to
+        know about a pixel's lesion, or when there is nothing to know: the same class everywhere
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 NAMES = ("background", "ground glass", "consolidation", "healthy")  # the order of the four pictures
 LUNG_STYLES = (1, 2, 3)
 COINCIDE = 1.0  # distance of two styles in reconstruction errors, below which they are one
-LEAST_NATS = 0.01  # per pixel; lesions on a seventh of the pixels hold up to 0.5
+LEAST_SHARE = 0.1  # of the lesions' entropy; drawn masks tell all of it, a timid segmenter a third
+LEAST_NATS = 1e-3  # per pixel: lesions on one pixel in ten thousand hold as much
 FAINT = 1e-6  # of a probability: logarithms stay finite
 
 
@@ -45,7 +47,8 @@ class StyleReport:
     slices       how many were looked at
     gaps         every pair of the lung's styles
     error        mean distance of the stitched slice from the slice inside the lung, scale 0 to 1
-    label_nats   what the slice tells about a pixel's lesion class, mean over pixels, nats
+    label_nats   what the slice tells about a pixel's lesion class, mean over pixels, nats ...
+    label_entropy  ... of what there is to know about it, without knowing the slice
     lesion_sd    standard deviation over slices of a pixel's probability of any lesion, mean over pixels
     lesion_share mean probability of any lesion
     unused       levels of the latents that say nothing, by name
@@ -55,6 +58,7 @@ class StyleReport:
     gaps: tuple[PairGap, ...]
     error: float
     label_nats: float
+    label_entropy: float
     lesion_sd: float
     lesion_share: float
     unused: tuple[str, ...] = ()
@@ -72,7 +76,7 @@ class StyleReport:
     @property
     def labels_constant(self) -> bool:
         """Whether every slice gets the same segmentation."""
-        return self.label_nats < LEAST_NATS
+        return self.label_entropy < LEAST_NATS or self.label_nats < LEAST_SHARE * self.label_entropy
 
     @property
     def collapsed(self) -> bool:
@@ -96,7 +100,7 @@ class StyleReport:
         return f"styles coincide in part: {pairs} ({size})" if pairs else f"styles differ ({size})"
 
     def _of_labels(self) -> str:
-        told = f"a slice tells {self.label_nats:.3f} nats of a pixel's lesion"
+        told = f"a slice tells {self.label_nats:.3f} of {self.label_entropy:.3f} nats of a pixel's lesion"
         return f"labels constant over slices ({told})" if self.labels_constant else f"labels vary ({told})"
 
 
@@ -140,6 +144,7 @@ def examine_styles(
         gaps=gaps,
         error=_mean(np.abs(stitched - images), weight),
         label_nats=slice_information(lesion),
+        label_entropy=float(_entropy(lesion.mean(0, keepdims=True)).mean()),
         lesion_sd=float(ill.std(0).mean()),
         lesion_share=float(ill.mean()),
         unused=tuple(use.name for use in uses if use.collapsed),

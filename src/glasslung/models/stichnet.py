@@ -24,6 +24,7 @@ Levers    against collapse, each a setting: `hinge`, `shared_decoders`, `consist
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -35,7 +36,7 @@ from glasslung.nn.backbones import encoder_scale
 from glasslung.nn.batches import LabelledBatch
 from glasslung.nn.blocks import initialise_glorot, set_norm_momentum
 from glasslung.nn.borrow import evaluating
-from glasslung.nn.ladder import Descent, Ladder
+from glasslung.nn.ladder import Descent, Ladder, LevelUse, level_use
 from glasslung.nn.perturb import change_greys, draw_boxes, mix
 from glasslung.nn.player import Player
 from glasslung.nn.recipe import LEVELS
@@ -212,6 +213,14 @@ class StichNet(nn.Module):
         """The slice stitched from its styles by its own labels, (B, 1, H, W)."""
         reading = self.read(image)
         return stitch.stitch(reading.log_y, reading.pixels.mean())
+
+    def uses(self, image: Tensor) -> list[LevelUse]:
+        """How much each level of each ladder says on slices (two at least): z1 .. z5, then k1 .. k5."""
+        reading = self.read(image)
+        found = level_use([reading.z])
+        if self.two:
+            found += [replace(use, name=f"k{use.name[1:]}") for use in level_use([reading.k])]
+        return found
 
     # ------------------------------------------------------------------------------------------ memories
 
