@@ -110,6 +110,27 @@ def test_scales_sum_as_the_paper_has_it(first):
         assert torch.equal(out[:, 6:], x[:, 6:])
 
 
+def test_resnexts_shortcut_is_a_convolution_of_stride_two():
+    shortcut = drawn("resnext50").stages[1][0].shortcut
+    x = noise(1, 256, 6, 8)
+    strided = torch.nn.functional.conv2d(x, shortcut[1].weight, stride=2)
+    assert torch.allclose(shortcut[1](shortcut[0](x)), strided, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 4, 6, 8, 12])
+def test_narrow_networks_learn_with_channels_last(width):
+    """The layout that training chooses; strided 1x1 convolutions of few channels broke the heap in it."""
+    net = drawn("light", width=width).to(memory_format=torch.channels_last)
+    image = noise(2, 1, 64, 64)
+    for _ in range(3):
+        total = sum(level_map.square().mean() for level_map in net(image))
+        last = torch.autograd.grad(total, list(net.parameters()))
+    plain = drawn("light", width=width)
+    total = sum(level_map.square().mean() for level_map in plain(image))
+    for mine, true in zip(last, torch.autograd.grad(total, list(plain.parameters())), strict=True):
+        assert torch.allclose(mine, true, rtol=1e-2, atol=1e-4)
+
+
 def test_he_weights_have_the_deviation_of_their_fan_in():
     net = make_encoder("resnext50")
     initialise_he(net, torch.Generator().manual_seed(0))

@@ -45,6 +45,18 @@ class Residual(nn.Module):
         return torch.relu(self.branch(x) + self.shortcut(x))
 
 
+class EverySecond(nn.Module):
+    """Every second row and column: what a 1x1 convolution of stride 2 looks at.
+
+    Taken before the convolution, not by its stride: torch 2.13 on a CPU writes beyond its memory in the
+    backward pass of such a convolution where it has less than 16 channels laid out last.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H / 2, W / 2)."""
+        return x[:, :, ::2, ::2]
+
+
 class Light(nn.Module):
     """Residual blocks of two 3x3 convolutions, `width` channels at half size, doubled at each halving."""
 
@@ -69,10 +81,11 @@ class Light(nn.Module):
 
 
 def _light_block(channels_in: int, f: int, stride: int = 1) -> Residual:
-    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where shapes change."""
+    """Two 3x3 convolutions beside the identity, or beside mean and 1x1 convolution at a change of shape."""
     branch = nn.Sequential(*conv_norm(channels_in, f, 3, stride), nn.ReLU(inplace=True), *conv_norm(f, f))
-    same = stride == 1 and channels_in == f
-    return Residual(branch, nn.Identity() if same else nn.Sequential(*conv_norm(channels_in, f, 1, stride)))
+    if stride == 1 and channels_in == f:
+        return Residual(branch, nn.Identity())
+    return Residual(branch, nn.Sequential(nn.AvgPool2d(stride), *conv_norm(channels_in, f, 1)))
 
 
 def climb(x: Tensor, stages: nn.ModuleList) -> list[Tensor]:
@@ -137,8 +150,10 @@ def _resnext_block(channels_in: int, planes: int, stride: int) -> Residual:
         nn.ReLU(inplace=True),
         *conv_norm(wide, f, 1),
     )
-    same = stride == 1 and channels_in == f
-    return Residual(branch, nn.Identity() if same else nn.Sequential(*conv_norm(channels_in, f, 1, stride)))
+    if stride == 1 and channels_in == f:
+        return Residual(branch, nn.Identity())
+    taken = [EverySecond()] if stride == 2 else []
+    return Residual(branch, nn.Sequential(*taken, *conv_norm(channels_in, f, 1)))
 
 
 class Res2Net50(Bottlenecks):
