@@ -21,7 +21,7 @@ from glasslung.train.rundir import RunDir
 SMALL = {"net": "slim", "likelihood": "beta", "kl_schedule": "warm-up"}
 
 
-def write_cage(folder: Path, people: int = 6, twice: bool = False, alone: bool = False) -> Path:
+def write_cage(folder: Path, people: int = 10, twice: bool = False, alone: bool = False) -> Path:
     """Cut-out lungs in the layout of the CAGE set: `people` at every age, in JPEG.
 
     twice  the first diseased patient has a slice of another age, too; alone: one patient of the last age
@@ -73,7 +73,7 @@ def test_every_slice_is_scored_by_the_exact_evaluator(cage_folder, tmp_path):
     expected = figures(scores, slices, np.random.default_rng(0))
     got = told["parts"]["all"]
     assert got["readings"] == json.loads(json.dumps(expected["readings"]))
-    assert (got["slices"], got["patients"]) == (24, 24)
+    assert (got["slices"], got["patients"]) == (40, 40)
     for level, reference in zip(got["levels"], expected["levels"], strict=True):
         low, high = level["interval"]
         assert low <= level["nats, groups alike"] == reference["nats, groups alike"] <= high
@@ -86,14 +86,16 @@ def test_every_slice_is_scored_by_the_exact_evaluator(cage_folder, tmp_path):
 def test_training_slices_are_told_apart_where_the_run_was_fed_them(cage_folder, tmp_path):
     found = evaluate(write_run(tmp_path / "run", "usvae", cage_folder, **SMALL), cage_folder)
     parts = found.figures["parts"]
-    assert list(parts) == ["unseen", "trained on", "all"]
-    assert parts["unseen"]["slices"] + parts["trained on"]["slices"] == parts["all"]["slices"] == 24
+    assert list(parts) == ["test", "val", "trained on", "all"]
+    assert [parts[name]["slices"] for name in parts] == [8, 4, 28, 40]
     cohort, slices = load_slices(cage_folder, 64)
-    rows = np.array([case.split == PART for case in dealt(cohort, 0).cases])
+    rows = np.array([case.split == "test" for case in dealt(cohort, 0).cases])
     scores = score_slices(build("usvae", 0, **SMALL), slices, torch.Generator().manual_seed(0))
-    expected = part_figures(scores, slices, np.flatnonzero(~rows), 0)
-    assert parts["unseen"] == expected
-    assert f"trained on {rows.sum()} of these 24" in found.text
+    expected = part_figures(scores, slices, np.flatnonzero(rows), 0)
+    assert expected["readings"]["as trained"]["nll"][1] is not None
+    assert parts["test"] == expected
+    assert "Quote 'test' alone" in found.text
+    assert "trained on 28 of these 40" in found.text
 
 
 def test_another_folder_is_not_taken_for_the_training_data(cage_folder, tmp_path):
@@ -135,7 +137,7 @@ def test_a_model_that_failed_on_an_age_is_told_in_one_line(cage_folder):
     scores.use[0]["nats"] = float("nan")
     found = part_figures(scores, slices, some, 0)
     json.dumps(found, allow_nan=False)
-    assert found["not finite"] == 5
+    assert found["not finite"] == 9
     assert found["readings"]["as trained"]["nll"][1] is None
     scores.kl[slices.group == 1] = np.nan
     with pytest.raises(DataError, match="failed on these data"):
@@ -144,10 +146,10 @@ def test_a_model_that_failed_on_an_age_is_told_in_one_line(cage_folder):
 
 def test_a_cage_is_scored_at_the_ages_it_owns(cage_folder, tmp_path):
     whole = evaluate(write_run(tmp_path / "whole", "cage", net="slim"), cage_folder)
-    assert whole.figures["parts"]["all"]["slices"] == 24
+    assert whole.figures["parts"]["all"]["slices"] == 40
     assert len(whole.figures["parts"]["all"]["levels"]) == 25
     one = evaluate(write_run(tmp_path / "one", "cage", cage_folder, net="slim", single_age=2), cage_folder)
-    assert one.figures["parts"]["all"]["slices"] == 6
+    assert one.figures["parts"]["all"]["slices"] == 10
 
 
 def test_folders_that_do_not_fit_are_refused_in_one_line(cage_folder, tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from glasslung.data.cohort import Cohort
-from glasslung.data.slices import GROUP_NAMES, SliceSet, split_slices
+from glasslung.data.slices import GROUP_NAMES, SliceSet
 from glasslung.errors import DataError
 from glasslung.measure.statistics import bootstrap_by_patient
 from glasslung.models.cage import CAGE
@@ -29,7 +29,9 @@ from glasslung.studies.trained import TRAINING, Trained, input_hashes, told_of
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
 
-ALL, SEEN, UNSEEN = "all", "trained on", "unseen"
+ALL, SEEN = "all", "trained on"
+KEPT_OUT = ("test", "val", "")  # never trained on; settings may have been chosen on val
+BY_GROUP = ("as trained", GREY)  # readings whose figures by age stand in the table of text
 FIGURES = ("nll", "rec", "kl", "lung", "black")
 
 
@@ -44,7 +46,7 @@ def evaluate_likelihood(
     if progress:
         progress("reading slices", 0.0)
     cohort, slices = load_slices(data, size)
-    in_training = trained_rows(trained, data, cohort, slices)
+    parts = parts_of(trained, data, cohort, slices)
     slices, kept = _owned(trained.model, slices)
     if progress:
         progress(f"scoring {len(slices)} slices", 0.05)
@@ -52,11 +54,11 @@ def evaluate_likelihood(
     scores = _score(trained.model, slices, draws)
     remarks, slices = _apart_by_age(slices)
     found: dict[str, Any] = {}
-    for part, rows in _parts(None if in_training is None else in_training[kept], len(slices)).items():
+    for part, rows in _rows_by_part(None if parts is None else parts[kept], len(slices)).items():
         if progress:
             progress(f"intervals over patients, {part}", 0.9)
         found[part] = part_figures(scores, slices, rows, seed)
-    remarks = (*seen_remarks(trained, data, in_training), *remarks)
+    remarks = (*seen_remarks(trained, data, parts), *remarks)
     whole = {
         "about": told_of(trained),
         "data": {"name": cohort.name, **describe(slices)},
@@ -85,35 +87,24 @@ def _score(model: Any, slices: SliceSet, draws: torch.Generator) -> Scores:
 # -------------------------------------------------------------------------------------- what was trained on
 
 
-def trained_rows(trained: Trained, data: Path, cohort: Cohort, slices: SliceSet) -> np.ndarray | None:
-    """Which slices the model was trained on, (N,) bool; None where that cannot be told slice by slice.
+def parts_of(trained: Trained, data: Path, cohort: Cohort, slices: SliceSet) -> np.ndarray | None:
+    """On which side of the model's own split each slice lies, (N,) text: PART is what it was trained on.
 
-    A run keeps a hash of its training slices, and the split by patient can be dealt again: where the slices
-    dealt to training have that hash, they are the ones. The shipped U-SVAE keeps a hash of its folder.
+    None where that cannot be told. A run keeps a hash of its training slices, and the split by patient can
+    be dealt again: where the slices dealt to training have that hash, they are the ones. The shipped U-SVAE
+    keeps a hash of its folder.
     """
     training = trained.about["settings"].get(TRAINING, {})
-    parts = _dealt_again(cohort, slices, int(training.get("split_seed", 0)))
-    if parts is None:
+    try:
+        split = dealt(cohort, int(training.get("split_seed", 0)))
+    except DataError:  # it cannot be split that way, so it never was
+        return None
+    parts = np.array([case.split for case in split.cases])
+    if not (parts == PART).any():
         return None
     told = training.get("slices", {}).get("sha256")
-    same = describe(parts)["sha256"] == told if told else _is_shipped_on(trained, data)
-    if not same:
-        return None
-    fed = set(_keys(parts))
-    return np.array([key in fed for key in _keys(slices)])
-
-
-def _keys(slices: SliceSet) -> list[tuple[int, str]]:
-    """Patient and scan, which together name a slice."""
-    return list(zip(slices.patient.tolist(), slices.scans, strict=True))
-
-
-def _dealt_again(cohort: Cohort, slices: SliceSet, seed: int) -> SliceSet | None:
-    """The slices that would be trained on; None where the cohort cannot be split that way."""
-    try:
-        return split_slices(slices, dealt(cohort, seed)).get(PART)
-    except DataError:
-        return None
+    same = describe(slices.take(parts == PART))["sha256"] == told if told else _is_shipped_on(trained, data)
+    return parts if same else None
 
 
 def _is_shipped_on(trained: Trained, data: Path) -> bool:
@@ -122,13 +113,14 @@ def _is_shipped_on(trained: Trained, data: Path) -> bool:
     return data.is_dir() and hash_input(data) in input_hashes(trained.about)
 
 
-def seen_remarks(trained: Trained, data: Path, rows: np.ndarray | None) -> tuple[Remark, ...]:
+def seen_remarks(trained: Trained, data: Path, parts: np.ndarray | None) -> tuple[Remark, ...]:
     """What is known about slices that the model was trained on."""
-    if rows is not None and rows.any():
-        text = f"The model was trained on {int(rows.sum())} of these {len(rows)} slices."
-        remedy = f"Quote '{UNSEEN}' alone: '{ALL}' is too good."
-        if rows.all():
-            remedy = "Score a folder that it never saw."
+    if parts is not None:
+        text = f"The model was trained on {int((parts == PART).sum())} of these {len(parts)} slices."
+        others = [name for name in KEPT_OUT if (parts == name).any()]
+        remedy = (
+            f"Quote {others[0]!r} alone: {ALL!r} is too good." if others else "Score a folder it never saw."
+        )
         return (Remark("trained-on-these", Severity.WARN, text, remedy),)
     if _is_shipped_on(trained, data):
         text = "The model was trained on this folder; which of its slices, cannot be told."
@@ -140,12 +132,15 @@ def seen_remarks(trained: Trained, data: Path, rows: np.ndarray | None) -> tuple
     return (Remark("training-unknown", Severity.NOTE, text),)
 
 
-def _parts(in_training: np.ndarray | None, count: int) -> dict[str, np.ndarray]:
+def _rows_by_part(parts: np.ndarray | None, count: int) -> dict[str, np.ndarray]:
+    """What is told apart, the most honest first: name -> rows."""
     whole = {ALL: np.arange(count)}
-    if in_training is None or not in_training.any():
+    if parts is None:
         return whole
-    apart = {UNSEEN: np.flatnonzero(~in_training), SEEN: np.flatnonzero(in_training)}
-    return {name: rows for name, rows in apart.items() if len(rows)} | whole
+    names = {name: name or "in no part" for name in KEPT_OUT} | {PART: SEEN}
+    return {
+        told: np.flatnonzero(parts == name) for name, told in names.items() if (parts == name).any()
+    } | whole
 
 
 # ------------------------------------------------------------------------------------------------- figures
@@ -312,6 +307,7 @@ def _part_text(name: str, found: Mapping[str, Any]) -> str:
         rows += [
             [f"  {group}", *(_limits(each[figure]) for figure in FIGURES)]
             for group, each in row["by group"].items()
+            if reading in BY_GROUP
         ]
     levels = [
         f"{level['level']} {level.get('nats, groups alike', level.get('nats'))}" for level in found["levels"]
