@@ -208,7 +208,25 @@ def test_healthy_slices_have_no_lesion_and_lungs_where_they_are_not_black(tmp_pa
     assert all((mask == 0).all() for mask in slices.lesions)
     assert np.mean((slices.lungs[0] > 0) == (lung > 0)) > 0.99
     assert (slices.lungs[1] == -1).all()  # a whole picture's lungs have to be found first
-    assert [origin.window for origin in slices.origins] == [Window.CUT_OUT, Window.LUNG]
+    assert [origin.window for origin in slices.origins] == [
+        Window.CUT_OUT,
+        Window.LUNG,
+    ]  # one of two: no vote
+
+
+def test_where_most_slices_were_cut_out_all_were(tmp_path):
+    picture, _, lung = chest()
+    cut = np.where(lung > 0, np.maximum(picture, 20), 0).astype(np.uint8)
+    for name in "abc":
+        save(tmp_path / f"{name}.png", cut)
+    touching = np.zeros((100, 100), np.uint8)
+    touching[20:80, 15:85] = 60  # as solid as a body
+    save(tmp_path / "c.png", touching)
+    cases = tuple(Case(name, name, Path(f"{name}.png"), Intensity.DISPLAY8) for name in "abc")
+    slices = read_labelled_cohort(Cohort("cut", tmp_path, cases))
+    assert {origin.window for origin in slices.origins} == {Window.CUT_OUT}
+    assert np.array_equal(slices.lungs[2], touching > 0)
+    assert all((mask == -1).all() for mask in slices.lesions)
 
 
 def test_single_slices_of_a_site_vote_together_on_how_they_lie(tmp_path):

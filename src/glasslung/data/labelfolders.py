@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import binary_fill_holes
 
 from glasslung.data.cohort import Cohort
-from glasslung.data.labelled import UNKNOWN, Kind, LabelledSlices, SliceOrigin, join, unknown_like
-from glasslung.data.lungs.pictures import cut_out
+from glasslung.data.labelled import UNKNOWN, Kind, LabelledSlices, SliceOrigin, Window, join, unknown_like
+from glasslung.data.lungs.pictures import BLACK, cut_out
 from glasslung.data.slices import read_picture
 from glasslung.data.sliceviews import View, tell_view, upright
 from glasslung.data.slicewindows import tell_window
@@ -166,16 +167,26 @@ def _without_masks(cohort: Cohort, cases: Sequence[Case], kind: Kind, every: int
     if not pictures:
         raise DataError(f"{cohort.path(cases[0].image)} holds no picture; check the cohort's table")
     stack, view = cohort.path(cases[0].image).is_dir(), tell_view(pictures)
-    windows = [tell_window(pictures)] * len(files) if stack else [tell_window([one]) for one in pictures]
     stand = tuple(np.ascontiguousarray(upright(picture, view)) for picture in pictures)
+    lungs = _cut_lungs(stand)
+    windows = [tell_window(pictures)] * len(files) if stack else [tell_window([one]) for one in pictures]
     known = np.int8(0 if kind is Kind.HEALTHY else UNKNOWN)
     return LabelledSlices(
         stand,
         tuple(np.broadcast_to(known, picture.shape) for picture in stand),
-        tuple(_cut_lungs(picture) for picture in stand),
         tuple(
-            SliceOrigin(_named(cohort, case, stem), case.patient, kind, window, view)
-            for (case, stem, _), window in zip(files, windows, strict=True)
+            unknown_like(picture) if lung is None else lung
+            for picture, lung in zip(stand, lungs, strict=True)
+        ),
+        tuple(
+            SliceOrigin(
+                _named(cohort, case, stem),
+                case.patient,
+                kind,
+                window if lung is None else Window.CUT_OUT,
+                view,
+            )
+            for (case, stem, _), window, lung in zip(files, windows, lungs, strict=True)
         ),
     )
 
@@ -184,10 +195,20 @@ def _taken(cohort: Cohort, case: Case, every: int) -> list[tuple[str, Path]]:
     return list(_files(cohort.path(case.image)).items())[::every]
 
 
-def _cut_lungs(picture: np.ndarray) -> np.ndarray:
-    """The lungs of a picture that shows nothing else; unknown for others."""
-    lungs = cut_out(picture[None])
-    return unknown_like(picture) if lungs is None else lungs[0].astype(np.int8)
+def _cut_lungs(pictures: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+    """The lungs (H, W) int8 of pictures that show nothing else; None for others.
+
+    Where most of a set were cut out all were: lungs that touch fill their outline as a whole picture does.
+    """
+    found = [cut_out(picture[None]) for picture in pictures]
+    all_cut = 2 * sum(lungs is not None for lungs in found) > len(found)
+    masks: list[np.ndarray | None] = [None if lungs is None else lungs[0].astype(np.int8) for lungs in found]
+    if not all_cut:
+        return masks
+    return [
+        binary_fill_holes(picture > BLACK).astype(np.int8) if mask is None else mask
+        for picture, mask in zip(pictures, masks, strict=True)
+    ]
 
 
 def _files(path: Path) -> dict[str, Path]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FIELD = 5  # the bend is drawn on 5 x 5 points and is smooth in between
-UNDO_ROUNDS = 8  # of a fixed point that at least halves its error each time: below a hundredth of a pixel
+UNDO_ROUNDS = 8  # of a fixed point: an error below 0.01 for bends up to 0.02; stronger ones may fold
 STILL = 1e-6  # a warp that moves nothing further than this share of the side is none
 
 
