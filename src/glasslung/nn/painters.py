@@ -59,7 +59,8 @@ class Law(nn.Module):
         rows = rows.detach().float()
         share = len(rows) / (int(self.count) + len(rows))
         mean = rows.mean(0)
-        within = (rows - mean).T @ (rows - mean) / len(rows)
+        around_mean = (rows - mean).double()  # a product of floats would lose its digits under bfloat16
+        within = (around_mean.T @ around_mean / len(rows)).float()
         apart = torch.outer(mean - self.mean, mean - self.mean)
         self.covariance.lerp_(within, share).add_(apart, alpha=share * (1 - share))
         self.mean.lerp_(mean, share)
