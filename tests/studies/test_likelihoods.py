@@ -14,7 +14,8 @@ from glasslung.errors import DataError, UsageError
 from glasslung.models import build
 from glasslung.studies.evaluation import evaluate
 from glasslung.studies.heldout import figures, score_slices
-from glasslung.studies.likelihoods import bare_figures, part_figures
+from glasslung.studies.likelihoods import bare_figures, part_figures, parts_of
+from glasslung.studies.trained import open_trained
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.train.rundir import RunDir
 
@@ -166,3 +167,15 @@ def test_folders_that_do_not_fit_are_refused_in_one_line(cage_folder, tmp_path):
     model = write_run(tmp_path / "one", "cage", net="slim", single_age=2)
     with pytest.raises(UsageError, match="age 2"):
         evaluate(model, lonely)
+
+
+@pytest.mark.real
+def test_the_shipped_weights_know_their_own_patients(real):
+    trained = open_trained("usvae")
+    cohort, slices = load_slices(real / "cage", 64)
+    parts = parts_of(trained, real / "cage", cohort, slices)
+    assert {name: int((parts == name).sum()) for name in ("train", "val", "test")} == {
+        "train": 765,
+        "val": 104,
+        "test": 199,
+    }
