@@ -139,6 +139,15 @@ def test_the_unlabelled_neither_count_nor_pull(drawn, how):
     assert nothing.item() == 0 and (gradient == 0).all()
 
 
+@pytest.mark.parametrize("how", LOSSES)
+def test_logits_of_sixteen_bit_are_summed_in_thirty_two(how):
+    logits = torch.randn(1, 3, 256, 256, generator=torch.Generator().manual_seed(0)).bfloat16()
+    label = torch.randint(0, 3, (1, 256, 256), generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lesion_loss(logits, label, how)
+    assert found.item() == pytest.approx(lesion_loss(logits.double(), label, how).item(), rel=1e-4)
+
+
 def test_labels_are_folded_to_fewer_classes():
     lesion = torch.tensor([-1, 0, 1, 2, 3])
     assert seglosses.fold(lesion, 2).tolist() == [-1, 0, 1, 1, 1]

@@ -36,7 +36,7 @@ from glasslung.nn.encoders import (
 )
 from glasslung.nn.player import Player
 from glasslung.nn.schedules import cosine
-from glasslung.nn.seglosses import UNKNOWN, fold, silence, structure_loss
+from glasslung.nn.seglosses import UNKNOWN, exact, fold, silence, structure_loss
 
 SCHEDULES = ("cosine", "released")
 RATES = (0.75, 1.0, 1.25)  # of the size, as the released code trains
@@ -252,6 +252,7 @@ def resize_slices(image: Tensor, label: Tensor, rate: float) -> tuple[Tensor, Te
 
 def edge_loss(logit: Tensor, edge: Tensor) -> Tensor:
     """Cross-entropy of the edge, nats, mean over known pixels: logit (B, 1, H, W), edge (B, H, W)."""
+    logit = exact(logit)
     known = (edge != UNKNOWN).to(logit.dtype)
     truth = (edge > 0).to(logit.dtype)
     each = F.binary_cross_entropy_with_logits(logit[:, 0], truth, reduction="none")

@@ -30,7 +30,7 @@ from glasslung.nn.borrow import evaluating
 from glasslung.nn.encoders import climb, conv_norm, initialise_he, refuse_odd_sizes
 from glasslung.nn.player import Player
 from glasslung.nn.schedules import cosine
-from glasslung.nn.seglosses import UNKNOWN, fold, one_hot, silence
+from glasslung.nn.seglosses import UNKNOWN, exact, fold, one_hot, silence
 
 STOREYS = (1, 2, 4, 8, 8)  # widths at full size, a half, ... a sixteenth, in units of the first
 TINY = 1e-6  # keeps a share of nothing finite where no class is claimed
@@ -118,7 +118,7 @@ def loss(model: InfNetClasses, batch: LabelledBatch) -> dict[str, Tensor]:
     if not rows.any():
         return {"total": silence(model.parameters())}
     lesion = batch.lesion[rows]
-    logits = model(batch.image[rows], (lesion > 0).to(batch.image.dtype))
+    logits = exact(model(batch.image[rows], (lesion > 0).to(batch.image.dtype)))
     known = (lesion != UNKNOWN).to(logits.dtype)[:, None]
     truth = one_hot(fold(lesion, model.config.classes), model.config.classes)
     each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")

@@ -36,7 +36,7 @@ def lesion_loss(logits: Tensor, lesion: Tensor, how: str = "ce+dice", alpha: flo
     """
     if how not in LOSSES:
         raise UsageError(f"there is no loss {how!r}; there are {', '.join(LOSSES)}")
-    label = fold(lesion, logits.shape[1])
+    logits, label = exact(logits), fold(lesion, logits.shape[1])
     terms = {
         "focal": lambda: focal_loss(logits, label, alpha=alpha),
         "ce": lambda: cross_entropy(logits, label),
@@ -106,7 +106,7 @@ def _monai_dice() -> nn.Module:
 
 def binary_loss(logit: Tensor, label: Tensor) -> Tensor:
     """Cross-entropy plus soft Dice of one mask: logit (B, 1, H, W), label (B, H, W) of 0, 1, -1 unknown."""
-    known = _known(label)
+    logit, known = exact(logit), _known(label)
     truth = (label > 0).to(logit.dtype)
     each = F.binary_cross_entropy_with_logits(logit[:, 0], truth, reduction="none")
     p = logit.sigmoid()
@@ -125,7 +125,7 @@ def structure_loss(logits: Tensor, label: Tensor, legacy: bool = True) -> Tensor
     rows = (label != UNKNOWN).flatten(1).any(1)
     if not rows.any():
         return 0 * logits.sum()
-    logits, label = logits[rows], label[rows]
+    logits, label = exact(logits[rows]), label[rows]
     known = _known(label)[:, None]
     mask = (label > 0).to(logits.dtype)[:, None]
     weight = boundary_weight(mask) * known
@@ -156,6 +156,11 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
     """(B, H, W) -> (B, classes, H, W) float32; an unknown pixel is of no class."""
     each = torch.arange(classes, device=label.device).view(-1, 1, 1)
     return (label[:, None] == each).float()
+
+
+def exact(logits: Tensor) -> Tensor:
+    """Logits of a network that ran in 16 bit as 32 bit: sums over a slice need them; others as they are."""
+    return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
 
 
 def _known(label: Tensor) -> Tensor:
