@@ -183,14 +183,15 @@ class Fold:
     test: np.ndarray
 
 
-def fold_groups(slices: LabelledSlices) -> np.ndarray:
+def fold_groups(slices: LabelledSlices, by_picture: bool = True) -> np.ndarray:
     """Which labelled slices must stay together, (labelled,) int: of one case, or near copies of each other.
 
     Equal numbers stay together, in the order of `of_kind(LABELLED)`. Near copies are told by the pictures
-    (`data.nearcopies`), since slices of unknown patients carry no key.
+    (`data.nearcopies`), since slices of unknown patients carry no key; not so where `by_picture` is False,
+    for people who are all known, phantoms say.
     """
     rows = slices.of_kind(Kind.LABELLED)
-    alike = near_copies([slices.pictures[row] for row in rows])
+    alike = near_copies([slices.pictures[row] for row in rows]) if by_picture else []
     same_case = [
         (a, b) for a in range(len(rows)) for b in range(a) if slices.cases[rows[a]] == slices.cases[rows[b]]
     ]
@@ -206,7 +207,7 @@ def connected(count: int, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     return group
 
 
-def folds(slices: LabelledSlices, k: int = 5, seed: int = 0) -> tuple[Fold, ...]:
+def folds(slices: LabelledSlices, k: int = 5, seed: int = 0, by_picture: bool = True) -> tuple[Fold, ...]:
     """k turns of cross-validation: every labelled slice is scored once, near copies and cases never parted.
 
     Slices with consolidation are spread evenly as far as groups allow. Only slices that experts labelled
@@ -215,7 +216,7 @@ def folds(slices: LabelledSlices, k: int = 5, seed: int = 0) -> tuple[Fold, ...]
     """
     if k < 2:
         raise UsageError(f"cross-validation needs at least 2 folds, got {k}")
-    rows, groups = slices.of_kind(Kind.LABELLED), fold_groups(slices)
+    rows, groups = slices.of_kind(Kind.LABELLED), fold_groups(slices, by_picture)
     if len(set(groups)) < k:
         raise DataError(
             f"{len(rows)} labelled slices fall into {len(set(groups))} groups of near copies, too few for "

@@ -14,8 +14,18 @@ import torch
 from torch import nn
 
 from glasslung.errors import UsageError
-from glasslung.models import ageflow, agetransport, cage, slicenet, usvae
-from glasslung.nn.batches import SliceBatch
+from glasslung.models import (
+    ageflow,
+    agetransport,
+    cage,
+    meanteacher,
+    slicenet,
+    stichnet,
+    unet,
+    unimatch,
+    usvae,
+)
+from glasslung.nn.batches import LabelledBatch, SliceBatch
 from glasslung.nn.player import Player
 
 
@@ -40,6 +50,10 @@ TABLE = {
     "ageflow": Entry(ageflow.Config, ageflow.AgeFlow, ageflow.players, SliceBatch),
     "agetransport": Entry(agetransport.Config, agetransport.AgeTransport, agetransport.players, SliceBatch),
     "slicenet": Entry(slicenet.Config, slicenet.SliceNet, slicenet.players, SliceBatch),
+    "unet": Entry(unet.Config, unet.Segmenter, unet.players, LabelledBatch),
+    "meanteacher": Entry(meanteacher.Config, meanteacher.MeanTeacher, meanteacher.players, LabelledBatch),
+    "unimatch": Entry(unimatch.Config, unimatch.UniMatch, unimatch.players, LabelledBatch),
+    "stichnet": Entry(stichnet.Config, stichnet.StichNet, stichnet.players, LabelledBatch),
 }
 
 

@@ -206,7 +206,7 @@ def _img(source: str, words: str, style: str = "") -> Html:
 
 
 def strips(caption: str, rows: Sequence[tuple[str, np.ndarray]], words: str = "") -> Html:
-    """Rows of small grey pictures, one row per name: each (N, S, S) in [0, 1]."""
+    """Rows of small pictures, one row per name: each (N, S, S), or (N, S, S, 3) in colour, in [0, 1]."""
     made = [
         tag("tr", tag("th", name, scope="row"), tag("td", strip(pictures, f"{caption}: {name}")))
         for name, pictures in rows
@@ -216,13 +216,14 @@ def strips(caption: str, rows: Sequence[tuple[str, np.ndarray]], words: str = ""
 
 
 def strip(pictures: np.ndarray, words: str) -> Html:
-    """Grey pictures (N, S, S) in [0, 1] beside each other, as one PNG inside the page."""
+    """Pictures (N, S, S), or (N, S, S, 3) in colour, in [0, 1] beside each other, as one PNG in the page."""
     from PIL import Image
 
-    if pictures.ndim != 3 or not len(pictures):
-        raise ShapeError(f"a strip needs pictures (N, S, S), got {pictures.shape}")
+    grey_or_rgb = pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[-1] == 3)
+    if not grey_or_rgb or not len(pictures):
+        raise ShapeError(f"a strip needs pictures (N, S, S) or (N, S, S, 3), got {pictures.shape}")
     grey = np.rint(np.clip(pictures, 0, 1) * 255).astype(np.uint8)
-    padded = np.pad(grey, ((0, 0), (0, 0), (0, GAP)))
+    padded = np.pad(grey, ((0, 0), (0, 0), (0, GAP), *[(0, 0)] * (grey.ndim - 3)))
     made = io.BytesIO()
     Image.fromarray(np.concatenate(list(padded), 1)[:, :-GAP]).save(made, "PNG", optimize=True)
     data = base64.b64encode(made.getvalue()).decode()

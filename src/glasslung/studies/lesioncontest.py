@@ -69,17 +69,20 @@ class Budget:
 
 def segmenters() -> dict[str, Segmenter]:
     """Every method of the study, by the name the page has for it."""
-    whole = {"decoder": "full"}
+    from glasslung.models.stichnet import VARIANTS
+
+    printed = {**VARIANTS["PAPER"], "net": "slim"}
     return {
         "U-Net": Segmenter("unet"),
         "U-Net+PL": Segmenter("unet", rounds=Rounds()),
-        "U-Net+PL, sure": Segmenter("unet", rounds=Rounds(sure=0.9)),
+        "U-Net+PL sure": Segmenter("unet", rounds=Rounds(sure=0.9)),
         "Inf-Net": Segmenter("infnet", {"encoder": "light"}),
         "Semi-Inf-Net": Segmenter("infnet", {"encoder": "light"}, rounds=Rounds(slices=5, last=0.2)),
         "Mean teacher": Segmenter("meanteacher", unlabelled=True),
         "UniMatch": Segmenter("unimatch", unlabelled=True),
-        "StichNet, labels only": Segmenter("stichnet", whole),
-        "StichNet": Segmenter("stichnet", whole, unlabelled=True, healthy=True),
+        "StichNet as printed": Segmenter("stichnet", printed, unlabelled=True),
+        "StichNet supervised": Segmenter("stichnet"),
+        "StichNet": Segmenter("stichnet", unlabelled=True, healthy=True),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from glasslung.data.labelled import (
     Fold,
     Kind,
     LabelledSlices,
-    SliceOrigin,
-    Window,
     few_labels,
     fold_groups,
     folds,
@@ -30,8 +28,8 @@ from glasslung.errors import DataError
 from glasslung.types import Progress
 
 FOLD_SEED = 0  # all studies of one cohort are read against the same folds
-LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7)  # where in the lungs the phantom slices lie
-PHANTOM_SIZE = 160
+DAYS = (4.0, 14.0)  # of phantoms: ill enough for something to be seen
+PHANTOM_SIZE = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +85,7 @@ def cohort_ground(
     """
     from glasslung.data.cohort import Cohort
     from glasslung.data.labelfolders import read_labelled_cohort
+    from glasslung.data.slicewindows import alike
     from glasslung.data.sources import open_cohort
 
     if progress:
@@ -101,42 +100,47 @@ def cohort_ground(
         some = np.linspace(0, len(cases) - 1, min(most_healthy, len(cases))).round().astype(int)
         picked = Cohort(other.name, other.folder, tuple(cases[n] for n in some))
         slices = join(slices, read_labelled_cohort(picked))
-    return _dealt(cohort.name, slices, k)
+    return _dealt(cohort.name, alike(slices), k)
 
 
 def phantom_ground(
     people: int, labelled: int, healthy: int, k: int, seed: int, progress: Progress | None = None
 ) -> LesionGround:
     """Phantoms, one slice each: ill ones, of whom some are labelled, and healthy ones."""
-    from glasslung.data.phantom.lung_slices import slice_of
+    from glasslung.data.labelphantoms import phantom_slices
     from glasslung.data.phantom.patient import draw_patient
-    from glasslung.data.windows import lung_grey
+    from glasslung.data.slicewindows import alike
 
     rng = np.random.default_rng(seed)
     kinds = [Kind.LABELLED] * labelled + [Kind.UNLABELLED] * (people - labelled) + [Kind.HEALTHY] * healthy
-    pictures, lesions, lungs, origins = [], [], [], []
-    for n, kind in enumerate(kinds):
+    sets = []
+    for number, kind in enumerate(kinds):
         if progress:
-            progress("drawing phantoms", n / len(kinds))
-        ill = kind is not Kind.HEALTHY
-        patient = draw_patient(int(rng.integers(2**31)), disease="covid")
-        day, level = float(rng.uniform(4, 14)), float(rng.choice(LEVELS))
-        hu, lung, lesion, _ = slice_of(patient, day, PHANTOM_SIZE, level, ill)
-        known = kind is not Kind.UNLABELLED
-        pictures.append(lung_grey(hu[None], lung[None])[0])
-        lungs.append((lung > 0).astype(np.int8))
-        lesions.append(lesion.astype(np.int8) if known else unknown_like(pictures[-1]))
-        origins.append(SliceOrigin(f"phantom-{n:04d}", f"phantom-{n:04d}", kind, Window.CUT_OUT))
-    return _dealt("phantom", LabelledSlices(tuple(pictures), tuple(lesions), tuple(lungs), tuple(origins)), k)
+            progress(f"drawing phantom {number + 1} of {len(kinds)}", number / len(kinds))
+        disease = "healthy" if kind is Kind.HEALTHY else "covid"
+        patient = draw_patient(int(rng.integers(2**31)), disease)
+        sets.append(phantom_slices([patient], [float(rng.uniform(*DAYS))], rng, PHANTOM_SIZE))
+    slices = alike(join(*sets))
+    lesions = tuple(
+        unknown_like(mask) if kind is Kind.UNLABELLED else mask
+        for mask, kind in zip(slices.lesions, kinds, strict=True)
+    )
+    lungs = tuple(
+        unknown_like(mask) if kind is Kind.UNLABELLED else mask
+        for mask, kind in zip(slices.lungs, kinds, strict=True)
+    )
+    origins = tuple(replace(origin, kind=kind) for origin, kind in zip(slices.origins, kinds, strict=True))
+    return _dealt("phantom", replace(slices, lesions=lesions, lungs=lungs, origins=origins), k, False)
 
 
-def _dealt(name: str, slices: LabelledSlices, k: int) -> LesionGround:
+def _dealt(name: str, slices: LabelledSlices, k: int, by_picture: bool = True) -> LesionGround:
     count = len(slices.of_kind(Kind.LABELLED))
     if count < k:
         raise DataError(
             f"{name} has {count} labelled slice(s), fewer than {k} folds; label more, or give fewer folds"
         )
-    return LesionGround(name, slices, folds(slices, k, FOLD_SEED), fold_groups(slices))
+    parts, groups = folds(slices, k, FOLD_SEED, by_picture), fold_groups(slices, by_picture)
+    return LesionGround(name, slices, parts, groups)
 
 
 def label_counts(ground: LesionGround, wanted: Sequence[int]) -> tuple[int, ...]:

@@ -102,5 +102,5 @@ def _among_the_labels(
     own: LabelledBatches, squares: SquareSlices, masks: dict[int, np.ndarray], rows: np.ndarray
 ) -> LabelledBatches:
     """A stream like the run's own, with these slices among the labelled ones."""
-    slices = squares.slices.with_lesions(masks, Kind.PSEUDO)
-    return LabelledBatches(SquareSlices(slices, squares.size), own.plan, own.rng, rows, own.augment)
+    guessed = squares.with_masks_of(squares.slices.with_lesions(masks, Kind.PSEUDO))
+    return LabelledBatches(guessed, own.plan, own.rng, rows, own.augment)

@@ -1,0 +1,173 @@
+"""The study of segmenters: every label is scored once, the same time for each, a stopped sweep goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, unknown_like
+from glasslung.errors import DataError, UsageError
+from glasslung.studies import lesioncontest, lesionground, pseudolabels, segmentation
+from glasslung.studies.lesioncontest import Budget, Segmenter
+from glasslung.studies.lesionground import LesionGround, _dealt, label_counts
+from glasslung.studies.pseudolabels import Rounds
+
+SMALL = {"width": 4, "lr": 5e-3}
+METHODS = {
+    "U-Net": Segmenter("unet", SMALL),
+    "U-Net+PL": Segmenter("unet", SMALL, rounds=Rounds(slices=2, most=4)),
+    "Mean teacher": Segmenter("meanteacher", SMALL, unlabelled=True),
+}
+PLAN = replace(
+    segmentation.QUICK,
+    budget=Budget(seconds=1.0, size=32, labelled=2, unlabelled=2, augment="weak"),
+    labels=(2, 50),
+    draws=60,
+)
+
+
+def discs(labelled: int = 6, unlabelled: int = 4, healthy: int = 2) -> LabelledSlices:
+    """Grey slices of odd sizes with a bright disc (ground glass) and a brighter spot in it."""
+    rng = np.random.default_rng(0)
+    kinds = [Kind.LABELLED] * labelled + [Kind.UNLABELLED] * unlabelled + [Kind.HEALTHY] * healthy
+    pictures, lesions, lungs, origins = [], [], [], []
+    for n, kind in enumerate(kinds):
+        height, width = rng.integers(40, 60, 2)
+        y, x = np.mgrid[:height, :width]
+        row, column = rng.integers(15, 25, 2)
+        away = np.hypot(y - row, x - column)
+        lesion = np.where(away < 4, 2, np.where(away < 10, 1, 0)).astype(np.int8) * (kind is not Kind.HEALTHY)
+        picture = np.array([50, 140, 230])[lesion] + rng.normal(0, 8, lesion.shape)
+        pictures.append(picture.clip(0, 255).astype(np.uint8))
+        lesions.append(unknown_like(pictures[-1]) if kind is Kind.UNLABELLED else lesion.astype(np.int8))
+        lungs.append(unknown_like(pictures[-1]))
+        origins.append(SliceOrigin(f"slice-{n}", f"case-{n}", kind))
+    return LabelledSlices(tuple(pictures), tuple(lesions), tuple(lungs), tuple(origins))
+
+
+@pytest.fixture(scope="module")
+def ground() -> LesionGround:
+    return _dealt("discs", discs(), 2, by_picture=False)
+
+
+@pytest.fixture
+def on_discs(monkeypatch, ground):
+    monkeypatch.setattr(segmentation, "phantom_ground", lambda *_: ground)
+
+
+def run(out, **changes):
+    arguments = {"cohort": None, "out": out, "plan": PLAN, "methods": METHODS} | changes
+    return segmentation.run_segmentation(**arguments)
+
+
+def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs, ground):
+    page = run(tmp_path / "study")
+    numbers = json.loads((tmp_path / "study" / "numbers.json").read_text())
+    assert list(numbers["cells"]) == list(METHODS)
+    for rows in numbers["cells"].values():
+        assert set(rows) == {"2", "3"}  # 50 labels are as many as a fold has
+        for row in rows.values():
+            assert row["seeds"][0]["slices"] == len(ground.slices.of_kind(Kind.LABELLED))
+    assert "gains" not in numbers["cells"]["U-Net"]["3"]
+    gain = numbers["cells"]["Mean teacher"]["3"]["gains"]["infection"]
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    told = page.read_text("utf-8")
+    assert "Lesions from few labels" in told
+    assert "Mean teacher" in told
+    assert "http" not in told.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, on_discs, monkeypatch):
+    trained, train = [], segmentation.train
+
+    def watched(method, squares, rows, budget, progress):
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        trained.append(method.model)
+        return train(method, squares, rows, budget, progress)
+
+    monkeypatch.setattr(segmentation, "train", watched)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "study", methods={"U-Net": METHODS["U-Net"]})
+    trained.clear()
+    monkeypatch.setattr(segmentation, "train", lambda *a: (trained.append(1), train(*a))[1])
+    run(tmp_path / "study", methods={"U-Net": METHODS["U-Net"]})
+    assert len(trained) == 1  # two folds, two numbers of labels, three of them done before
+
+
+def test_another_study_is_refused(tmp_path, on_discs):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds no study"):
+        run(tmp_path / "study")
+
+
+def test_methods_get_no_slices_they_must_not_see(ground):
+    for fold in range(2):
+        rows = ground.rows(fold, 2, seed=0)
+        labelled = np.intersect1d(rows, ground.slices.of_kind(Kind.LABELLED))
+        assert len(labelled) == 2
+        assert not set(rows) & set(ground.folds[fold].test)
+        assert set(ground.slices.of_kind(Kind.UNLABELLED)) <= set(rows)
+
+
+def test_labels_are_nested_and_capped(ground):
+    assert label_counts(ground, (2, 10, 50)) == (2, 3)
+    assert set(ground.rows(0, 1, 0)) <= set(ground.rows(0, 3, 0))
+
+
+def test_without_unlabelled_slices_only_supervised_methods_are_left():
+    alone = _dealt("discs", discs(unlabelled=0, healthy=0), 2, by_picture=False)
+    assert list(segmentation.fitting(METHODS, alone)) == ["U-Net"]
+
+
+def test_unknown_methods_are_named():
+    with pytest.raises(UsageError, match="no method 'V-Net'"):
+        segmentation.choose_segmenters("V-Net", PLAN)
+    assert next(iter(segmentation.choose_segmenters("UniMatch", PLAN))) == "U-Net"
+
+
+def test_maps_come_back_as_they_were(tmp_path):
+    maps = [np.random.default_rng(0).dirichlet(np.ones(3), (5, 7)).transpose(2, 0, 1).astype(np.float32)]
+    lesioncontest.write_maps(["one"], maps, tmp_path / "maps.npz")
+    back = lesioncontest.read_maps(tmp_path / "maps.npz")
+    assert np.allclose(back["one"], maps[0][1:], atol=1 / 255)
+    with pytest.raises(DataError, match="damaged or missing"):
+        lesioncontest.read_maps(tmp_path / "nothing.npz")
+
+
+def test_pseudo_labels_leave_unknown_what_is_not_sure(ground):
+    import torch
+
+    from glasslung.data.labelbatches import SquareSlices
+
+    squares = SquareSlices(ground.slices, 32)
+
+    def probabilities(image):
+        half = torch.zeros(len(image), 3, 32, 32)
+        half[:, 0], half[:, 1] = 0.55, 0.45
+        half[:, :, :, 16:] = torch.tensor([0.05, 0.05, 0.9])[None, :, None, None]
+        return half
+
+    masks = pseudolabels.label(probabilities, squares, ground.slices.of_kind(Kind.UNLABELLED)[:1], 0.8)
+    (mask,) = masks.values()
+    assert set(np.unique(mask)) == {-1, 2}
+    all_of_it = pseudolabels.label(probabilities, squares, ground.slices.of_kind(Kind.UNLABELLED)[:1], 0.0)
+    assert set(np.unique(next(iter(all_of_it.values())))) == {0, 2}
+
+
+def test_a_cohort_with_fewer_labels_than_folds_is_refused():
+    with pytest.raises(DataError, match="fewer than 5 folds"):
+        _dealt("discs", discs(labelled=3), 5)
+
+
+def test_phantom_ground_hides_the_masks_of_most(monkeypatch):
+    ground = lesionground.phantom_ground(4, 2, 1, 2, 0)
+    told = ground.told()
+    assert (told["labelled"], told["unlabelled"], told["healthy"]) == (2, 2, 1)
+    for row in ground.slices.of_kind(Kind.UNLABELLED):
+        assert (ground.slices.lesions[row] == -1).all()
+    assert (ground.slices.lesions[ground.slices.of_kind(Kind.HEALTHY)[0]] == 0).all()
