@@ -121,6 +121,17 @@ def test_unknown_voxels_count_in_no_term():
         assert float(told) == pytest.approx(float(kept["wasserstein"].detach()), abs=1e-6)
 
 
+def test_a_lesion_s_voxels_weigh_as_asked():
+    one = batch(5, shape=(1, 8, 8, 8))
+    model = made(tree="lungs and lesions", lesion_weight=3.0)
+    found = float(unet3d.loss(model, one)["cross_entropy"].detach())
+    told = torch.log_softmax(model(one.image), 1).detach().numpy()[0]
+    label = one.label[0].numpy()
+    weights = np.where(label < 0, 0.0, np.where(label > 1, 3.0, 1.0))
+    each = -np.take_along_axis(told, np.maximum(label, 0)[None], 0)[0]
+    assert found == pytest.approx((weights * each).sum() / weights.sum(), rel=1e-4)
+
+
 def test_a_batch_without_any_label_costs_nothing():
     blank = batch()
     blank = PatchBatch(blank.image, torch.full_like(blank.label, -1))

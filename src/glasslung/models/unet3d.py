@@ -62,6 +62,9 @@ TREES = {
 }
 """What a network names, and how far apart its classes are: symmetric, 0 on the diagonal, 1 the farthest."""
 
+HEALTHY = {"lesions": ("outside",), "lungs and lesions": ("outside", "lung"), "lungs": ("outside", "lung")}
+"""The first classes of each tree, which are no lesions."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -73,6 +76,7 @@ class Config:
     norm: str = "instance"  # as the paper; "batch" answers the same whatever window it sees
     fold: int = 1  # edge of the cubes that are taken as channels; see the head of this file
     cross_entropy: float = 1.0  # its weight beside the Wasserstein Dice; see the head of this file
+    lesion_weight: float = 1.0  # of a lesion's voxel in the cross-entropy; more where lesions stay unseen
     slope: float = 0.1  # of the leaky ReLU; the paper does not say, this is MONAI's
     lr: float = 1e-3  # Adam's usual; the paper does not say
 
@@ -83,8 +87,8 @@ class Config:
             raise UsageError(f"norm is one of {', '.join(NORMS)}, not {self.norm!r}")
         if min(self.levels - 1, self.width, self.fold) < 1:
             raise UsageError("a 3D U-Net has 2 or more levels, and width and fold of 1 or more")
-        if self.cross_entropy < 0 or self.lr <= 0:
-            raise UsageError("cross_entropy must not be negative, and lr must be positive")
+        if self.cross_entropy < 0 or self.lr <= 0 or self.lesion_weight <= 0:
+            raise UsageError("cross_entropy must not be negative, lr and lesion_weight must be positive")
 
     @property
     def classes(self) -> int:
@@ -176,8 +180,11 @@ def loss(model: UNet3D, batch: PatchBatch) -> dict[str, Tensor]:
         )
     scores = model(batch.image).float()
     wasserstein = wasserstein_dice(scores, batch.label, TREES[config.tree])
-    by_voxel = F.cross_entropy(scores, batch.label, ignore_index=-1, reduction="sum")
-    cross_entropy = by_voxel / (batch.label >= 0).sum().clamp_min(1)
+    weights = torch.ones(config.classes, device=scores.device)
+    weights[len(HEALTHY[config.tree]) :] = config.lesion_weight
+    by_voxel = F.cross_entropy(scores, batch.label, weights, ignore_index=-1, reduction="sum")
+    counted = weights[batch.label.clamp_min(0)] * (batch.label >= 0)
+    cross_entropy = by_voxel / counted.sum().clamp_min(1)
     total = wasserstein + config.cross_entropy * cross_entropy
     return {"total": total, "wasserstein": wasserstein, "cross_entropy": cross_entropy}
 
