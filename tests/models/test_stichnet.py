@@ -38,23 +38,22 @@ def discs(count: int, unlabelled: int, seed: int = 0, side: int = 64) -> Labelle
     return LabelledBatch(image, lesion, lung)
 
 
-def gradients(
-    model: StichNet, batch: LabelledBatch, step: int = 0
-) -> tuple[dict[str, Tensor], list[Tensor | None]]:
-    (player,) = players(model)
-    terms = player.loss(batch, step, seeded(1))
+def gradients(model: StichNet, batch: LabelledBatch) -> tuple[dict[str, Tensor], list[Tensor | None]]:
+    player = players(model)[-1]
+    terms = player.loss(batch, 0, seeded(1))
     return terms, list(torch.autograd.grad(terms["total"], player.parameters, allow_unused=True))
 
 
-def train(model: StichNet, batch: LabelledBatch, steps: int) -> None:
-    (player,) = players(model)
-    optimiser = torch.optim.AdamW(player.parameters, lr=3e-3)
+def train(model: StichNet, batch: LabelledBatch, rounds: int) -> None:
+    game = [(p, torch.optim.AdamW(p.parameters, lr=3e-3)) for p in players(model)]
     rng = seeded(2)
-    for step in range(steps):
-        optimiser.zero_grad()
-        player.loss(batch, step, rng)["total"].backward()
-        torch.nn.utils.clip_grad_norm_(player.parameters, 1.0)
-        optimiser.step()
+    for step in range(rounds):
+        for player, optimiser in game:
+            for _ in range(player.turns):
+                optimiser.zero_grad()
+                player.loss(batch, step, rng)["total"].backward()
+                torch.nn.utils.clip_grad_norm_(player.parameters, 1.0)
+                optimiser.step()
 
 
 # ------------------------------------------------------------------------------------------- switches
@@ -112,6 +111,7 @@ def test_slices_of_which_nothing_is_known_have_no_label_terms() -> None:
         {"latents": "z", "encoders": "two"},
         {"hinge": -1.0},
         {"teacher_decay": 1.0},
+        {"recogniser_turns": -1},
         {"size": 48},
     ],
 )
@@ -220,21 +220,34 @@ def test_the_same_seed_makes_the_same_model() -> None:
 
 def test_the_teacher_follows_and_is_not_trained() -> None:
     model, batch = StichNet(Config(), seeded()), discs(2, unlabelled=1)
-    (player,) = players(model)
+    alone, whole = players(model)
+    assert alone.turns == model.config.recogniser_turns
     assert model.teacher is not None
-    ids = {id(p) for p in player.parameters}
+    ids = {id(p) for p in whole.parameters}
     assert not ids & {id(p) for p in model.teacher.parameters()}
+    assert ids >= {id(p) for p in alone.parameters}
     with torch.no_grad():
-        for parameter in player.parameters:
-            parameter.add_(1.0)
+        for parameter in whole.parameters:
+            parameter.add_(0.01)
     before = [p.clone() for p in model.teacher.parameters()]
-    player.loss(batch, 1000, seeded(1))
-    for old, now, own in zip(before, model.teacher.parameters(), player.parameters, strict=True):
-        assert torch.allclose(now, old + 0.01 * (own - old), atol=1e-5)
-    model.eval()
+    terms = alone.loss(batch, 1000, seeded(1))
+    assert float(terms["consistency"].detach()) > 0
+    for old, now, own in zip(before, model.teacher.parameters(), whole.parameters, strict=True):
+        assert torch.allclose(now, old + 0.01 * (own - old), atol=1e-6)
+    found = torch.autograd.grad(terms["total"], alone.parameters, allow_unused=True)
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in found)
     kept = [p.clone() for p in model.teacher.parameters()]
-    player.loss(batch, 1000, seeded(1))
+    whole.loss(batch, 1000, seeded(1))  # the teacher moves once a turn of the recogniser, not here
+    model.eval()
+    alone.loss(batch, 1000, seeded(1))
     assert all(torch.equal(a, b) for a, b in zip(kept, model.teacher.parameters(), strict=True))
+
+
+def test_a_model_that_learns_as_a_whole_meets_the_teacher_there() -> None:
+    for settings in ({"recogniser_turns": 0}, {"answer": "decoder"}):
+        model = StichNet(Config(**settings), seeded())
+        (whole,) = players(model)
+        assert float(whole.loss(discs(2, 1), 0, seeded(1))["consistency"].detach()) > 0
 
 
 def test_share_of_lesions_is_remembered_from_labelled_slices_alone() -> None:
@@ -246,8 +259,8 @@ def test_share_of_lesions_is_remembered_from_labelled_slices_alone() -> None:
 
 
 def test_styles_come_apart_and_lesions_are_found_on_two_tone_discs() -> None:
-    model, batch = StichNet(Config(consistency=0.0, kl_warm_up=20), seeded()), discs(4, unlabelled=2)
-    train(model, batch, steps=70)
+    model, batch = StichNet(Config(recogniser_turns=1, consistency=0.0, kl_warm_up=20), seeded()), discs(4, 2)
+    train(model, batch, rounds=60)
     fresh = discs(2, unlabelled=0, seed=9)
     inside = fresh.lung == 1
     background, glass, dense, healthy = model.styles(fresh.image).unbind(1)

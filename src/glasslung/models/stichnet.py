@@ -17,6 +17,7 @@ Departs   PAPER: the networks' gaps are filled as U-SVAE's code does; log-varian
           3. one encoder, shared decoders, slim parts, discretised logistics, light KL
           4. a teacher (running average of the weights) whose answer on the plain slice the student must give
              on altered and mixed ones
+          5. turns of the recogniser alone between steps of the whole model, which cost five times as much
 Levers    against collapse, each a setting: `hinge`, `shared_decoders`, `consistency`, `proportions`,
           `black_is_outside` (healthy controls as weak labels), `coarse_styles`
 """
@@ -266,9 +267,7 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
     In training it also moves the teacher and the memory of how much of a slice is lesion.
     """
     config = model.config
-    lung = batch.lung
-    if config.black_is_outside:
-        lung = stitch.infer_lung(batch.image, batch.lesion, lung)
+    lung = known_lung(config, batch)
     allowed = stitch.possible_labels(batch.lesion, lung)
     reading = model(batch.image, rng)
     bound = stitch_bound(model.config, reading, batch.image, allowed)
@@ -281,15 +280,40 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
         "label": stitch.focal_loss(told, config.focal_gamma).mean(),
         "rate_z": rate_z,
         "rate_k": rate_k,
-        "recogniser": _recogniser_loss(config, reading, batch, allowed),
+        "recogniser": _recogniser_loss(config, reading.log_q, batch, allowed),
     }
     terms |= levers(model, batch, reading, lung, step, rng)
     if model.training:
-        model.follow(step)
+        if not _learns_alone(model):
+            model.follow(step)
         model.remember_share(batch.lesion)
     total = torch.stack([weight * terms[name] for name, weight in _weights(config, step).items()]).sum()
     nll = terms["distortion"] - told.mean() + rate_z + rate_k
     return {"total": total, "nll": nll, **terms}
+
+
+def recogniser_loss(
+    model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator
+) -> dict[str, Tensor]:
+    """What the recogniser learns alone, a fifth of the work: labels, and the teacher's answers."""
+    config = model.config
+    allowed = stitch.possible_labels(batch.lesion, known_lung(config, batch))
+    supervised = _recogniser_loss(config, model.opinion(batch.image, rng), batch, allowed)
+    distance = torch.zeros_like(supervised)
+    if model.teacher is not None:
+        distance = teacher_distance(model, model.teacher, batch.image, rng)
+    if model.training:
+        model.follow(step * config.recogniser_turns)
+    weights = _weights(config, step)
+    total = weights["recogniser"] * supervised + weights["consistency"] * distance
+    return {"total": total, "recogniser": supervised, "consistency": distance}
+
+
+def known_lung(config: Config, batch: LabelledBatch) -> Tensor:
+    """The batch's lungs, with those of healthy controls where settings say that black is outside."""
+    if config.black_is_outside:
+        return stitch.infer_lung(batch.image, batch.lesion, batch.lung)
+    return batch.lung
 
 
 def stitch_bound(config: Config, reading: Reading, image: Tensor, allowed: Tensor) -> Tensor:
@@ -311,14 +335,14 @@ def _divergence(model: StichNet, descent: Descent) -> Tensor:
     return levels.sum(1).mean()
 
 
-def _recogniser_loss(config: Config, reading: Reading, batch: LabelledBatch, allowed: Tensor) -> Tensor:
+def _recogniser_loss(config: Config, log_q: Tensor | None, batch: LabelledBatch, allowed: Tensor) -> Tensor:
     """Cross entropy of what is known, mean over pixels of which something is, and Dice of the lesions."""
-    if reading.log_q is None:
+    if log_q is None:
         return torch.zeros((), device=batch.image.device)
     known = ~allowed.all(1)
-    told = stitch.focal_loss(stitch.log_possible(reading.log_q, allowed), config.focal_gamma)
+    told = stitch.focal_loss(stitch.log_possible(log_q, allowed), config.focal_gamma)
     entropy = (told * known).sum() / known.sum().clamp_min(1)
-    lesion = stitch.lesion_probabilities(reading.log_q)
+    lesion = stitch.lesion_probabilities(log_q)
     return entropy + config.dice * dice_loss(lesion, fold(batch.lesion, config.classes))
 
 
@@ -338,7 +362,7 @@ def levers(
     if config.proportions > 0 and bool(free.any()) and bool(model.lesion_share.any()):
         lesion = stitch.lesion_probabilities(opinion[free])
         terms["proportions"] = stitch.proportion_divergence(lesion, model.lesion_share)
-    if model.teacher is not None:
+    if model.teacher is not None and not _learns_alone(model):
         terms["consistency"] = teacher_distance(model, model.teacher, batch.image, rng)
     return terms
 
@@ -369,24 +393,39 @@ def _weights(config: Config, step: int) -> dict[str, float]:
     }
 
 
+def _learns_alone(model: StichNet) -> bool:
+    """Whether the recogniser has turns of its own: then it meets the teacher there."""
+    return model.recogniser is not None and model.config.recogniser_turns > 0
+
+
 def players(model: StichNet) -> list[Player]:
-    """One player; the teacher follows it and is not trained."""
+    """The whole model; before it, where there is one, the recogniser with its encoder, which is cheap.
+
+    Both move the encoder. The teacher follows and is not trained.
+    """
     config = model.config
     reached = [p for p in model.parameters() if p.requires_grad]
 
-    def terms(batch: Any, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+    def whole(batch: Any, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         return loss(model, batch, step, rng)
 
+    def alone(batch: Any, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+        return recogniser_loss(model, batch, step, rng)
+
     if config.recipe == "paper":
-        return [Player("stichnet", reached, terms, lr=config.lr, clip_tensor_norm=1.0, clip_value=0.5)]
-    return [
-        Player(
-            "stichnet",
-            reached,
-            terms,
-            lr=lambda step: cosine(step, config.steps, config.lr, 0.01 * config.lr, CLIMB),
-            epsilon=1e-8,
-            weight_decay=config.weight_decay,
-            clip_total_norm=1.0,
-        )
-    ]
+        ours: dict[str, Any] = {"lr": config.lr, "clip_tensor_norm": 1.0, "clip_value": 0.5}
+    else:
+        climb = min(CLIMB, config.steps // 10)
+        ours = {
+            "lr": lambda step: cosine(step, config.steps, config.lr, 0.01 * config.lr, climb),
+            "epsilon": 1e-8,
+            "weight_decay": config.weight_decay,
+            "clip_total_norm": 1.0,
+        }
+    stitcher = Player("stichnet", reached, whole, **ours)
+    if not _learns_alone(model):
+        return [stitcher]
+    encoder = model.encoder if model.label_encoder is None else model.label_encoder
+    layers = (encoder, model.recogniser, model.recogniser_head)
+    mine = [p for layer in layers if layer is not None for p in layer.parameters()]
+    return [Player("recogniser", mine, alone, turns=config.recogniser_turns, **ours), stitcher]

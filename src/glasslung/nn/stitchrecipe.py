@@ -37,16 +37,17 @@ class StitchRecipe(LadderRecipe):
     focal_gamma: float = 0.0  # 0: the log-likelihood; 2 as released
     kl_final: float = 0.1  # of both ladders, in step with image_weight
     kl_semantics: float = 1.0  # k's share of it: below 1 labels may use k more freely
-    kl_warm_up: int = 200  # steps
+    kl_warm_up: int = 100  # rounds
     black_is_outside: bool = False  # True: healthy controls with a black surround are labelled by it
     hinge: float = 0.0  # pull of ground glass above healthy lung and consolidation above it, inside the lung
     margin: float = 0.1  # of the grey scale: the gap it asks for; seen between the classes in a lung window
     proportions: float = 0.0  # pull of the lesions' share on unlabelled slices to that of labelled ones
     consistency: float = 1.0  # of the squared distance to the teacher's answer
-    consistency_warm_up: int = 300  # steps: a teacher that knows nothing teaches nothing
+    consistency_warm_up: int = 100  # rounds: a teacher that knows nothing teaches nothing
     teacher_decay: float = 0.99  # its memory is a hundred steps
     teacher_answers: bool = True  # where there is one: averaged weights answer better than the last ones
-    steps: int = 2000  # the length the learning rate falls over
+    recogniser_turns: int = 8  # steps of the recogniser alone in each round: they cost a fifth of a whole one
+    steps: int = 1000  # rounds that the learning rate falls over
     lr: float = 2e-3  # the highest; falls along a cosine
     recipe: str = "adamw"  # 'paper': Adam at a steady rate, clipped by tensor and value, as released
     weight_decay: float = 0.01
@@ -75,8 +76,10 @@ class StitchRecipe(LadderRecipe):
         for name in (*weights, "hinge", "margin", "proportions", "consistency", "weight_decay"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 <= self.teacher_decay < 1 or self.components < 1 or self.steps < 1:
+        if not 0 <= self.teacher_decay < 1 or min(self.components, self.steps) < 1:
             raise UsageError("teacher_decay must be 0 to below 1, components and steps 1 or more")
+        if self.recogniser_turns < 0:
+            raise UsageError("recogniser_turns must not be negative; 0 trains all parts together")
 
     @property
     def classes(self) -> int:
