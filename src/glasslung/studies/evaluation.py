@@ -23,6 +23,7 @@ import numpy as np
 from glasslung.data.labelbatches import SquareSlices, from_square
 from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
 from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
+from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
 from glasslung.studies.segpapertable import ours_beside, printed_rows
@@ -128,12 +129,14 @@ def evaluate_segmenter(
     side: int = SIDE,
     batch: int = BATCH,
     progress: Progress | None = None,
+    shown: LabelledSlices | None = None,
 ) -> SegmentationScores:
     """Segment the labelled slices of a set, framed at `side` pixels, and score them on their own grids.
 
+    shown  the same slices as the model is to see them, through another window say; None: as they are
     Slices that belong together by case, or are near copies, count as one patient for intervals.
     """
-    squares, rows = SquareSlices(slices, side), slices.of_kind(Kind.LABELLED)
+    squares, rows = SquareSlices(slices if shown is None else shown, side), slices.of_kind(Kind.LABELLED)
     if not len(rows):
         raise DataError("no slice has a mask that an expert drew; there is nothing to score against")
     maps: dict[int, np.ndarray] = {}
@@ -231,7 +234,8 @@ def read_labelled(data: Path) -> LabelledSlices:
 
 def _evaluate_labelled(trained: Trained, data: Path, seed: int, progress: Progress | None) -> Evaluation:
     slices, side = read_labelled(data), side_of(trained)
-    scores = evaluate_segmenter(predict_with(trained.model), slices, side, progress=progress)
+    shown = alike(slices) if trained.about["settings"].get(TRAINING, {}).get("one_window") else slices
+    scores = evaluate_segmenter(predict_with(trained.model), slices, side, progress=progress, shown=shown)
     figures = figures_of(scores, np.random.default_rng(seed))
     remarks = (*seen_remarks(trained, data, slices), *slices.remarks, *_patient_remarks(slices))
     whole = {
