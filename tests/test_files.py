@@ -47,6 +47,32 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         write_whole(tmp_path / "file" / "story.json", "text")
 
 
+def test_messages_name_the_path_that_was_given_and_no_hidden_one(tmp_path):
+    """A file in the way, at the place itself, in an unfinished folder, for a folder to be replaced."""
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out"
+    with pytest.raises(DataError) as told:
+        write_whole(out / "story.json", "text")
+    assert str(told.value).startswith(
+        f"{out / 'story.json'}: cannot be written ({tmp_path / 'file'} is a file)"
+    )
+    for path in (out, out.with_name(".out.new")):
+        with pytest.raises(DataError) as told, whole_folder(path):
+            pytest.fail("it was made")
+        assert str(told.value).startswith(f"{out}: cannot be written")
+    for path in (tmp_path / "new", tmp_path / ".new.new"):
+        with pytest.raises(DataError) as told, whole_folder(path) as part:
+            (part / "table").touch()
+            write_whole(part / "table" / "a.csv", "text")
+        assert str(told.value).startswith(f"{tmp_path / 'new' / 'table' / 'a.csv'}: cannot be written")
+    (tmp_path / ".mine.new").mkdir()
+    (tmp_path / ".mine.new" / "taken").mkdir()
+    with pytest.raises(DataError, match=r"\.mine\.new/taken: cannot be written"):
+        write_whole(tmp_path / ".mine.new" / "taken", "a folder of that name is there")
+    with pytest.raises(DataError, match=f"{tmp_path}.*: is there already"), whole_folder(tmp_path):
+        pytest.fail("it was replaced")
+
+
 def test_a_folder_appears_whole_and_never_replaces_a_full_one(tmp_path):
     with pytest.raises(RuntimeError), whole_folder(tmp_path / "series") as part:
         (part / "1.dcm").touch()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from glasslung.errors import DataError
+
+_NEW = re.compile(r"\..+\.new")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -52,7 +55,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     It ends as `path` does, for libraries that choose a format by the ending.
     """
     _make_parent(path)
-    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    part = _beside(path)
     try:
         yield part
         _to_disk(part)
@@ -70,9 +73,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises DataError when `path` already holds something: a folder that a person filled is never replaced.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path.name}: is there already and not empty; choose another name or remove it")
+        raise DataError(f"{path}: is there already and not empty; choose another name or remove it")
     _make_parent(path)
-    part = path.with_name(f".{os.getpid()}.part.{path.name}")
+    part = _beside(path)
     try:
         part.mkdir()
         yield part
@@ -128,7 +131,7 @@ def make_folder(path: Path) -> None:
 
 def remove_whole(path: Path) -> None:
     """Remove a file or a folder so that nobody finds half of it: moved aside first, then deleted."""
-    aside = path.with_name(f".{os.getpid()}.part.{path.name}")
+    aside = _beside(path)
     try:
         path.replace(aside)
         if aside.is_dir() and not aside.is_symlink():
@@ -146,6 +149,31 @@ def _make_parent(path: Path) -> None:
         raise _unwritable(path, error) from error
 
 
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{_mark()}{path.name}")
+
+
+def _mark() -> str:
+    """How the names of our unfinished files and folders begin; the ending stays the file's own."""
+    return f".{os.getpid()}.part."
+
+
 def _unwritable(path: Path, error: OSError) -> DataError:
     why = os.strerror(error.errno) if error.errno else "the disk refused it"
-    return DataError(f"{path.name or path}: cannot be written ({why}); check the folder and the free space")
+    with suppress(OSError):  # a name that is too long for the disk cannot even be asked about
+        files = [above for above in path.parents if above.is_file()]
+        why = f"{_asked_for(files[0])} is a file" if files else why
+    return DataError(f"{_asked_for(path)}: cannot be written ({why}); check the folder and the free space")
+
+
+def _asked_for(path: Path) -> Path:
+    """The path as the caller's caller gave it: without the hidden names that things have while they are made.
+
+    `.out.new` at the end, or inside one of ours, is a folder that is to take the place of `out`.
+    """
+    parts = list(path.parts)
+    for at, name in enumerate(parts):
+        plain = name.removeprefix(_mark())
+        ours = plain != name or at == len(parts) - 1
+        parts[at] = plain[1:-4] if ours and _NEW.fullmatch(plain) else plain
+    return Path(*parts)
