@@ -45,6 +45,29 @@ def test_a_missing_or_damaged_model_is_said(tmp_path):
         load_shipped("usvae", tmp_path)
 
 
+def test_weights_of_another_network_are_told_by_a_count_and_the_first(tmp_path):
+    model = shipped(tmp_path)
+    place = tmp_path / "usvae" / "model.safetensors"
+    whole = model.state_dict()
+    first, *_, last = whole
+    other = build("usvae", 0, **(SETTINGS | {"net": "paper"})).state_dict()
+    wrong = {
+        rf"damaged: 1 tensor\(s\) .* first '{last}': not there": {
+            k: v for k, v in whole.items() if k != last
+        },
+        r"damaged: 1 tensor\(s\) .* first 'more': \(3,\), by the settings not there": whole
+        | {"more": torch.ones(3)},
+        rf"damaged: 1 tensor\(s\) .* first '{first}': \(2, 7\)": whole | {first: torch.ones(2, 7)},
+        r"damaged: \d{2,} tensor\(s\)": other,
+    }
+    for said, weights in wrong.items():
+        save_file(weights, place)
+        with pytest.raises(DataError, match=said) as told:
+            load_shipped("usvae", tmp_path)
+        assert len(str(told.value)) < 200 + len(str(tmp_path))
+        assert "install the package again" in str(told.value)
+
+
 def test_the_packages_own_usvae_draws_two_lungs_on_black():
     model, about = load_shipped("usvae")
     assert about["settings"]["steps"] == 4000

@@ -7,10 +7,11 @@ weights/<name>/card.md             data and its licence, figures, limits
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from glasslung.errors import DataError
 from glasslung.files import read_json
@@ -34,11 +35,27 @@ def load_shipped(name: str, folder: Path = FOLDER) -> tuple[nn.Module, dict[str,
     settings = {key: value for key, value in about["settings"].items() if key != TRAINING}
     model = build(about["name"], about["seed"], **settings)
     try:
-        own = {key: part for key, part in model.state_dict().items() if key in memories_of(model)}
-        model.load_state_dict({**own, **load_file(place / "model.safetensors")})
-    except (OSError, SafetensorError, RuntimeError) as problem:
+        weights = load_file(place / "model.safetensors")
+    except (OSError, SafetensorError) as problem:
         raise DataError(f"{place} is damaged ({problem}); install the package again") from problem
+    own = {key: part for key, part in model.state_dict().items() if key in memories_of(model)}
+    _check_fit(model, own | weights, place)
+    model.load_state_dict(own | weights)
     return model, about
+
+
+def _check_fit(model: nn.Module, weights: Mapping[str, Tensor], place: Path) -> None:
+    """DataError where tensors are missing, unknown or of another shape: how many, and the first of them."""
+    wanted = {key: tuple(part.shape) for key, part in model.state_dict().items()}
+    given = {key: tuple(part.shape) for key, part in weights.items()}
+    wrong = [key for key in wanted | given if wanted.get(key) != given.get(key)]
+    if wrong:
+        first = wrong[0]
+        found, asked = (shapes.get(first, "not there") for shapes in (given, wanted))
+        raise DataError(
+            f"{place} is damaged: {len(wrong)} tensor(s) of its weights do not fit its settings, first "
+            f"{first!r}: {found}, by the settings {asked}; install the package again"
+        )
 
 
 def memories_of(model: nn.Module) -> set[str]:
