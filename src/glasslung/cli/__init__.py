@@ -1,0 +1,78 @@
+"""The verbs of `glasslung`: parse, call one function, print.
+
+Nothing heavy is imported before a verb runs, so `glasslung --help` answers at once. Only our own errors lose
+their traceback: they are told in one line and end with exit code 2. Anything else is a bug and shows.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from glasslung import __version__
+from glasslung.cli import cohorts, learning, scans, studies
+from glasslung.cli.telling import tell_problem
+from glasslung.errors import GlasslungError
+
+VERBS = (  # in the order of --help
+    scans.analyze,
+    scans.forecast,
+    scans.inspect,
+    scans.report,
+    cohorts.phantom,
+    cohorts.cohort,
+    cohorts.split,
+    cohorts.check,
+    cohorts.prepare,
+    learning.train,
+    learning.runs,
+)
+
+app = typer.Typer(
+    name="glasslung",
+    help="Pneumonia on chest CT over time: find, measure, explain, forecast, audit. "
+    "Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in VERBS:
+    app.command()(verb)
+app.add_typer(studies.app, name="study")
+
+
+class _Stopped(BaseException):
+    """Ctrl-C, or the system asking the process to end: unwinds everything, as KeyboardInterrupt would."""
+
+
+def main() -> None:
+    """Run the command line. Exit code 0: done. 1: a check found something serious. 2: a mistake, told in one
+    line. 130: stopped by hand or by the system.
+    """
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _stop)
+    try:
+        app()
+    except GlasslungError as problem:
+        tell_problem(problem)
+        raise SystemExit(2) from None
+    except _Stopped:
+        resumes = sys.argv[1:2] in (["analyze"], ["phantom"], ["train"], ["study"])
+        typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
+        raise SystemExit(130) from None
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if show_version:
+        typer.echo(f"glasslung {__version__}")
+        raise typer.Exit

@@ -1,0 +1,155 @@
+"""Verbs about the scans of one patient: their story, what is likely next, whether they are fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glasslung.cli.options import (
+    IntensityName,
+    ScanPaths,
+    Seed,
+    SeenDay,
+    SeriesName,
+    intensity_named,
+    numbers,
+)
+from glasslung.cli.telling import (
+    print_forecast,
+    print_remarks,
+    print_story,
+    progress_bar,
+    show_page,
+    tell_problem,
+)
+from glasslung.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from glasslung.analyze import ForecastSettings
+
+
+def analyze(
+    scans: ScanPaths,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path(
+        "glasslung-story"
+    ),
+    days: Annotated[str, typer.Option(help="Days of the scans, e.g. 0,4,9; else the DICOM dates.")] = "",
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+    run: Annotated[
+        str,
+        typer.Option(
+            "--forecast", help="Add what is likely next, by this run: its folder, or a shipped name."
+        ),
+    ] = "",
+    forecast_days: Annotated[
+        str, typer.Option(help="Days after the last scan on which its lung is forecast.")
+    ] = "5,10",
+    seen: SeenDay = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
+    from glasslung.analyze import Settings
+    from glasslung.analyze import analyze as tell_story
+    from glasslung.report.page import write_report
+
+    settings = Settings(numbers(days, "--days"), series or None, intensity_named(intensity))
+    if run:
+        settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))
+    elif seen is not None:
+        raise UsageError("--seen is the last scan's day of illness for a forecast; name its run: --forecast")
+    with progress_bar() as progress:
+        story = tell_story(scans, out, settings, progress, then=write_report)
+    print_story(story)
+    show_page(out / "report.html", show)
+
+
+def forecast(
+    scan: Annotated[
+        Path,
+        typer.Argument(help="A scan in any format, or a slice that `prepare` made.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the forecast.")] = Path(
+        "glasslung-forecast"
+    ),
+    run: Annotated[str, typer.Option(help="Folder of a run, or the name of a shipped one.")] = "agetransport",
+    days: Annotated[str, typer.Option(help="Days after the scan.")] = "0,5,10",
+    seen: SeenDay = None,
+    healthy: Annotated[
+        bool, typer.Option("--healthy", help="Never ill: the illness begins on the day of the scan.")
+    ] = False,
+    draws: Annotated[int, typer.Option(help="How many times the lung is carried on.")] = 64,
+    middle: Annotated[str, typer.Option(help="Which slice: the middle of the scan, or of the lungs.")] = (
+        "scan"
+    ),
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+    seed: Seed = 0,
+) -> None:
+    """Show one lung slice on the days to come: many draws, their spread, and how far to trust them."""
+    from glasslung.forecast.opening import open_run
+    from glasslung.forecast.outlook import OutlookSettings, check_place, foretell, write_outlook
+    from glasslung.forecast.sight import look
+
+    settings = OutlookSettings(numbers(days, "--days"), seen, healthy, draws, seed)
+    check_place(out)
+    with progress_bar() as progress:
+        progress("opening the run", 0.0)
+        asked = open_run(run)
+        progress("finding the slice", 0.1)
+        sight = look(scan, asked.size, middle, series or None, intensity_named(intensity))
+        progress("drawing the days to come", 0.5)
+        told = foretell(asked, sight, settings)
+        write_outlook(told, out)
+    print_forecast(told.record)
+    typer.echo(f"forecast: {out / 'forecast.png'}")
+
+
+def inspect(scans: ScanPaths, series: SeriesName = "", intensity: IntensityName = "") -> None:
+    """Say whether scans are fit to be measured, and what is wrong with those that are not."""
+    from glasslung.data.formats import read_scan
+    from glasslung.data.gate import inspect as pass_gate
+    from glasslung.types import Severity
+
+    unfit = False
+    for path in scans:
+        try:
+            volume = read_scan(path, series=series or None, intensity=intensity_named(intensity))
+        except DataError as problem:
+            tell_problem(problem)
+            unfit = True
+            continue
+        size, spacing = (
+            " x ".join(map(str, volume.shape)),
+            " x ".join(f"{mm:.3g}" for mm in volume.spacing_mm),
+        )
+        typer.echo(
+            f"{path.name}: {volume.source.kind}, {volume.intensity.value}, {size} voxels, {spacing} mm"
+        )
+        remarks = pass_gate(volume)
+        print_remarks(remarks)
+        unfit |= any(remark.severity is Severity.REFUSE for remark in remarks)
+    if unfit:
+        raise typer.Exit(2)
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that `glasslung analyze` wrote.", show_default=False)
+    ],
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
+    """Draw the report of an analysis again, from its folder alone."""
+    from glasslung.report.page import write_report
+
+    show_page(write_report(folder), show)
+
+
+def _forecast_of(run: str, days: str, seen: float | None) -> ForecastSettings:
+    from glasslung.analyze import ForecastSettings
+    from glasslung.forecast.outlook import OutlookSettings
+
+    return ForecastSettings(run, OutlookSettings(numbers(days, "--forecast-days"), seen))

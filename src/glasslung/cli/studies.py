@@ -1,0 +1,48 @@
+"""`glasslung study`: published systems, each one command and one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glasslung.cli.telling import progress_bar, show_page
+
+app = typer.Typer(
+    help="Published systems, told in order and measured: one command, one page.", no_args_is_help=True
+)
+
+
+@app.command()
+def progression(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort",
+            help="8-bit slices, or what `glasslung prepare` wrote; else phantoms.",
+            show_default=False,
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Ten minutes: too short for conclusions, enough for a look.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of every method; more can be added later.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each method; 2 in full, 0.3 quick.", show_default=False),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="Only these, with commas between them, like CAGE-T0,R6.", show_default=False)
+    ] = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """U-SVAE and CAGE: a lung carried through the ages of COVID-19, the tourist crisis, and its remedies."""
+    from glasslung.studies.progression import FULL, QUICK, choose_methods, run_progression
+
+    plan = (QUICK if quick else FULL).for_minutes(minutes)
+    chosen = choose_methods(methods, plan)
+    with progress_bar() as progress:
+        page = run_progression(data, out, plan, seeds, chosen, progress)
+    show_page(page, show)
