@@ -67,7 +67,7 @@ SWITCHES = [
     {"latents": "z", "likelihood": "bernoulli", "label_head": "softmax"},
     {"components": 3, "coarse_styles": 0, "shared_decoders": False},
     {"known_styles": False, "focal_gamma": 2.0, "black_is_outside": True, "kl": "sampled"},
-    {"hinge": 1.0, "proportions": 1.0, "consistency": 0.0, "recipe": "paper"},
+    {"hinge": 1.0, "proportions": 1.0, "consistency": 1.0, "recipe": "paper"},
 ]
 
 
@@ -219,7 +219,7 @@ def test_the_same_seed_makes_the_same_model() -> None:
 
 
 def test_the_teacher_follows_and_is_not_trained() -> None:
-    model, batch = StichNet(Config(), seeded()), discs(2, unlabelled=1)
+    model, batch = StichNet(Config(consistency=1.0), seeded()), discs(2, unlabelled=1)
     alone, whole = players(model)
     assert alone.turns == model.config.recogniser_turns
     assert model.teacher is not None
@@ -245,7 +245,7 @@ def test_the_teacher_follows_and_is_not_trained() -> None:
 
 def test_a_model_that_learns_as_a_whole_meets_the_teacher_there() -> None:
     for settings in ({"recogniser_turns": 0}, {"answer": "decoder"}):
-        model = StichNet(Config(**settings), seeded())
+        model = StichNet(Config(consistency=1.0, **settings), seeded())
         (whole,) = players(model)
         assert float(whole.loss(discs(2, 1), 0, seeded(1))["consistency"].detach()) > 0
 

@@ -15,11 +15,11 @@ Departs   PAPER: the networks' gaps are filled as U-SVAE's code does; log-varian
           2. styles of the lung from coarse levels only: where each style alone can paint every detail, no
              label is needed to explain a slice, and nothing is learned from one without labels
           3. one encoder, shared decoders, slim parts, discretised logistics, light KL
-          4. a teacher (running average of the weights) whose answer on the plain slice the student must give
-             on altered and mixed ones
-          5. turns of the recogniser alone between steps of the whole model, which cost five times as much
+          4. turns of the recogniser alone between steps of the whole model, which cost five times as much
 Levers    against collapse, each a setting: `hinge`, `shared_decoders`, `consistency`, `proportions`,
-          `black_is_outside` (healthy controls as weak labels), `coarse_styles`
+          `black_is_outside` (healthy controls as weak labels), `coarse_styles`. With `consistency` the
+          student must give on altered and mixed slices what a teacher, the running average of its weights, gives on
+          plain ones
 """
 
 from __future__ import annotations
