@@ -18,8 +18,8 @@ Departs   PAPER: the networks' gaps are filled as U-SVAE's code does; log-varian
           4. turns of the recogniser alone between steps of the whole model, which cost five times as much
 Levers    against collapse, each a setting: `hinge`, `shared_decoders`, `consistency`, `proportions`,
           `black_is_outside` (healthy controls as weak labels), `coarse_styles`. With `consistency` the
-          student must give on altered and mixed slices what a teacher, the running average of its weights, gives on
-          plain ones
+          student must give on altered and mixed slices what a teacher, the running average of its weights,
+          gives on plain ones
 """
 
 from __future__ import annotations
