@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,11 +174,76 @@ def test_a_half_written_cache_is_made_again(tmp_path):
     assert json.loads((cache / "key.json").read_text())["sha256"]
 
 
+def test_kept_slices_are_read_or_refused_in_our_words_whatever_is_damaged(tmp_path):
+    cohort, cache = make_cohort(tmp_path / "pictures"), tmp_path / "cache"
+    whole = cached_slices(cohort, cache, 16)
+    rng, refused = np.random.default_rng(0), 0
+    for name in ("images.npy", "slices.csv"):
+        content = (cache / name).read_bytes()
+        cut = [content[:length] for length in (0, 1, 9, 60, 127, 130, len(content) - 3)]
+        turned = [
+            _turn(content, place, rng) for place in [*range(130), *rng.integers(len(content), size=100)]
+        ]
+        pickled = io.BytesIO()
+        np.save(pickled, np.array([{}], object), allow_pickle=True)
+        for damaged in (*cut, *turned, pickled.getvalue(), b"PK\x03\x04"):
+            (cache / name).write_bytes(damaged)
+            try:
+                cached_slices(cohort, cache, 16)
+            except DataError as problem:
+                refused += 1
+                assert str(problem).startswith(f"the kept slices in {cache} ")
+                assert "delete that folder" in str(problem)
+                assert "pickle" not in str(problem)
+        (cache / name).write_bytes(content)
+    assert refused > 150
+    (cache / "images.npy").unlink()
+    with pytest.raises(DataError, match=r"cannot be read \(No such file"):
+        cached_slices(cohort, cache, 16)
+    shutil.rmtree(cache)
+    assert np.array_equal(cached_slices(cohort, cache, 16).images, whole.images)
+
+
+def _turn(content: bytes, place: int, rng: np.random.Generator) -> bytes:
+    """The same with one bit turned."""
+    turned = bytearray(content)
+    turned[place] ^= 1 << rng.integers(8)
+    return bytes(turned)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_damaged_picture_is_read_or_refused_with_a_remedy_for_one_and_for_many(tmp_path, ending):
+    path, rng, refused = tmp_path / f"one.{ending}", np.random.default_rng(0), 0
+    write_picture(path, 0)
+    whole = path.read_bytes()
+    cut = [whole[:length] for length in range(0, len(whole), 53)]
+    places = [*range(60), *rng.integers(len(whole), size=200)]
+    for damaged in (*cut, *(_turn(whole, place, rng) for place in places)):
+        path.write_bytes(damaged)
+        try:
+            assert read_picture(path).dtype == np.uint8
+        except DataError as problem:
+            refused += 1
+            assert str(path) in str(problem)
+            assert "cohort" not in str(problem)
+            assert "leave it out" in str(problem)
+    assert refused > 30
+
+
+def test_stacks_are_no_single_slices(tmp_path):
+    cohort = make_cohort(tmp_path)
+    (tmp_path / "stack").mkdir()
+    stack = replace(cohort.cases[0], scan="stack", image=Path("stack"))
+    with pytest.raises(DataError, match=r"1 scan\(s\) of .* are folders of slices, first 'stack'.*prepare"):
+        read_slices(replace(cohort, cases=(*cohort.cases, stack)), 16)
+
+
 def test_bad_pictures_are_told(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         read_picture(tmp_path / "missing.png")
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is no picture"):
         read_picture(tmp_path / "text.png")
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(DataError, match="8-bit"):

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PAPER_SIZE = 64
 # Part of the cache's key: change it with the code.
+ANOTHER_PICTURE = "give a whole copy of it, or leave it out"  # fits a single picture and one of a cohort
 RECIPE = "pad square, bilinear without anti-aliasing, whole grey values"
 GROUP_NAMES = ("t0", "t1", "t2", "t3")  # healthy; days 0 to 4; 5 to 9; 10 to 14
 DAYS_PER_GROUP = 5
@@ -81,12 +83,16 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("L", "RGB"):
-                raise DataError(f"{path} has mode {picture.mode}; a slice must be an 8-bit grey picture")
+                raise DataError(
+                    f"{path} has mode {picture.mode}; a slice must be an 8-bit grey picture: "
+                    "give it as one, or leave it out"
+                )
             return np.asarray(picture.convert("L"))
-    except (OSError, UnidentifiedImageError) as problem:
-        raise DataError(
-            f"{path} cannot be read as a picture ({problem}); remove it from the cohort"
-        ) from problem
+    except UnidentifiedImageError as problem:
+        raise DataError(f"{path} is no picture, or a damaged one; {ANOTHER_PICTURE}") from problem
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        raise DataError(f"{path} cannot be read as a picture ({why}); {ANOTHER_PICTURE}") from problem
 
 
 # ---------------------------------------------------------------------------------------- a set of slices
@@ -122,7 +128,7 @@ class SliceSet:
             )
         if not np.isfinite(self.images).all():
             bad = int(np.flatnonzero(~np.isfinite(self.images).all((1, 2)))[0])
-            raise DataError(f"slice {bad} holds NaN or infinite grey values; remove it from the cohort")
+            raise DataError(f"slice {bad} holds NaN or infinite grey values; leave it out")
         if self.images.min() < 0 or self.images.max() > 1:
             raise DataError(
                 f"grey values must lie in [0, 1], found [{self.images.min():.3g}, {self.images.max():.3g}]"
@@ -201,6 +207,12 @@ def read_slices(cohort: Cohort, size: int = PAPER_SIZE) -> SliceSet:
         raise DataError(
             f"{len(wrong)} scan(s) are not 8-bit pictures, first {wrong[0]!r}; `glasslung prepare` makes them"
         )
+    stacks = [case.scan for case in cases if cohort.path(case.image).is_dir()]
+    if stacks:
+        raise DataError(
+            f"{len(stacks)} scan(s) of {cohort.name} are folders of slices, first {stacks[0]!r}; a single "
+            "slice of each is asked for: `glasslung prepare` cuts it out"
+        )
     images = [square_slice(read_picture(cohort.path(case.image)), size) for case in cases]
     patients = cohort.patients
     number = {name: index for index, name in enumerate(patients)}
@@ -226,6 +238,9 @@ def split_slices(slices: SliceSet, cohort: Cohort) -> dict[str, SliceSet]:
 
 
 # --------------------------------------------------------------------------------------------- the cache
+
+MAKE_AGAIN = "delete that folder, and they are made again from the pictures"
+DAMAGE = (DataError, LookupError, TypeError, ValueError, csv.Error)  # DataError where arrays do not fit
 
 
 def cache_key(cohort: Cohort, size: int) -> str:
@@ -280,9 +295,19 @@ def _write_cache(slices: SliceSet, folder: Path, key: str) -> None:
     write_whole(folder / "key.json", json.dumps({"sha256": key, "recipe": RECIPE}) + "\n")
 
 
+def _read_images(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except OSError:
+            raise
+        except Exception as problem:  # numpy reads the head as Python: whatever may come out of that
+            raise DataError(f"{path} is damaged") from problem
+
+
 def _read_cache(folder: Path) -> SliceSet:
     try:
-        images = np.load(folder / "images.npy", allow_pickle=False)
+        images = _read_images(folder / "images.npy")
         with (folder / "slices.csv").open(newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
         patients = tuple(sorted({row["patient"] for row in rows}))
@@ -295,5 +320,8 @@ def _read_cache(folder: Path) -> SliceSet:
             patients,
             tuple(row["scan"] for row in rows),
         )
-    except (OSError, ValueError, KeyError) as problem:
-        raise DataError(f"the cache in {folder} is damaged ({problem}); delete the folder") from problem
+    except OSError as problem:
+        why = problem.strerror or "it ends too early"
+        raise DataError(f"the kept slices in {folder} cannot be read ({why}); {MAKE_AGAIN}") from problem
+    except DAMAGE as problem:
+        raise DataError(f"the kept slices in {folder} are damaged; {MAKE_AGAIN}") from problem
