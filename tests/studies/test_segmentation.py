@@ -10,6 +10,7 @@ import pytest
 
 from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, unknown_like
 from glasslung.errors import DataError, UsageError
+from glasslung.models import infnet
 from glasslung.studies import lesioncontest, lesionground, pseudolabels, segmentation
 from glasslung.studies.lesioncontest import Budget, Segmenter
 from glasslung.studies.lesionground import LesionGround, _dealt, label_counts
@@ -20,6 +21,7 @@ METHODS = {
     "U-Net": Segmenter("unet", SMALL),
     "U-Net+PL": Segmenter("unet", SMALL, rounds=Rounds(slices=2, most=4)),
     "Mean teacher": Segmenter("meanteacher", SMALL, unlabelled=True),
+    "Inf-Net": Segmenter("infnet", {**infnet.VARIANTS["light"], "width": 4}, classes={"width": 2}),
 }
 PLAN = replace(
     segmentation.QUICK,
@@ -121,7 +123,7 @@ def test_labels_are_nested_and_capped(ground):
 
 def test_without_unlabelled_slices_only_supervised_methods_are_left():
     alone = _dealt("discs", discs(unlabelled=0, healthy=0), 2, by_picture=False)
-    assert list(segmentation.fitting(METHODS, alone)) == ["U-Net"]
+    assert list(segmentation.fitting(METHODS, alone)) == ["U-Net", "Inf-Net"]
 
 
 def test_unknown_methods_are_named():

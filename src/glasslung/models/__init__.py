@@ -18,6 +18,8 @@ from glasslung.models import (
     ageflow,
     agetransport,
     cage,
+    infnet,
+    infnetclasses,
     meanteacher,
     slicenet,
     stichnet,
@@ -51,6 +53,10 @@ TABLE = {
     "agetransport": Entry(agetransport.Config, agetransport.AgeTransport, agetransport.players, SliceBatch),
     "slicenet": Entry(slicenet.Config, slicenet.SliceNet, slicenet.players, SliceBatch),
     "unet": Entry(unet.Config, unet.Segmenter, unet.players, LabelledBatch),
+    "infnet": Entry(infnet.Config, infnet.InfNet, infnet.players, LabelledBatch),
+    "infnetclasses": Entry(
+        infnetclasses.Config, infnetclasses.InfNetClasses, infnetclasses.players, LabelledBatch
+    ),
     "meanteacher": Entry(meanteacher.Config, meanteacher.MeanTeacher, meanteacher.players, LabelledBatch),
     "unimatch": Entry(unimatch.Config, unimatch.UniMatch, unimatch.players, LabelledBatch),
     "stichnet": Entry(stichnet.Config, stichnet.StichNet, stichnet.players, LabelledBatch),

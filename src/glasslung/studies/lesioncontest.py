@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TRIED, LEFT_OUT = 6, 2  # steps timed on a copy, and how many of them are warm-up
 WHITE = 255
 AT_ONCE = 8  # slices asked together
+FIRST_STAGE = 0.6  # share of the time before a second stage
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Segmenter:
     unlabelled  whether slices without labels are in its batches
     healthy     whether slices of healthy people are
     rounds      pseudo-labels in rounds; None: none
+    classes     settings of a second stage that tells the classes of infection apart (`models.infnetclasses`);
+                None: none
     """
 
     model: str
@@ -45,6 +48,15 @@ class Segmenter:
     unlabelled: bool = False
     healthy: bool = False
     rounds: Rounds | None = None
+    classes: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training gives: the network, and what it says of slices: (B, 1, S, S) -> (B, classes, S, S)."""
+
+    model: nn.Module
+    probabilities: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,15 +81,18 @@ class Budget:
 
 def segmenters() -> dict[str, Segmenter]:
     """Every method of the study, by the name the page has for it."""
-    from glasslung.models.stichnet import VARIANTS
+    from glasslung.models import infnet, infnetclasses, stichnet
 
-    printed = {**VARIANTS["PAPER"], "net": "slim"}
+    printed = {**stichnet.VARIANTS["PAPER"], "net": "slim"}
+    second = infnetclasses.VARIANTS["light"]
     return {
         "U-Net": Segmenter("unet"),
         "U-Net+PL": Segmenter("unet", rounds=Rounds()),
         "U-Net+PL sure": Segmenter("unet", rounds=Rounds(sure=0.9)),
-        "Inf-Net": Segmenter("infnet", {"encoder": "light"}),
-        "Semi-Inf-Net": Segmenter("infnet", {"encoder": "light"}, rounds=Rounds(slices=5, last=0.2)),
+        "Inf-Net": Segmenter("infnet", infnet.VARIANTS["light"], classes=second),
+        "Semi-Inf-Net": Segmenter(
+            "infnet", infnet.VARIANTS["light"], rounds=Rounds(slices=5, last=0.2), classes=second
+        ),
         "Mean teacher": Segmenter("meanteacher", unlabelled=True),
         "UniMatch": Segmenter("unimatch", unlabelled=True),
         "StichNet as printed": Segmenter("stichnet", printed, unlabelled=True),
@@ -95,50 +110,69 @@ def train(
     rows: np.ndarray,
     budget: Budget,
     progress: Progress | None = None,
-) -> tuple[nn.Module, dict[str, Any]]:
-    """One segmenter, trained until its time is up: the model, and what is to be told of its training.
+) -> tuple[Trained, dict[str, Any]]:
+    """One segmenter, trained until its time is up, and what is to be told of its training.
 
     rows  slices it may learn from, of every kind; those that are labelled are its labels
     """
+    began, records = time.process_time(), dict[str, Any]()
+    until = _clock(budget.seconds, began, progress)
+    share = FIRST_STAGE if method.classes else 1.0
+    game, each = _game(method.model, method.settings, budget.plan(method), squares, rows, budget, share)
+    if method.rounds is None:
+        play(game, until, records, share)
+    else:
+        learn_in_rounds(game, squares, rows, method.rounds, budget, until, records, share)
+    keep_averages(game)
+    steps, model = game.step, game.modules["segmenter"]
+    trained = Trained(model, model.probabilities)
+    if method.classes:
+        second, _ = _game(
+            "infnetclasses", method.classes, BatchPlan(budget.labelled), squares, rows, budget, 1 - share
+        )
+        play(second, until, records)
+        keep_averages(second)
+        trained = Trained(model, in_stages(second.modules["segmenter"], model))
+        steps += second.step
+    told = {"model": method.model, "settings": dict(method.settings), "budget": asdict(budget)}
+    spent = time.process_time() - began
+    return trained, {**told, "steps": steps, "seconds": spent, "a step": each, "records": records}
+
+
+def in_stages(second: Any, first: Any) -> Callable[[Tensor], Tensor]:
+    """The second stage, told where the first sees infection."""
+    from glasslung.models.infnetclasses import staged
+
+    return staged(second, lambda image: first.probabilities(image)[:, 1])
+
+
+def _game(
+    model: str,
+    settings: Mapping[str, Any],
+    plan: BatchPlan,
+    squares: SquareSlices,
+    rows: np.ndarray,
+    budget: Budget,
+    share: float,
+) -> tuple[Any, float]:
+    """A game whose schedule fits that share of the time, and what a step of it costs."""
     from glasslung.models import build, entry_for
     from glasslung.train.game import Game
 
-    def new_game(steps: int) -> Game:
-        settings = dict(method.settings)
-        if "steps" in {one.name for one in fields(entry_for(method.model).config)}:
-            settings.setdefault("steps", steps)
-        model = build(method.model, budget.seed, **settings)
+    def new(steps: int) -> Game:
+        known = {one.name for one in fields(entry_for(model).config)}
+        given = dict(settings) | ({"steps": steps} if "steps" in known and "steps" not in settings else {})
+        network = build(model, budget.seed, **given)
         stream = LabelledBatches(
-            squares,
-            budget.plan(method),
-            np.random.default_rng([budget.seed, 1]),
-            rows,
-            augmenter(budget.augment),
+            squares, plan, np.random.default_rng([budget.seed, 1]), rows, augmenter(budget.augment)
         )
-        return Game(
-            {"segmenter": model}, entry_for(method.model).players(model), stream, budget.seed, ema=budget.ema
-        )
+        players = entry_for(model).players(network)
+        return Game({"segmenter": network}, players, stream, budget.seed, ema=budget.ema)
 
-    began = time.process_time()
-    each = time_of_a_step(new_game(1000))
-    left = budget.seconds - (time.process_time() - began)
-    game = new_game(max(1, int(left / each)))
-    records: dict[str, Any] = {}
-    until = _clock(budget.seconds, began, progress)
-    if method.rounds is None:
-        play(game, until, records)
-    else:
-        learn_in_rounds(game, squares, rows, method.rounds, budget, until, records)
-    spent = time.process_time() - began
-    keep_averages(game)
-    told = {"model": method.model, "settings": dict(method.settings), "budget": asdict(budget)}
-    return game.modules["segmenter"], {
-        **told,
-        "steps": game.step,
-        "seconds": spent,
-        "a step": each,
-        "records": records,
-    }
+    start = time.process_time()
+    each = time_of_a_step(new(1000))
+    left = share * budget.seconds - (time.process_time() - start)
+    return new(max(1, int(left / each))), each
 
 
 def time_of_a_step(game: Any) -> float:

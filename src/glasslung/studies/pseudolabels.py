@@ -58,28 +58,32 @@ def learn_in_rounds(
     budget: Budget,
     until: Callable[[float], bool],
     records: dict[str, Any],
+    share: float = 1.0,
 ) -> None:
-    """Labels first, then as many rounds as there are slices for, evenly spaced in time, then labels again."""
+    """Labels first, then as many rounds as there are slices for, evenly spaced in time, then labels again.
+
+    share  of the whole time that all of this may take
+    """
     from glasslung.studies.lesioncontest import play
 
-    play(game, until, records, rounds.first)
+    play(game, until, records, share * rounds.first)
     own, waiting = game.batches, squares.slices.of_kind(Kind.UNLABELLED)
     waiting = np.random.default_rng([budget.seed, ROUND_STREAM]).permutation(np.intersect1d(waiting, rows))
     waiting = waiting[: rounds.most]
     groups = [waiting[at : at + rounds.slices] for at in range(0, len(waiting), rounds.slices)]
     if not groups:
         raise UsageError("pseudo-labels need slices without labels; add some, or leave the method away")
-    step = (1 - rounds.first - rounds.last) / len(groups)
+    step = share * (1 - rounds.first - rounds.last) / len(groups)
     labelled: dict[int, np.ndarray] = {}
     asked = 0
-    while asked < len(groups) and not until(1 - rounds.last - 0.5 * step):
+    while asked < len(groups) and not until(share * (1 - rounds.last) - 0.5 * step):
         new = groups[asked]
         labelled |= label(game.modules["segmenter"].probabilities, squares, new, rounds.sure)
         game.batches = _among_the_labels(own, squares, labelled, rows)
         asked += 1
-        play(game, until, records, rounds.first + asked * step, chunk=1)
+        play(game, until, records, share * rounds.first + asked * step, chunk=1)
     game.batches = own
-    play(game, until, records, chunk=1)
+    play(game, until, records, share, chunk=1)
     records["rounds"] = {"rounds": asked, "of": len(groups), "slices": len(labelled)}
 
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +32,6 @@ from glasslung.studies.lesioncontest import Budget, Segmenter, ask, segmenters, 
 from glasslung.studies.lesionground import LesionGround, cohort_ground, label_counts, phantom_ground
 from glasslung.studies.progression import NUMBERS, OUTCOMES, PAGE, check_free, claim, one_thread
 from glasslung.types import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 BASELINE = "U-Net"
 LOOKED_AT = 32  # slices without labels, on which the paper's model collapsed
@@ -204,27 +201,22 @@ def _job(
         "unlabelled": method.unlabelled,
         "healthy": method.healthy,
         "rounds": asdict(method.rounds) if method.rounds else None,
+        "classes": None if method.classes is None else dict(method.classes),
         "budget": asdict(budget),
         "slices": told,
     }
 
     def work(progress: Progress | None) -> Product:
         rows = ground.rows(fold, labels, budget.seed)
-        model, about = train(method, squares, rows, budget, part(progress, 0, 0.95))
+        trained, about = train(method, squares, rows, budget, part(progress, 0, 0.95))
         test = ground.folds[fold].test
-        maps = ask(partial(probabilities_of, model), squares, test)
+        maps = ask(trained.probabilities, squares, test)
         names = [ground.slices.names[row] for row in test]
         unlabelled = ground.slices.of_kind(Kind.UNLABELLED)[:LOOKED_AT]
-        collapse = examine(model, squares, unlabelled if len(unlabelled) else test)
+        collapse = examine(trained.model, squares, unlabelled if len(unlabelled) else test)
         return Product(None, partial(write_maps, names, maps), about | {"collapse": collapse})
 
     return Job(f"{name}, {labels} labels, fold {fold + 1}", budget.seed, asked, work)
-
-
-def probabilities_of(model: Any, image: Tensor) -> Tensor:
-    """What each pixel may be, by a segmenter."""
-    found: Tensor = model.probabilities(image)
-    return found
 
 
 def examine(model: Any, squares: SquareSlices, rows: np.ndarray) -> dict[str, Any] | None:
