@@ -77,19 +77,53 @@ def test_nothing_changes_on_the_same_day():
     assert (moment.change.mean, moment.change.low, moment.change.high) == (0, 0, 0)
 
 
-def test_votes_that_would_leave_the_axis_do_not_count():
-    votes = Votes(np.float32([0, 1, 4, 5, 11, 13, 14, 14]), 0.25)
-    told = course(days=(0.0, 10.0), votes=votes)
-    assert told.dating.how == "estimated"
-    assert set(told.dating.days) <= {0.0, 1.0, 4.0}
-    assert told.dating.share == pytest.approx(3 / 8)
-    assert (told.dating.middle, told.dating.votes, told.dating.healthy) == (1.0, 8, 0.25)
+VOTES = Votes(np.float32([0, 1, 4, 5, 11, 13, 14, 14]), 0.25)
 
 
-def test_a_scan_that_is_too_late_is_refused_with_its_days():
+@pytest.mark.parametrize("days", [(0.0,), (0.0, 5.0), (0.0, 2.0, 6.0, 10.0, 14.0)])
+def test_the_day_of_illness_does_not_depend_on_the_days_wanted(days):
+    dating = course(days=days, draws=200, votes=VOTES).dating
+    assert (dating.how, dating.votes, dating.healthy) == ("estimated", 8, 0.25)
+    assert dating.days == (0, 1, 4, 5, 11, 13, 14)
+    assert dating.middle == 8
+
+
+def test_days_beyond_the_axis_are_left_out():
+    told = course(days=(0.0, 6.0, 7.0, 10.0), votes=VOTES)
+    assert [moment.days for moment in told.moments] == [0, 6]
+    assert told.left_out == (7, 10)
+    told = course(days=(0.0, 6.0, 7.0, 10.0), seen_day=7.0)
+    assert ([moment.days for moment in told.moments], told.left_out) == ([0, 6, 7], (10,))
+    told = course(days=(0.0, 14.0), healthy=True)
+    assert (len(told.moments), told.left_out) == (2, ())
+
+
+def test_draws_stay_on_the_last_day_of_the_axis():
+    """0.02 a day: a draw of day 11 gains 3 days of it, one of day 4 all 5; no draw leaves the forecast."""
+    told = course(days=(0.0, 5.0), draws=200, votes=Votes(np.float32([4, 4, 4, 11]), 0.0))
+    first, later = (np.median(moment.pictures[:, IMAGE > 0], axis=1) for moment in told.moments)
+    stays, goes = (np.isclose(later - first, grown, atol=1e-3) for grown in (0.06, 0.10))
+    assert (stays ^ goes).all()
+    assert told.moments[0].held == 0
+    assert told.moments[1].held == pytest.approx(stays.mean())
+    assert 0.1 < told.moments[1].held < 0.4
+
+
+def test_no_scan_is_of_an_earlier_day_than_the_story_allows():
+    late = VOTES.not_before(5.0)
+    assert late.days.tolist() == [5, 5, 5, 5, 11, 13, 14, 14]
+    told = course(days=(0.0,), draws=100, votes=late)
+    assert min(told.dating.days) == 5
+    assert (told.dating.middle, told.dating.since) == (8, 5)
+    assert course(days=(0.0,), votes=VOTES.not_before(12.5)).dating.middle == 12.5
+    with pytest.raises(UsageError, match=r"28 days after the first one.*--seen DAY"):
+        course(days=(0.0,), votes=VOTES.not_before(28.0))
+
+
+def test_a_scan_that_is_too_late_for_all_days_is_refused_with_those_it_has_left():
     votes = Votes(np.float32([9] * 24 + [0]), 0.0)
-    with pytest.raises(UsageError, match="day 0 to 9 of the illness"):
-        course(days=(10.0,), votes=votes)
+    with pytest.raises(UsageError, match=r"looks like day 9 of the illness, .* days 0 to 5 after the scan"):
+        course(days=(6.0, 10.0), votes=votes)
 
 
 def test_a_healthy_lung_falls_ill_on_the_day_of_the_scan():

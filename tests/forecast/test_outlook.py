@@ -16,6 +16,7 @@ from PIL import Image
 
 from glasslung.data.lung_field import UnfitError
 from glasslung.errors import DataError, UsageError
+from glasslung.forecast.familiarity import read_reference, write_reference
 from glasslung.forecast.opening import open_run
 from glasslung.forecast.outlook import (
     FILES,
@@ -113,6 +114,54 @@ def test_a_picture_with_hardly_any_lung_is_unfit(tmp_path):
     Image.fromarray(picture).save(tmp_path / "strands.png")
     with pytest.raises(UnfitError, match="lung fills"):
         look(tmp_path / "strands.png", 64)
+
+
+# -------------------------------------------------------------------------------------------- which days
+
+
+@pytest.fixture(scope="module")
+def late_run(run_folder, tmp_path_factory):
+    """The toy run, all of whose ill patients were seen on day 12."""
+    folder = shutil.copytree(run_folder, tmp_path_factory.mktemp("late") / "late")
+    known = read_reference(folder)
+    days = np.where(known.groups > 0, 12, np.nan).astype(np.float32)
+    write_reference(dataclasses.replace(known, days=days), folder)
+    return open_run(folder)
+
+
+def test_the_default_days_are_forecast_as_far_as_they_go(late_run, slice_file):
+    sight = look(slice_file, late_run.size)
+    told = foretell(late_run, sight, OutlookSettings(draws=4)).record
+    assert ([moment.days for moment in told.moments], told.left_out) == ([0], (5, 10))
+    assert "Left out: 5 and 10 days after the scan. That would be days 17 and 22" in dating_words(told)
+    told = foretell(late_run, sight, OutlookSettings((5.0, 10.0), draws=4)).record  # as `analyze` asks
+    assert ([moment.days for moment in told.moments], told.left_out) == ([2], (5, 10))
+    with pytest.raises(UsageError, match="days 0 to 2 after the scan"):
+        foretell(late_run, sight, OutlookSettings((6.0,), draws=4))
+
+
+def test_days_told_and_days_asked_for_must_fit():
+    with pytest.raises(UsageError, match="days 0 to 7 after the scan"):
+        OutlookSettings((0.0, 8.0), seen_day=7.0)
+    assert OutlookSettings(seen_day=7.0).days == (0, 5, 10)  # nobody asked for these
+
+
+def test_a_story_holds_the_day_of_its_last_scan(run_folder, slice_file):
+    run = open_run(run_folder)
+    sight = look(slice_file, run.size)
+    alone, after = (
+        foretell(run, sight, OutlookSettings((0.0, 3.0), draws=16), "scan-02", day).record
+        for day in (0.0, 9.0)
+    )
+    assert alone.dating.days[0] < 9 <= after.dating.days[0]
+    assert "None is before day 9: the first scan was made 9 days earlier." in dating_words(after)
+    assert "None is before" not in dating_words(alone)
+
+
+def test_draws_that_stop_are_told(told):
+    held = dataclasses.replace(told.record.moments[1], held=0.25)
+    record = dataclasses.replace(told.record, moments=(told.record.moments[0], held))
+    assert "Draws that come to day 14 before stay on it: 25% 5 days later." in dating_words(record)
 
 
 # ------------------------------------------------------------------------------------------ record and strip

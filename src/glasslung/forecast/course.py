@@ -1,9 +1,10 @@
 """One lung slice on the days to come: many draws of it, their mean, their spread, and how dense they are.
 
 Days are counted from the scan. On which day of the illness the scan itself was made is told, or each draw
-takes a day on which one of the nearest training slices was seen; only such days that leave the last day
-wanted on the axis, so that one and the same lung is followed through all days. The same draw reads the scan
-in the same way on every day: differences between days are not the reading's noise.
+takes a day on which one of the nearest training slices was seen, whatever days are wanted. Wanted days that
+lie beyond the axis are left out; a draw that is of a later day than most may reach its end before, and stays
+there, so that one and the same lung is followed through all days. The same draw reads the scan in the same
+way on every day: differences between days are not the reading's noise.
 
 Change is measured against the model's own picture of the scan, not against the scan: what the model blurs or
 drops is no change.
@@ -31,7 +32,6 @@ DENSE_GREY = 130 / 255
 lesion (mean error 5 points, rank correlation 0.95); vessels count, so a healthy slice has about 8 %."""
 LUNG_ABOVE = 30 / 255  # lung air is 60 or more; the haze that a model leaves on black is about 15
 RANGE = (0.1, 0.9)  # of the draws: 80 % lie within
-LEAST_SHARE = 0.1  # of the votes must leave the last day on the axis, or the forecast stands on oddities
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Dating:
     how      'told', 'never ill' (then the illness begins on the day of the scan), or 'estimated'
     days     distinct days that draws were given, ascending; () for never ill
     middle   median of them; None for never ill
-    share    of the votes that leave the last day wanted on the axis: 1 but for 'estimated'
     votes    how many nearest slices voted
     healthy  share of never-ill among the nearest slices of all
+    since    days since the patient's first scan: no estimate is earlier; 0 where there is one scan alone
     """
 
     how: str
     days: tuple[float, ...]
     middle: float | None
-    share: float = 1.0
     votes: int = 0
     healthy: float = 0.0
+    since: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +70,14 @@ class Moment:
     pictures  (D, S, S) float32; mean, spread (S, S): over the draws
     dense     share of the lung that is dense, per cent
     change    of that since the scan, as the model sees both, percentage points
+    held      share of the draws that came to the last day of the axis before, and stayed there
     """
 
     days: float
     pictures: np.ndarray
     dense: Range
     change: Range
+    held: float = 0.0
 
     @property
     def mean(self) -> np.ndarray:
@@ -97,6 +99,7 @@ class Course:
     seen        (S, S) float32, the scan's slice
     seen_dense  share of its lung that is dense, per cent
     now         the same on the model's own picture of the scan: what that lacks, no forecast can show
+    left_out    days wanted that lie beyond the axis
     """
 
     seen: np.ndarray
@@ -104,6 +107,7 @@ class Course:
     now: Range
     dating: Dating
     moments: tuple[Moment, ...]
+    left_out: tuple[float, ...] = ()
 
 
 def foresee(
@@ -123,14 +127,16 @@ def foresee(
     seen_day  day of illness on which the scan was made; None with `healthy` or `votes`
     healthy   the scan is of a lung that was never ill: the illness begins with the scan
     votes     what the day is estimated from
-    UsageError for days beyond the axis of 0 to 14 days of illness, or where nothing tells the day.
+    Days that lie beyond the axis of 0 to 14 days of illness are left out. UsageError where none is within,
+    or where nothing tells the day.
     """
     if image.ndim != 2 or image.shape[0] != image.shape[1]:
         raise ShapeError(f"a forecast is of one square slice, got {image.shape}")
     check_days(days, seen_day, healthy)
     if draws < 2:
         raise UsageError("a spread needs two draws or more")
-    dating, start = _date(days, draws, rng, seen_day, healthy, votes)
+    dating, start = _date(draws, rng, seen_day, healthy, votes)
+    kept = _within(days, dating)
     many = np.repeat(image[None].astype(np.float32), draws, axis=0)
     state = voice.rng.get_state()
 
@@ -138,12 +144,13 @@ def foresee(
         return _carry(voice, state, many, start, after, healthy)
 
     now = _dense(_now(voice, state, many, start, healthy))
-    moments = [_moment(after, on(after), now) for after in days]
-    return Course(image, float(_dense(image[None])[0]), _range(now), dating, tuple(moments))
+    moments = [_moment(after, on(after), now, float((start + after > LAST_DAY).mean())) for after in kept]
+    left_out = tuple(after for after in days if after not in kept)
+    return Course(image, float(_dense(image[None])[0]), _range(now), dating, tuple(moments), left_out)
 
 
 def check_days(days: Sequence[float], seen_day: float | None, healthy: bool) -> None:
-    """Refuse wanted days that no forecast can be made for (UsageError names the range)."""
+    """Refuse days that make no sense, wanted or told (UsageError names the range)."""
     if not days or any(not 0 <= day <= LAST_DAY for day in days):
         told = ", ".join(f"{day:g}" for day in days) or "none"
         raise UsageError(f"days wanted: {told}; give days after the scan, 0 to {LAST_DAY}, like 0,5,10")
@@ -153,15 +160,37 @@ def check_days(days: Sequence[float], seen_day: float | None, healthy: bool) -> 
         raise UsageError("a lung that was never ill has no day of illness; give one of the two")
     if seen_day is not None and not 0 <= seen_day <= LAST_DAY:
         raise UsageError(f"day of illness {seen_day:g}: the model knows days 0 to {LAST_DAY}")
-    if seen_day is not None and seen_day + max(days) > LAST_DAY:
+
+
+def check_reach(days: Sequence[float], seen_day: float) -> None:
+    """Refuse days that all, or some, lie beyond the axis for a scan whose day is told (UsageError)."""
+    if seen_day + max(days) > LAST_DAY:
         raise UsageError(
             f"{max(days):g} days after day {seen_day:g} of the illness is beyond the {LAST_DAY} days that "
             f"the model knows; ask for days 0 to {LAST_DAY - seen_day:g} after the scan"
         )
 
 
+def within_reach(days: Sequence[float], middle: float) -> tuple[float, ...]:
+    """Those days after the scan that lie on the axis, for a scan of day `middle` of the illness."""
+    return tuple(after for after in days if middle + after <= LAST_DAY)
+
+
+def _within(days: Sequence[float], dating: Dating) -> tuple[float, ...]:
+    """The days that are forecast; UsageError where all lie beyond the axis."""
+    middle = dating.middle or 0.0
+    if kept := within_reach(days, middle):
+        return kept
+    if dating.how == "told":
+        check_reach(days, middle)
+    raise UsageError(
+        f"this scan looks like day {middle:g} of the illness, and {min(days):g} days later is beyond the "
+        f"{LAST_DAY} days that the model knows; ask for days 0 to {LAST_DAY - middle:g} after the scan, or "
+        "tell its day with --seen DAY"
+    )
+
+
 def _date(
-    days: Sequence[float],
     draws: int,
     rng: np.random.Generator,
     seen_day: float | None,
@@ -178,28 +207,25 @@ def _date(
             "this run keeps no reference to estimate the day of illness from; tell it with --seen DAY or "
             "--healthy"
         )
-    fit = votes.days[votes.days + max(days) <= LAST_DAY]
-    share = len(fit) / len(votes.days)
-    if share < LEAST_SHARE:
-        low, high = votes.days.min(), votes.days.max()
+    if votes.since > LAST_DAY:
         raise UsageError(
-            f"this scan looks like day {low:g} to {high:g} of the illness, and {max(days):g} days later is "
-            f"beyond the {LAST_DAY} days that the model knows; ask for nearer days, or tell --seen DAY"
+            f"the scan was made {votes.since:g} days after the first one, and the model knows days 0 to "
+            f"{LAST_DAY} of an illness; forecast an earlier scan, or tell the day of illness with --seen DAY"
         )
-    start = rng.choice(fit, draws).astype(np.float32)
+    start = rng.choice(votes.days, draws).astype(np.float32)
     told = tuple(float(day) for day in np.unique(start))
-    return Dating("estimated", told, float(np.median(fit)), share, len(votes.days), votes.healthy), start
+    return Dating("estimated", told, votes.middle, len(votes.days), votes.healthy, votes.since), start
 
 
 def _carry(
     voice: Voice, state: torch.Tensor, many: np.ndarray, start: np.ndarray, after: float, healthy: bool
 ) -> np.ndarray:
-    """Every draw on its day, (draws, S, S).
+    """Every draw on its day, or on the last of the axis where that comes first, (draws, S, S).
 
     A voice is told one age seen and one wanted, so it is asked once for every pair of ages, each time for
     all draws and from the same state: a draw's noise does not depend on which pair it belongs to.
     """
-    then = start + np.float32(after)
+    then = np.minimum(start + np.float32(after), np.float32(LAST_DAY))
     seen, wanted = np.zeros(len(start), int) if healthy else ages_of(start), ages_of(then)
     told = np.full(len(start), np.nan, np.float32) if healthy else start
     pictures = np.empty_like(many)
@@ -226,9 +252,9 @@ def ages_of(days: np.ndarray) -> np.ndarray:
     return ages
 
 
-def _moment(after: float, pictures: np.ndarray, now: np.ndarray) -> Moment:
+def _moment(after: float, pictures: np.ndarray, now: np.ndarray, held: float) -> Moment:
     dense = _dense(pictures)
-    return Moment(after, pictures, _range(dense), _range(dense - now))
+    return Moment(after, pictures, _range(dense), _range(dense - now), held)
 
 
 def _dense(pictures: np.ndarray) -> np.ndarray:

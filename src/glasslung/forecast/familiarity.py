@@ -90,10 +90,21 @@ class Votes:
 
     days     (V,) float32, those whose day is known
     healthy  share of never-ill among the nearest slices of all: much of it says that little is to be seen
+    since    no day is earlier: so many days before, the patient was scanned for the first time
     """
 
     days: np.ndarray
     healthy: float
+    since: float = 0.0
+
+    @property
+    def middle(self) -> float:
+        """The day that is taken for the scan's: their median."""
+        return float(np.median(self.days))
+
+    def not_before(self, day: float) -> Votes:
+        """The same votes, all that are earlier moved up to `day`."""
+        return Votes(np.maximum(self.days, np.float32(day)), self.healthy, float(day))
 
 
 def make_reference(training: SliceSet, held_out: SliceSet) -> Reference:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,19 @@ import numpy as np
 from glasslung import __version__
 from glasslung.errors import DataError, UsageError
 from glasslung.files import replace_folder, whole_folder, write_json, write_whole
-from glasslung.forecast.course import LUNG_ABOVE, Course, Dating, Range, check_days, foresee
-from glasslung.forecast.familiarity import Familiarity, Trust, familiarity, votes_on_day
+from glasslung.forecast.course import (
+    LAST_DAY,
+    LUNG_ABOVE,
+    Course,
+    Dating,
+    Moment,
+    Range,
+    check_days,
+    check_reach,
+    foresee,
+    within_reach,
+)
+from glasslung.forecast.familiarity import Familiarity, Trust, Votes, familiarity, votes_on_day
 from glasslung.types import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -35,6 +47,8 @@ if TYPE_CHECKING:
 SCHEMA = "glasslung-forecast/1"
 RECORD_FILE, STRIP_FILE = "forecast.json", "forecast.png"
 FILES = frozenset({RECORD_FILE, STRIP_FILE})
+UNASKED = ((0.0, 5.0, 10.0), (5.0, 10.0))
+"""Days that `forecast` and `analyze` take where none are given: nobody insists on each of them."""
 MISSED_POINTS = 3.0  # of dense lung: a model that misses more of the scan forecasts another lung
 CAVEATS = (
     (
@@ -55,8 +69,8 @@ CAVEATS = (
 class OutlookSettings:
     """What is asked of a run."""
 
-    days: tuple[float, ...] = (0.0, 5.0, 10.0)
-    """After the scan, ascending."""
+    days: tuple[float, ...] = UNASKED[0]
+    """After the scan, ascending. Those beyond what the model knows are left out, and named."""
     seen_day: float | None = None
     """Day of illness on which the scan was made; None estimates it from the training slices."""
     healthy: bool = False
@@ -67,6 +81,8 @@ class OutlookSettings:
 
     def __post_init__(self) -> None:
         check_days(self.days, self.seen_day, self.healthy)
+        if self.seen_day is not None and self.days not in UNASKED:
+            check_reach(self.days, self.seen_day)  # both are told: one of them is a mistake
         if not 2 <= self.draws <= 4096:
             raise UsageError(f"draws {self.draws}: choose 2 to 4096")
 
@@ -82,12 +98,17 @@ class RunTold:
 
 @dataclass(frozen=True)
 class MomentTold:
-    """One day in numbers. spread: mean over the lung of the draws' standard deviation, per cent of white."""
+    """One day in numbers.
+
+    spread  mean over the lung of the draws' standard deviation, per cent of white
+    held    share of the draws that reach the last day the model knows before, and stay there
+    """
 
     days: float
     dense: Range
     change: Range
     spread: float
+    held: float
 
 
 @dataclass(frozen=True)
@@ -99,6 +120,7 @@ class Forecast:
     dating       how the day of illness is known; day_error, blind_error: what the estimate misses by on
                  unseen patients, days, and what the same day for all would
     dense, now   share of the scan's lung that is dense, per cent; the same on the model's picture of it
+    moments      the days that were forecast; left_out: those wanted that lie beyond what the model knows
     familiarity  None where the run keeps no reference: then nothing says whether it knows such a lung
     picture_sha256  of forecast.png
     """
@@ -119,6 +141,7 @@ class Forecast:
     dense: float
     now: Range
     moments: tuple[MomentTold, ...]
+    left_out: tuple[float, ...]
     draws: int
     seed: int
     caveats: tuple[str, ...]
@@ -134,21 +157,27 @@ class Outlook:
     strip: bytes = field(repr=False)
 
 
-def foretell(run: Run, sight: Sight, settings: OutlookSettings, scan: str = "") -> Outlook:
-    """Ask a run for the course of one slice; equal seeds give equal answers."""
+def foretell(
+    run: Run, sight: Sight, settings: OutlookSettings, scan: str = "", since: float = 0.0
+) -> Outlook:
+    """Ask a run for the course of one slice; equal seeds give equal answers.
+
+    since  days since the patient's first scan: the illness is not estimated to have begun after it
+    """
     from glasslung.forecast.strip import draw_strip
 
     reference = run.reference
     estimate = settings.seen_day is None and not settings.healthy and reference is not None
+    votes = votes_on_day(reference, sight.image).not_before(since) if estimate and reference else None
     course = foresee(
         run.voice(settings.seed),
         sight.image,
-        settings.days,
+        _days_for(settings, votes),
         settings.draws,
         np.random.default_rng(settings.seed),
         settings.seen_day,
         settings.healthy,
-        votes_on_day(reference, sight.image) if estimate and reference is not None else None,
+        votes,
     )
     near = familiarity(reference, sight.image) if reference is not None else None
     strip = draw_strip(course, _cautions(course, near, sight))
@@ -168,16 +197,27 @@ def foretell(run: Run, sight: Sight, settings: OutlookSettings, scan: str = "") 
         familiarity=near,
         dense=course.seen_dense,
         now=course.now,
-        moments=tuple(
-            MomentTold(moment.days, moment.dense, moment.change, _mean_spread(moment.mean, moment.spread))
-            for moment in course.moments
-        ),
+        moments=tuple(_told(moment) for moment in course.moments),
+        left_out=course.left_out,
         draws=settings.draws,
         seed=settings.seed,
         caveats=CAVEATS,
         picture_sha256=hashlib.sha256(strip).hexdigest(),
     )
     return Outlook(course, record, strip)
+
+
+def _days_for(settings: OutlookSettings, votes: Votes | None) -> tuple[float, ...]:
+    """The days wanted. Where nobody asked for any and all are beyond reach, the last day within it, too."""
+    middle = votes.middle if votes is not None else settings.seen_day or 0.0
+    if settings.days not in UNASKED or within_reach(settings.days, middle) or middle > LAST_DAY:
+        return settings.days
+    return (float(math.floor(LAST_DAY - middle)), *settings.days)
+
+
+def _told(moment: Moment) -> MomentTold:
+    spread = _mean_spread(moment.mean, moment.spread)
+    return MomentTold(moment.days, moment.dense, moment.change, spread, moment.held)
 
 
 def seen_badly(dense: float, now: Range) -> bool:
@@ -187,12 +227,15 @@ def seen_badly(dense: float, now: Range) -> bool:
 
 def _cautions(course: Course, near: Familiarity | None, sight: Sight) -> list[str]:
     """What a person who has only the strip must know."""
+    from glasslung.forecast.strip import after_words
+
     told = ["familiarity not known" if near is None else near.trust.value]
     if near is not None and near.trust is Trust.FAMILIAR:
         told.clear()
     if seen_badly(course.seen_dense, course.now):
         told.append("not seen well")
-    return told + ["lung outline not trusted"] * bool(sight.doubts)
+    told += ["lung outline not trusted"] * bool(sight.doubts)
+    return told + [f"left out: {after_words(days).lower()}" for days in course.left_out]
 
 
 def trained_on(run: Run) -> dict[str, int]:

@@ -81,6 +81,7 @@ def _days(told: Forecast) -> Html:
         _row("The scan", percent(told.dense), "", "", ""),
         _row("The scan as the model sees it", percent(now.mean), _span(now.low, now.high), "", ""),
         *(_moment(moment) for moment in told.moments),
+        *(_row(after_words(days), "left out", "", "", "") for days in told.left_out),
     ]
     return tables.table("Dense lung by day", head, rows, "glance")
 
