@@ -15,7 +15,7 @@ from glasslung import __version__
 def test_help_names_every_verb_and_what_this_is_not():
     told = glasslung("--help").stdout
     verbs = {line.split()[1] for line in told.splitlines() if line.startswith("│ ") and line[2:3].isalpha()}
-    asked = "analyze forecast inspect report phantom cohort split check prepare train runs study"
+    asked = "analyze forecast inspect report phantom cohort split check prepare train runs evaluate study"
     assert set(asked.split()) <= verbs
     assert "not a medical device" in " ".join(told.split())
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from made_cohort import write_folder, write_table
 from verb_process import glasslung_here, refused
+
+TO = ["--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"]
+SMALL = ["--steps", "4", "--size", "32", "--set", "width=4", "--device", "cpu"]
 
 
 @pytest.mark.parametrize(
@@ -15,7 +21,23 @@ from verb_process import glasslung_here, refused
             ["train", "usvae", "--cohort", "{tmp}", "--out", "{tmp}/o", "--steps", "50", "--seed", "-1"],
             "0 or more",
         ),
+        (["train", "usvae", *TO, "--batch", "4,4,2"], "takes one number"),
+        (["train", "usvae", *TO, "--batch", "four"], "whole numbers with commas"),
+        (["train", "usvae", *TO, "--healthy", "{tmp}"], "--healthy is not for usvae"),
+        (["train", "usvae", *TO, "--size", "64"], "--size is not for usvae"),
+        (["train", "cage", *TO, "--augment", "weak"], "--augment is not for cage"),
+        (["train", "unet", *TO], "none of the known layouts"),
+        (["train", "unet", *TO, "--mirror"], "--mirror is not for unet"),
+        (["train", "unet", *TO, "--split-seed", "0"], "--split-seed is not for unet"),
+        (["train", "unet", *TO, "--batch", "4,4,2,1"], "like 4,4,2"),
+        (["train", "unet", *TO, "--batch", "4", "--healthy", "{tmp}"], "--batch 4,0,2"),
+        (["train", "unet", *TO, "--ema", "2"], "is no decay"),
+        (["train", "unet", *TO, "--resume"], "no run to go on with"),
         (["runs", "{tmp}/none"], "there is no folder"),
+        (["evaluate", "{tmp}/none", "{tmp}"], "there is no run"),
+        (["evaluate", "usvae", "{tmp}/empty"], "none of the known layouts"),
+        (["evaluate", "agetransport", "{tmp}"], "cannot be scored here"),
+        (["evaluate", "usvae", "{tmp}", "--out", "{tmp}"], "is there already"),
     ],
 )
 def test_mistakes_end_in_one_line(tmp_path, words, told):
@@ -41,3 +63,35 @@ def test_a_cohort_from_scans_to_slices_to_a_run(tmp_path):
     assert listed[0].split()[:3] == ["run", "study", "model"]
     assert listed[1].split()[0] == "small"
     assert "20/20" in listed[1]
+
+
+def test_a_segmenter_from_slices_to_scores(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "scores"
+    command = ["train", "unet", "--cohort", write_folder(tmp_path / "set"), "--out", run, *SMALL]
+    done = glasslung_here(*command, "--batch", "2", "--augment", "weak")
+    assert done.returncode == 0, done.stderr
+    assert "unet: 4 steps done" in done.stdout
+    training = json.loads((run / "settings.json").read_text())["settings"]["training"]
+    assert (training["labelled"], training["unlabelled"], training["healthy"]) == (2, 0, 0)
+    assert (training["size"], training["augment"], training["ema"]) == (32, "weak", 0.99)
+    done = glasslung_here("evaluate", run, tmp_path / "set", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The model was trained on 6 of these 6 slices") == 1
+    assert "Not a medical device" in done.stdout
+    assert f"figures: {out / 'evaluation.json'}" in done.stdout
+    assert json.loads((out / "evaluation.json").read_text())["method"] == "unet"
+
+
+def test_a_batch_has_the_kinds_its_method_learns_from(tmp_path):
+    cohort, healthy = write_table(tmp_path / "set"), write_table(tmp_path / "well", 0, 0, 2)
+    for model, words, kinds in (
+        ("meanteacher", [], (4, 4, 0)),
+        ("unet", ["--healthy", healthy, "--ema", "0"], (4, 0, 2)),
+        ("unet", ["--batch", "1,2,1"], (1, 2, 1)),
+    ):
+        run = tmp_path / f"{model}{len(words)}{kinds[0]}"
+        done = glasslung_here("train", model, "--cohort", cohort, "--out", run, *SMALL, *words)
+        assert done.returncode == 0, done.stderr
+        training = json.loads((run / "settings.json").read_text())["settings"]["training"]
+        assert (training["labelled"], training["unlabelled"], training["healthy"]) == kinds
+        assert training["ema"] == (None if "--ema" in words else 0.99)

@@ -29,6 +29,7 @@ VERBS = (  # in the order of --help
     cohorts.prepare,
     learning.train,
     learning.runs,
+    learning.evaluate,
 )
 
 app = typer.Typer(

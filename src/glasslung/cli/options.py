@@ -25,9 +25,9 @@ SeriesName = Annotated[
 CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
 
 
-def whole_seed(number: int) -> int:
-    """A seed from the command line: generators take none below 0."""
-    if number < 0:
+def whole_seed(number: int | None) -> int | None:
+    """A seed from the command line, where one was given: generators take none below 0."""
+    if number is not None and number < 0:
         raise UsageError(f"seed {number}: choose a whole number, 0 or more")
     return number
 
@@ -47,6 +47,16 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError as problem:
         raise UsageError(f"{option} {text!r}: give numbers with commas between them, like 0,4,9") from problem
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """'4,4,2' -> (4, 4, 2); an empty text gives none. `option` is whose text it is."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as problem:
+        raise UsageError(
+            f"{option} {text!r}: give whole numbers with commas between them, like 5,10"
+        ) from problem
 
 
 def intensity_named(name: str) -> Intensity | None:

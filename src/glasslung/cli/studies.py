@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from glasslung.cli.options import whole_numbers
 from glasslung.cli.telling import progress_bar, show_page
+from glasslung.errors import UsageError
 
 app = typer.Typer(
     help="Published systems, told in order and measured: one command, one page.", no_args_is_help=True
@@ -45,4 +47,55 @@ def progression(
     chosen = choose_methods(methods, plan)
     with progress_bar() as progress:
         page = run_progression(data, out, plan, seeds, chosen, progress)
+    show_page(page, show)
+
+
+@app.command()
+def segmentation(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort", help="8-bit slices, some with lesion masks; else phantoms.", show_default=False
+        ),
+    ] = None,
+    healthy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Cohort with slices of healthy people; else those of --cohort.", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A quarter of an hour: too short for conclusions.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of every cell; more can be added later.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each training; 2 in full, 0.4 quick.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="Numbers of labelled slices, with commas between them; 5,10,25,50 in full, 5,50 quick.",
+            show_default=False,
+        ),
+    ] = "",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Only these beside the U-Net, with commas between them, like StichNet,UniMatch.",
+            show_default=False,
+        ),
+    ] = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """U-Net, pseudo-labels, Inf-Net, StichNet: which finds lesions best when few slices are labelled?"""
+    from glasslung.studies.segmentation import FULL, QUICK, choose_segmenters, run_segmentation
+
+    if healthy is not None and data is None:
+        raise UsageError("--healthy goes with --cohort; phantoms bring healthy slices of their own")
+    plan = (QUICK if quick else FULL).for_minutes(minutes).for_labels(whole_numbers(labels, "--labels"))
+    chosen = choose_segmenters(methods, plan)
+    with progress_bar() as progress:
+        page = run_segmentation(data, out, plan, seeds, chosen, healthy, progress)
     show_page(page, show)
