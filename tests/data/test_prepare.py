@@ -169,7 +169,75 @@ def test_nothing_fit_is_an_error_that_names_the_list(tmp_path):
     with pytest.raises(DataError, match=r"no scan of toy is fit \(2 too-little-lung\); read .*exclusions"):
         prepare_cohort(cohort, tmp_path / "out", PrepareSettings(size=SIZE, lungs="cut-out"))
     assert len(reasons(tmp_path / "out")) == 2
-    assert not (tmp_path / "out" / "cohort.csv").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["exclusions.csv"]
+    write(tmp_path / "in" / "1.png", lungs_picture(1))
+    done = prepare_cohort(cohort, tmp_path / "out", PrepareSettings(size=SIZE, lungs="cut-out"))
+    assert (len(done.slices), len(reasons(tmp_path / "out"))) == (1, 1)
+    before = contents(tmp_path / "out")
+    with pytest.raises(DataError, match=r"no scan of toy is fit \(2 no-mask\)"):
+        prepare_cohort(cohort, tmp_path / "out", PrepareSettings(size=SIZE, lungs="table"))
+    assert set(reasons(tmp_path / "out").values()) == {"no-mask"}
+    for name in before.keys() - {"exclusions.csv", "journal.jsonl"}:  # the older preparation stays whole
+        assert contents(tmp_path / "out")[name] == before[name]
+    assert len(read_prepared(tmp_path / "out")[1]) == 1
+
+
+def test_slices_that_are_not_those_prepared_are_refused_and_preparing_again_mends_them(tmp_path):
+    from glasslung.data.cohort import write_cohort
+
+    cohort, out = toy(tmp_path / "in"), tmp_path / "out"
+    prepare_cohort(cohort, out, PrepareSettings(size=SIZE))
+    before = contents(out)
+
+    def images() -> None:
+        array = np.load(out / "arrays" / "images.npy")
+        array[3, 16, 8] = 0.5
+        np.save(out / "arrays" / "images.npy", array)
+
+    def patient() -> None:
+        text = (out / "arrays" / "slices.csv").read_text()
+        (out / "arrays" / "slices.csv").write_text(text.replace("p3", "p4"))
+
+    def day() -> None:
+        table = read_cohort(out)
+        write_cohort(replace(table, cases=(*table.cases[:-1], replace(table.cases[-1], day=13.0))), out)
+
+    def picture() -> None:
+        write(next(iter(sorted((out / "slices").iterdir()))), lungs_picture(99, (SIZE, SIZE)))
+
+    def manifest() -> None:
+        (out / "prepared.json").write_text(before["prepared.json"].decode()[:-90])
+
+    def hashes() -> None:
+        (out / "prepared.json").write_text('{"sha256": []}')
+
+    changes = {
+        images: "arrays/images.npy differ",
+        patient: "arrays/slices.csv differ",
+        day: "arrays/slices.csv differ",
+        picture: "arrays/images.npy differ",
+        manifest: "prepared.json is missing or damaged",
+        hashes: "prepared.json is missing or damaged",
+    }
+    for change, said in changes.items():
+        change()
+        for _ in range(2):  # reading them has made nothing right
+            with pytest.raises(DataError, match=f"{said}.*`glasslung prepare` again, or name .*cohort.csv"):
+                read_prepared(out)
+        prepare_cohort(cohort, out, PrepareSettings(size=SIZE))
+        assert contents(out) == before, change.__name__
+        assert len(read_prepared(out)[1]) == 8
+
+
+def test_a_split_written_into_the_table_changes_no_slice(tmp_path):
+    from glasslung.data.cohort import split_by_patient, write_cohort
+
+    prepare_cohort(toy(tmp_path / "in"), tmp_path / "out", PrepareSettings(size=SIZE))
+    whole, slices = read_prepared(tmp_path / "out")
+    write_cohort(split_by_patient(whole, {"train": 0.5, "test": 0.5}, 0), tmp_path / "out")
+    again, same = read_prepared(tmp_path / "out")
+    assert {case.split for case in again.cases} == {"train", "test"}
+    assert np.array_equal(same.images, slices.images)
 
 
 def test_places_and_settings_that_cannot_be_are_refused(tmp_path):

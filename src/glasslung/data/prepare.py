@@ -6,7 +6,7 @@ What lies in the folder
     exclusions.csv   every scan that was left out: a short reason, and the fact behind it
     slices/          the slices, 8-bit PNG, padded to a square, resized as `data.slices` says
     arrays/          the same as plain arrays, see `data.slices.cached_slices`
-    prepared.json    settings, counts and hashes
+    prepared.json    settings, counts and hashes; who reads the slices compares theirs
     journal.jsonl    what became of each scan, so that a run that was stopped, or repeated, goes on
 
 Nothing is deleted in silence and nothing is guessed in silence: where the lungs came from is in the table.
@@ -20,7 +20,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -41,10 +41,11 @@ from glasslung.data.slices import (
 )
 from glasslung.data.sources import PICTURE_SUFFIXES
 from glasslung.errors import DataError, RefusedError, UsageError
-from glasslung.files import write_json, write_whole
+from glasslung.files import read_json, remove_whole, write_json, write_whole
 from glasslung.types import Case, Intensity, Progress, Volume
 
 EXCLUSIONS, JOURNAL, MANIFEST, ARRAYS = "exclusions.csv", "journal.jsonl", "prepared.json", "arrays"
+SLICE_FILES = (f"{ARRAYS}/images.npy", f"{ARRAYS}/slices.csv")
 LOCK = ".lock"
 LUNGS = ("auto", "table", "found", "cut-out")
 LOOKED_AT = 25  # pictures of a cohort: enough to tell whether its lungs were cut out already
@@ -78,9 +79,10 @@ class PrepareSettings:
 class Outcome:
     """What became of one scan: `reason` is '' where it was kept.
 
-    key     changes with the files, the settings and the version; the name of its slice
-    pixels  hash of the slice before resizing
-    lungs   where they came from: 'table', 'found' or 'cut-out'
+    key      changes with the files, the settings and the version; the name of its slice
+    pixels   hash of the slice before resizing
+    lungs    where they came from: 'table', 'found' or 'cut-out'
+    picture  hash of the slice's file
     """
 
     key: str
@@ -88,6 +90,7 @@ class Outcome:
     text: str = ""
     pixels: str = ""
     lungs: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,9 @@ def prepare_cohort(
 ) -> Prepared:
     """Cut one square lung slice out of every scan of a cohort; see the head of this file.
 
-    Repeating the call goes on where it was stopped, and does nothing where nothing changed. Raises UsageError
-    for a folder that holds something else, DataError where no scan is fit (the list of reasons is written).
+    Repeating the call goes on where it was stopped, and cuts no scan again where nothing changed; slices that
+    were damaged since are made again. Raises UsageError for a folder that holds something else, DataError
+    where no scan is fit: then the list of reasons alone is left, or with it what was prepared here before.
     """
     out = Path(out)
     with _hold(cohort, out):
@@ -117,20 +121,53 @@ def prepare_cohort(
         _write_exclusions(cohort, outcomes, out)
         excluded = dict(sorted(Counter(one.reason for one in outcomes if one.reason).items()))
         if all(one.reason for one in outcomes):
+            _leave_the_list(out)
             told = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
             raise DataError(f"no scan of {cohort.name} is fit ({told}); read {out / EXCLUSIONS}")
         _write_table(cohort, outcomes, out)
         _sweep(out, outcomes)
-        slices = read_prepared(out)[1]
+        kept, slices = _read_slices(out, anew=True)
         _write_manifest(cohort, settings, slices, excluded, out)
-    return Prepared(read_cohort(out), slices, excluded)
+    return Prepared(kept, slices, excluded)
 
 
 def read_prepared(folder: Path) -> tuple[Cohort, SliceSet]:
-    """A cohort of slices and the slices themselves, from a folder that `prepare_cohort` wrote."""
+    """A cohort of slices and the slices themselves, from a folder that `prepare_cohort` wrote.
+
+    DataError where they are not those that were prepared: grey values, patients, ages and days are compared
+    by hash. The table may have got a split since: that is no part of the slices.
+    """
+    folder = Path(folder)
+    try:
+        told = read_json(folder / MANIFEST)["sha256"]
+        hashes = {name: str(told[name]) for name in SLICE_FILES}
+    except (DataError, LookupError, TypeError) as problem:
+        raise DataError(f"{folder / MANIFEST} is missing or damaged; {_prepare_again(folder)}") from problem
+    cohort, slices = _read_slices(folder)
+    if wrong := [name for name in SLICE_FILES if _hash(folder / name) != hashes[name]]:
+        raise DataError(
+            f"the slices in {folder} are not those that were prepared: {' and '.join(wrong)} differ from "
+            f"{MANIFEST}; {_prepare_again(folder)}"
+        )
+    return cohort, slices
+
+
+def _prepare_again(folder: Path) -> str:
+    return (
+        f"run the same `glasslung prepare` again, or name {folder / TABLE_NAME} to take the pictures as they "
+        "are now"
+    )
+
+
+def _read_slices(folder: Path, anew: bool = False) -> tuple[Cohort, SliceSet]:
     cohort = read_cohort(folder)
     picture = read_picture(cohort.path(cohort.cases[0].image))
-    return cohort, cached_slices(cohort, folder / ARRAYS, len(picture))
+    return cohort, cached_slices(cohort, folder / ARRAYS, len(picture), anew)
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # --- one scan after the other ------------------------------------------------------------------------------
@@ -149,7 +186,7 @@ def _work_through(
                 progress(f"preparing {len(cohort.cases)} scans", number / len(cohort.cases))
             key = _key(cohort, case, settings, cut_out)
             outcome = known.get(key)
-            if outcome is None or not (outcome.reason or _slice_path(out, key).is_file()):
+            if outcome is None or not (outcome.reason or _is_whole(_slice_path(out, key), outcome)):
                 outcome = prepare_scan(cohort, case, key, settings, cut_out, out)
                 journal.write(json.dumps(asdict(outcome)) + "\n")
                 journal.flush()
@@ -174,9 +211,15 @@ def prepare_scan(
         return Outcome(key, "refused", str(problem), lungs=lungs)
     except DataError as problem:
         return Outcome(key, "unreadable", str(problem), lungs=lungs)
-    _write_picture(square, _slice_path(out, key))
+    path = _slice_path(out, key)
+    _write_picture(square, path)
     pixels = hashlib.sha256(f"{grey.shape}".encode() + grey.tobytes()).hexdigest()
-    return Outcome(key, pixels=pixels, lungs=lungs)
+    return Outcome(key, pixels=pixels, lungs=lungs, picture=_hash(path))
+
+
+def _is_whole(path: Path, outcome: Outcome) -> bool:
+    """Whether a slice is there as it was written."""
+    return path.is_file() and _hash(path) == outcome.picture
 
 
 def _check_case(case: Case, settings: PrepareSettings) -> None:
@@ -272,7 +315,8 @@ def _hold(cohort: Cohort, out: Path) -> Iterator[None]:
     if not cohort.cases:
         raise DataError(f"{cohort.name} has no scan; check the cohort's table")
     ours = (out / JOURNAL).is_file()
-    if out.exists() and not ours and (not out.is_dir() or any(p.name != LOCK for p in out.iterdir())):
+    left = {LOCK, EXCLUSIONS}  # by a preparation that found nothing fit
+    if out.exists() and not ours and (not out.is_dir() or any(p.name not in left for p in out.iterdir())):
         raise UsageError(f"{out} holds something else; choose an empty or a new folder")
     try:
         (out / "slices").mkdir(parents=True, exist_ok=True)
@@ -286,7 +330,20 @@ def _hold(cohort: Cohort, out: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if not (out / JOURNAL).exists():  # nothing is left to be kept from others
+            with suppress(OSError):  # a system that removes no file which is open
+                (out / LOCK).unlink()
         lock.release()
+
+
+def _leave_the_list(out: Path) -> None:
+    """After nothing was fit: no half of a preparation stays beside the reasons; a whole, older one does."""
+    if (out / MANIFEST).is_file():
+        return
+    half = ("slices", ARRAYS, TABLE_NAME, Path(TABLE_NAME).with_suffix(".source.json").name, JOURNAL)
+    for name in half:
+        if (out / name).exists():
+            remove_whole(out / name)
 
 
 def _key(cohort: Cohort, case: Case, settings: PrepareSettings, cut_out: bool) -> str:
@@ -373,7 +430,7 @@ def _sweep(out: Path, outcomes: Sequence[Outcome]) -> None:
 def _write_manifest(
     cohort: Cohort, settings: PrepareSettings, slices: SliceSet, excluded: dict[str, int], out: Path
 ) -> None:
-    files = (TABLE_NAME, EXCLUSIONS, f"{ARRAYS}/images.npy", f"{ARRAYS}/slices.csv")
+    files = (TABLE_NAME, EXCLUSIONS, *SLICE_FILES)
     write_json(
         out / MANIFEST,
         {
@@ -384,6 +441,6 @@ def _write_manifest(
             "kept": len(slices),
             "patients": len(set(slices.patient.tolist())),
             "excluded": excluded,
-            "sha256": {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files},
+            "sha256": {name: _hash(out / name) for name in files},
         },
     )

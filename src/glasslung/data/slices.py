@@ -259,15 +259,16 @@ def cache_key(cohort: Cohort, size: int) -> str:
     return whole.hexdigest()
 
 
-def cached_slices(cohort: Cohort, folder: Path, size: int = PAPER_SIZE) -> SliceSet:
+def cached_slices(cohort: Cohort, folder: Path, size: int = PAPER_SIZE, anew: bool = False) -> SliceSet:
     """As `read_slices`, but kept in `folder` as plain arrays, and read from there while the pictures are the
     same.
 
     images.npy  (N, size, size) float32; slices.csv  one row each; key.json  hash of recipe and inputs
+    anew        read the pictures in any case, and keep what they give
     """
     key = cache_key(cohort, size)
     folder = Path(folder)
-    if _has_key(folder, key):
+    if not anew and _has_key(folder, key):
         return _read_cache(folder)
     slices = read_slices(cohort, size)
     _write_cache(slices, folder, key)
