@@ -19,6 +19,7 @@ from glasslung.data.prepare import PrepareSettings, prepare_cohort
 from glasslung.errors import DataError, TrainingError, UsageError
 from glasslung.studies.settings import parse_settings, typed_settings
 from glasslung.studies.training import (
+    LEAST_STEPS,
     Job,
     TrainingSettings,
     config_of,
@@ -134,6 +135,12 @@ def test_what_cannot_be_trained_leaves_nothing(prepared, tmp_path):
     write_cohort(replace(lonely, cases=tuple(replace(case, split="train") for case in [*kept, one])), table)
     mistakes = [
         (UsageError, "no model 'gan'", job(prepared, model="gan")),
+        (
+            UsageError,
+            "^5 steps are too few for usvae, whose schedules are stretched over the run; train 20 or more$",
+            job(prepared, training=replace(SHORT, steps=5)),
+        ),
+        (UsageError, "^19 steps are too few", job(prepared, settings={"steps": 19})),
         (UsageError, "no setting 'widht'", job(prepared, settings={"widht": 3})),
         (UsageError, "cannot be shared evenly by 4 ages", job(prepared, training=replace(SHORT, batch=6))),
         (UsageError, "prepare them with --size 128", job(prepared, settings={"size": 128})),
@@ -155,6 +162,22 @@ def test_what_cannot_be_trained_leaves_nothing(prepared, tmp_path):
     with pytest.raises(UsageError, match="no run to go on with"):
         train_model(job(prepared), tmp_path / "run", must_exist=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_only_a_schedule_takes_the_length_of_the_run(prepared):
+    """A flow's `steps` are those of its rule of integration: they are no matter of how long it is trained."""
+    from glasslung.models import entry_for
+
+    long = replace(SHORT, steps=3000)
+    assert config_of(job(prepared, training=long)).steps == 3000
+    assert config_of(job(prepared, training=long, settings={"steps": 40})).steps == 40
+    assert config_of(job(prepared, model="unet", training=long)).steps == 3000
+    least = LEAST_STEPS["usvae"]
+    assert config_of(job(prepared, training=replace(SHORT, steps=least))).steps == least
+    with pytest.raises(UsageError, match="steps"):
+        entry_for("usvae").config(steps=least - 1)
+    flow = config_of(job(prepared, model="ageflow", training=long))
+    assert flow.steps == entry_for("ageflow").config().steps
 
 
 def test_settings_are_read_from_text_and_checked():

@@ -40,6 +40,8 @@ from glasslung.types import Progress
 STUDY = "progression"
 PART, HELD_OUT = "train", "val"
 LEAST_SLICES = 2  # of each age to train on: batch statistics and a spread need more than one picture
+LEAST_STEPS = {"usvae": 20}  # which its schedules need: see its settings
+OTHER_STEPS = ("ageflow",)  # whose setting `steps` is that of a rule of integration, not the run's length
 SPLIT_STREAM, BATCH_STREAM = 1, 2
 
 
@@ -127,8 +129,13 @@ def config_of(job: Job) -> Any:
     """The model's settings, complete; a schedule that depends on the run's length gets that length."""
     entry = entry_for(job.model)
     given = dict(typed_settings(entry.config, job.settings))
-    if "steps" in {one.name for one in fields(entry.config)}:
-        given.setdefault("steps", job.training.steps)
+    if job.model not in OTHER_STEPS and "steps" in {one.name for one in fields(entry.config)}:
+        least, steps = LEAST_STEPS.get(job.model, 1), given.setdefault("steps", job.training.steps)
+        if steps < least:
+            raise UsageError(
+                f"{steps} steps are too few for {job.model}, whose schedules are stretched over the run; "
+                f"train {least} or more"
+            )
     config = entry.config(**given)
     if getattr(config, "lr", 1.0) <= 0:
         raise UsageError(f"lr {config.lr:g}: a learning rate must be above 0, for example 1e-3")
