@@ -12,6 +12,7 @@ import pytest
 from glasslung.errors import DataError, UsageError
 from glasslung.studies.agingworld import AGES, World, draw_world
 from glasslung.studies.contest import (
+    STAGES,
     Budget,
     Method,
     Outcome,
@@ -179,6 +180,20 @@ def test_days_wanted_are_those_seen_at_that_age_in_turn(world):
     there = unseen.days[2]
     assert days_at(unseen, 2, 5).tolist() == [*there, *there[:2]]
     assert np.isnan(days_at(unseen, 1, 4)).all()
+
+
+@pytest.mark.parametrize("name", ["R4+R5", "R6"])
+def test_progress_never_steps_back_over_the_stages(world, name):
+    told: list[tuple[str, float]] = []
+    train(contestants()[name], world.training, BUDGET, lambda words, done: told.append((words, done)))
+    shares = [done for _, done in told]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] <= 1
+    first = [done for words, done in told if words.startswith("stage 1 of 2, step ")]
+    second = [done for words, done in told if words.startswith("stage 2 of 2, step ")]
+    assert len(first) + len(second) == len(told)
+    limit = STAGES[contestants()[name].model][0].share
+    assert max(first) <= limit <= min(second)
 
 
 def test_slices_that_cannot_be_shared_are_refused(world):

@@ -188,6 +188,7 @@ def train(
     players = {player.name: player for player in entry_for(method.model).players(model)}
     stages = STAGES.get(method.model, (Stage(tuple(players), 1.0),))
     about: dict[str, Any] = {"steps": {}, "records": {}, "seconds": 0.0}
+    done = 0.0
     for number, (names, share, only) in enumerate(stages):
         groups = only or method.groups
         cloud = budget.cloud if number and method.model == "ageflow" else 1
@@ -196,11 +197,23 @@ def train(
         stream = GroupBalancedBatches(slices, each, rng, groups, mirror)
         stage = [players[name] for name in names if name in players]
         game = Game({method.model: model}, stage, stream, budget.seed, ema=budget.ema)
-        about["seconds"] += _play(game, share * budget.seconds, about["records"], progress)
+        tell = _stage_of(progress, number, len(stages), done, share)
+        about["seconds"] += _play(game, share * budget.seconds, about["records"], tell)
+        done += share
         about["steps"] |= dict.fromkeys((player.name for player in stage), game.step)
         _keep_averages(game)
     told = {"model": method.model, "settings": dict(method.settings), "groups": list(method.groups)}
     return model, about | {"method": told, "budget": asdict(budget)}
+
+
+def _stage_of(
+    progress: Progress | None, number: int, count: int, done: float, share: float
+) -> Progress | None:
+    """Progress of one stage, as part of the whole training: it never steps back from stage to stage."""
+    if progress is None:
+        return None
+    place = f"stage {number + 1} of {count}, " if count > 1 else ""
+    return lambda words, part: progress(place + words, min(1.0, done + share * part))
 
 
 def _play(
