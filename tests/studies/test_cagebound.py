@@ -44,6 +44,14 @@ def test_sums_are_those_of_the_formula(slices):
     assert [use["level"] for use in scores.use][:6] == [*(f"still z{n}" for n in range(1, 6)), "k0 z1"]
 
 
+def test_scoring_tells_how_far_it_is(slices, monkeypatch):
+    monkeypatch.setattr("glasslung.studies.heldout.BATCH", 3)
+    told = []
+    model = build("cage", 0, net="slim")
+    score_owners(model, slices, torch.Generator(), lambda words, done: told.append((words, done)))
+    assert told == [("scoring 8 slices", done) for done in (0, 3 / 8, 6 / 8)]
+
+
 def test_the_score_closes_and_groups_count_alike(slices):
     model = build("cage", 0, net="slim")
     scores = score_owners(model, slices, torch.Generator().manual_seed(1))

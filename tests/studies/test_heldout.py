@@ -13,7 +13,7 @@ import torch
 from glasslung.data.slices import SliceSet
 from glasslung.models import build, usvae
 from glasslung.nn.borrow import evaluating
-from glasslung.studies.heldout import AS_TRAINED, GREY, SINGLE, figures, score_slices
+from glasslung.studies.heldout import AS_TRAINED, BATCH, GREY, SINGLE, figures, score_slices
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -106,6 +106,15 @@ def test_slices_without_a_finite_score_are_left_out_and_counted(scores):
     assert expected["not finite"] == 0
     assert found["slices"] == 8
     json.dumps(found, allow_nan=False)
+
+
+def test_scoring_tells_how_far_it_is(model):
+    told = []
+    chosen = slices(2 * BATCH + 3)
+    score_slices(
+        model, chosen, generator(), single=False, progress=lambda words, done: told.append((words, done))
+    )
+    assert told == [(f"scoring {len(chosen)} slices", n * BATCH / len(chosen)) for n in range(3)]
 
 
 def test_several_draws_are_their_mean(model):

@@ -65,7 +65,10 @@ def cage_folder(tmp_path_factory) -> Path:
 
 def test_every_slice_is_scored_by_the_exact_evaluator(cage_folder, tmp_path):
     run = write_run(tmp_path / "run", "usvae", **SMALL)
-    found = evaluate(run, cage_folder, tmp_path / "out")
+    steps: list[tuple[str, float]] = []
+    found = evaluate(run, cage_folder, tmp_path / "out", progress=lambda *step: steps.append(step))
+    assert [done for _, done in steps] == sorted(done for _, done in steps)
+    assert [words for words, _ in steps].count("scoring 40 slices") == 2
     told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert set(told["parts"]) == {"all"}
     _, slices = load_slices(cage_folder, 64)

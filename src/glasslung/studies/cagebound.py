@@ -16,10 +16,13 @@ from glasslung.errors import UsageError
 from glasslung.models.cage import CAGE
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.ladder import Descent, level_use
-from glasslung.studies.heldout import BATCH, Scores, light, readings_of
+from glasslung.studies.heldout import Scores, light, readings_of, told_batches
+from glasslung.types import Progress
 
 
-def score_owners(model: CAGE, slices: SliceSet, rng: torch.Generator) -> Scores:
+def score_owners(
+    model: CAGE, slices: SliceSet, rng: torch.Generator, progress: Progress | None = None
+) -> Scores:
     """Sums over the pixels of every slice at its own age; divergences by ladder and level.
 
     Levels are named 'still z1' .. 'k3 z5', finest first in every ladder. UsageError where a slice is of an
@@ -28,7 +31,7 @@ def score_owners(model: CAGE, slices: SliceSet, rng: torch.Generator) -> Scores:
     found: list[dict[str, np.ndarray]] = []
     pixels, kl = [], []
     descents: dict[str, list[Descent]] = {}
-    for batch in slices.batches(BATCH):
+    for batch in told_batches(slices, progress):
         black = (batch.image == 0)[:, 0].numpy()
         pixels.append(np.stack([black.sum((1, 2)), (~black).sum((1, 2))], 1))
         with evaluating(model):

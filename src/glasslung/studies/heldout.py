@@ -12,7 +12,7 @@ model, and the divergence of each level. Every figure follows from these sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,12 @@ from glasslung.data.slices import GROUP_NAMES, SliceSet
 from glasslung.measure.greylevels import level_log_prob, nearest_beta
 from glasslung.measure.statistics import Interval, bootstrap_by_patient
 from glasslung.models.usvae import USVAE, Pixels
+from glasslung.nn.batches import SliceBatch
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.density import paper_units_log_density
 from glasslung.nn.ladder import Descent, level_use
 from glasslung.nn.pixels import BetaMixturePixels, BetaPixels
+from glasslung.types import Progress
 
 AS_TRAINED, SINGLE, GREY = "as trained", "single Beta", "grey levels"
 SPIKES = (1.0, 1e3, 1e4)
@@ -52,7 +54,12 @@ class Scores:
 
 
 def score_slices(
-    model: USVAE, slices: SliceSet, rng: torch.Generator, single: bool = True, draws: int = 1
+    model: USVAE,
+    slices: SliceSet,
+    rng: torch.Generator,
+    single: bool = True,
+    draws: int = 1,
+    progress: Progress | None = None,
 ) -> Scores:
     """Score all slices, one draw of the latents each (or the mean over several); float64 where it matters.
 
@@ -60,7 +67,7 @@ def score_slices(
     """
     found: list[dict[str, np.ndarray]] = []
     pixels, kl, descents = [], [], []
-    for batch in slices.batches(BATCH):
+    for batch in told_batches(slices, progress):
         black = (batch.image == 0)[:, 0].numpy()
         pixels.append(np.stack([black.sum((1, 2)), (~black).sum((1, 2))], 1))
         for draw in range(draws):
@@ -84,6 +91,16 @@ def score_slices(
         for u in level_use(descents)
     ]
     return Scores(whole, np.concatenate(pixels).astype(np.float64), _joined(kl, draws), uses)
+
+
+def told_batches(slices: SliceSet, progress: Progress | None) -> Iterator[SliceBatch]:
+    """All slices in batches; before each one it is told how many slices are done, as a share."""
+    done = 0
+    for batch in slices.batches(BATCH):
+        if progress:
+            progress(f"scoring {len(slices)} slices", done / len(slices))
+        yield batch
+        done += len(batch.image)
 
 
 def _joined(parts: list[np.ndarray], draws: int) -> np.ndarray:

@@ -48,10 +48,8 @@ def evaluate_likelihood(
     cohort, slices = load_slices(data, size)
     parts = parts_of(trained, data, cohort, slices)
     slices, kept = _owned(trained.model, slices)
-    if progress:
-        progress(f"scoring {len(slices)} slices", 0.05)
     draws = torch.Generator().manual_seed(seed)
-    scores = _score(trained.model, slices, draws)
+    scores = _score(trained.model, slices, draws, _middle(progress))
     remarks, slices = _apart_by_age(slices)
     found: dict[str, Any] = {}
     for part, rows in _rows_by_part(None if parts is None else parts[kept], len(slices)).items():
@@ -77,11 +75,16 @@ def _owned(model: Any, slices: SliceSet) -> tuple[SliceSet, np.ndarray]:
     return mine, np.flatnonzero(slices.group == age) if age is not None else np.arange(len(slices))
 
 
-def _score(model: Any, slices: SliceSet, draws: torch.Generator) -> Scores:
+def _middle(progress: Progress | None) -> Progress | None:
+    """Progress of the scoring, which takes most of the time: from 5 to 90 %."""
+    return None if progress is None else lambda words, share: progress(words, 0.05 + 0.85 * share)
+
+
+def _score(model: Any, slices: SliceSet, draws: torch.Generator, progress: Progress | None) -> Scores:
     if isinstance(model, CAGE):
-        return score_owners(model, slices, draws)
+        return score_owners(model, slices, draws, progress)
     assert isinstance(model, USVAE), type(model)
-    return score_slices(model, slices, draws)
+    return score_slices(model, slices, draws, progress=progress)
 
 
 # -------------------------------------------------------------------------------------- what was trained on
