@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,30 @@ def test_a_checkpoint_of_another_network_is_refused_and_nothing_is_changed(tmp_p
     with pytest.raises(DataError, match="another model"):
         load_checkpoint(other, tmp_path)
     assert torch.equal(net.weight, before)
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_checkpoint(tmp_path, limited_files):
+    with limited_files(100), pytest.raises(DataError, match="cannot be written") as told:
+        save_checkpoint(game(), tmp_path)
+    assert str(told.value).startswith(f"{tmp_path / 'checkpoint-00000000' / 'weights.safetensors'}: cannot")
+    assert checkpoints(tmp_path) == []
+
+
+@pytest.fixture
+def limited_files():
+    """A disk that is full after so many bytes of a file, as far as this process can tell."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def limit(size: int):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit
 
 
 def test_an_unwritable_folder_is_told_in_our_words(tmp_path):

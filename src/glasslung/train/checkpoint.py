@@ -36,7 +36,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with whole_file(path) as beside:
         beside.touch()
         rights = beside.stat().st_mode
-        save_file(plain, beside, metadata={"format": "pt"})
+        try:
+            save_file(plain, beside, metadata={"format": "pt"})
+        except SafetensorError as problem:  # what it makes of a full disk
+            raise DataError(f"{path}: cannot be written ({problem}); check the free space") from problem
         beside.chmod(rights)  # safetensors lets nobody but the owner read: a run may be shared
 
 
@@ -127,10 +130,13 @@ def save_checkpoint(game: Game, folder: Path, keep: int = 1) -> Path:
     target = folder / f"{PREFIX}{game.step:08d}"
     partial = folder / f".{target.name}.part"
     fabric = game.fabric
-    if fabric.is_global_zero:
-        _write_shared(game, partial)
-    fabric.barrier()
-    write_json(partial / f"stream-{fabric.global_rank}.json", game.batches.state())
+    try:
+        if fabric.is_global_zero:
+            _write_shared(game, partial)
+        fabric.barrier()
+        write_json(partial / f"stream-{fabric.global_rank}.json", game.batches.state())
+    except DataError as problem:  # told by the name that is asked for, not the unfinished one
+        raise DataError(str(problem).replace(partial.name, target.name)) from problem
     fabric.barrier()
     if fabric.is_global_zero:
         replace_folder(partial, target)
