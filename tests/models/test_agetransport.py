@@ -124,6 +124,21 @@ def test_one_seed_one_answer_and_draws_differ(trained):
     assert not torch.equal(trained.imagine(there, generator(5)), trained.imagine(there, generator(6)))
 
 
+def test_where_draws_differ_does_not_follow_the_networks_blocks():
+    """One lung all over: rows as far from its edges differ as much wherever they lie among the blocks."""
+    model = build("agetransport", seed=1, **SMALL)
+    with torch.no_grad():
+        model.mover.leave.weight.normal_(std=0.02, generator=generator(2))
+    image = torch.full((400, 1, 64, 64), 0.5)
+    here = condition_of(torch.ones(400, dtype=torch.int64), torch.full((400,), 2.0))
+    drawn = model.carry(image, here, here, generator(3))[:, 0]
+    for along in (1, 2):  # down, across
+        spread = drawn.std(0)[16:48, 16:48].mean(2 - along)
+        phases = spread.reshape(4, 8).mean(0)
+        assert float(phases.min()) > 0.001
+        assert float(phases.max() / phases.min()) < 1.1
+
+
 def test_asking_leaves_the_model_as_it_was(trained):
     data = batch()
     here, there = ages(data)

@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from glasslung.nn.movers import LUNG_GREY, BlockCritic, Mover, draw_chance, mean_square, repeat
+from glasslung.nn.movers import (
+    COARSEST,
+    LUNG_GREY,
+    BlockCritic,
+    Mover,
+    draw_chance,
+    mean_square,
+    place,
+    repeat,
+    smooth,
+    take_back,
+)
 
 CPU = torch.device("cpu")
 
@@ -96,3 +107,52 @@ def test_the_weighted_mean_square_is_its_formula():
         weights += share
     assert float(mean_square(x, weight)) == pytest.approx(squares / weights)
     assert float(mean_square(x, torch.zeros_like(weight))) == 0.0
+
+
+# --------------------------------------------------------------------------------- off the network's lattice
+
+
+def slow_smooth(change: Tensor, lung: Tensor, period: int) -> Tensor:
+    """Weighted mean over lung pixels, one by one; weights are a half at the far rows and columns."""
+    half, (high, wide) = period // 2, change.shape
+    out = torch.zeros(high, wide)
+    for r in range(high):
+        for c in range(wide):
+            total = weight = 0.0
+            for i in range(max(0, r - half), min(high, r + half + 1)):
+                for j in range(max(0, c - half), min(wide, c + half + 1)):
+                    w = float(lung[i, j]) * 0.5 ** ((abs(i - r) == half) + (abs(j - c) == half))
+                    total, weight = total + w * float(change[i, j]), weight + w
+            out[r, c] = total / weight if lung[r, c] else 0.0
+    return out
+
+
+@pytest.mark.parametrize("period", [4, 8])
+def test_smoothing_is_its_formula(period):
+    change = torch.randn(2, 1, 14, 11, generator=generator(5))
+    lung = (torch.rand(2, 1, 14, 11, generator=generator(6)) > 0.4).float()
+    found = smooth(change, lung, period)
+    for row in range(2):
+        expected = slow_smooth(change[row, 0], lung[row, 0], period)
+        assert torch.allclose(found[row, 0], expected, atol=1e-5)
+
+
+def test_whatever_repeats_like_the_blocks_leaves_only_its_mean():
+    """Any pattern of 8 x 8 pixels, and those of 4 and 2 among them; a bump wider than that stays."""
+    tile = torch.rand(1, 1, COARSEST, COARSEST, generator=generator(7))
+    lung = torch.ones(1, 1, 64, 64)
+    found = smooth(tile.repeat(1, 1, 8, 8), lung)[..., 8:-8, 8:-8]
+    assert torch.allclose(found, tile.mean().expand_as(found), atol=1e-5)
+    r, c = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    bump = torch.exp(-((r - 32) ** 2 + (c - 32) ** 2) / 200)[None, None]
+    assert float(smooth(bump, lung).max()) > 0.9
+
+
+def test_what_is_placed_is_taken_back():
+    x = images()
+    at = torch.tensor([[0, 0], [7, 2], [8, 8]])
+    larger = place(x, at)
+    assert larger.shape == (3, 1, 40, 40)
+    assert torch.equal(larger[1, 0, 7:39, 2:34], x[1, 0])
+    assert float(larger.sum()) == pytest.approx(float(x.sum()), rel=1e-6)
+    assert torch.equal(take_back(larger, at), x)

@@ -44,7 +44,17 @@ from glasslung.nn.critics import critic_loss, look
 from glasslung.nn.flow import pair_by_transport
 from glasslung.nn.ladder import Descent, Ladder, latent_shapes
 from glasslung.nn.matching import Queue
-from glasslung.nn.movers import LUNG_GREY, BlockCritic, Mover, draw_chance, mean_square
+from glasslung.nn.movers import (
+    COARSEST,
+    LUNG_GREY,
+    BlockCritic,
+    Mover,
+    draw_chance,
+    mean_square,
+    place,
+    smooth,
+    take_back,
+)
 from glasslung.nn.painters import Painter, anatomy_of, larger_left
 from glasslung.nn.player import Player
 from glasslung.nn.recipe import CHOICES, LEVELS, LadderRecipe, Pixels
@@ -149,22 +159,35 @@ class AgeTransport(nn.Module):
     # ------------------------------------------------------------------------------ what it is asked for
 
     def carry(self, image: Tensor, seen: Tensor, wanted: Tensor, rng: torch.Generator) -> Tensor:
-        """Slices seen at ages `seen` (B, 2), at the ages `wanted`: one draw, (B, 1, S, S) in [0, 1].
-
-        What chance changes is smoothed within the lungs: it was learned in the large only.
-        """
+        """Slices seen at ages `seen` (B, 2), at the ages `wanted`: one draw, (B, 1, S, S) in [0, 1]."""
         likely = self.expect(image, seen, wanted)
-        with evaluating(self):
-            drawn = self.move(image, seen, wanted, self._chance(image, rng)).clamp(0, 1)
-        lung = (image > LUNG_GREY).float()
-        return (likely + _smooth((drawn - likely) * lung, lung)).clamp(0, 1)
+        return (likely + self._luck(image, seen, wanted, rng)).clamp(0, 1)
 
     def expect(self, image: Tensor, seen: Tensor, wanted: Tensor) -> Tensor:
-        """The likely pictures of slices seen at ages `seen` (B, 2), at the ages `wanted`: (B, 1, S, S)."""
+        """The likely pictures of slices seen at ages `seen` (B, 2), at the ages `wanted`: (B, 1, S, S).
+
+        The change is smoothed within the lungs: it was learned in the large only, and in the small it shows
+        the network's blocks.
+        """
         self._check(image)
         with evaluating(self):
             never = torch.zeros_like(self._chance(image, torch.Generator(image.device)))
-            return self.move(image, seen, wanted, never).clamp(0, 1)
+            likely = self.move(image, seen, wanted, never).clamp(0, 1)
+        return (image + smooth(likely - image, (image > LUNG_GREY).float())).clamp(0, 1)
+
+    def _luck(self, image: Tensor, seen: Tensor, wanted: Tensor, rng: torch.Generator) -> Tensor:
+        """What chance changes, smoothed as the likely change is, (B, 1, S, S).
+
+        Chance comes in every 8 pixels, and between them two chances meet and half cancel out. So each slice
+        is put on that lattice in another place: how far draws differ is then of the lungs alone.
+        """
+        at = torch.randint(COARSEST, (len(image), 2), generator=rng, device=image.device)
+        placed = place(image, at)
+        chance = self._chance(placed, rng)
+        with evaluating(self):
+            both = self.move(placed, seen, wanted, torch.cat([torch.zeros_like(chance), chance]))
+        never, drawn = (take_back(part, at) for part in both.clamp(0, 1).chunk(2))
+        return smooth(drawn - never, (image > LUNG_GREY).float())
 
     def imagine(self, wanted: Tensor, rng: torch.Generator) -> Tensor:
         """Lungs nobody ever had, one for each row of `wanted` (B, 2): (B, 1, S, S) in [0, 1]."""
@@ -327,11 +350,6 @@ def energy_score(first: Tensor, second: Tensor, target: Tensor, shared: Tensor) 
         return (_blur((x - y) * shared).square().sum((1, 2, 3)) / weight + TINY).sqrt()
 
     return 0.5 * (apart(first, target) + apart(second, target) - apart(first, second))
-
-
-def _smooth(x: Tensor, lung: Tensor) -> Tensor:
-    """Mean over the lung pixels among 5 x 5, for x that is 0 outside the lungs, (B, 1, S, S)."""
-    return lung * F.avg_pool2d(x, 5, 1, 2) / F.avg_pool2d(lung, 5, 1, 2).clamp_min(1e-6)
 
 
 def _blur(x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ LUNG_GREY = 0.05  # above it a pixel counts as lung; outside it is 0
 BLOCK = 4  # side of a block in pixels
 CHANCE = 4  # channels of noise at an eighth of the side
 TOLD = 32  # numbers into which the condition is spread
-COARSEST = 8  # times smaller than the slice: where the noise comes in
+COARSEST = 8  # times smaller than the slice: where the noise comes in, and after how many pixels all repeats
 
 
 class ToldConv(nn.Module):
@@ -103,6 +103,47 @@ def draw_chance(count: int, side: int, rng: torch.Generator, device: torch.devic
     """The noise of `count` draws, (count, 4, side / 8, side / 8)."""
     shape = (count, CHANCE, side // COARSEST, side // COARSEST)
     return torch.randn(shape, generator=rng, device=device)
+
+
+# --------------------------------------------------------------------------------- off the network's lattice
+
+
+def smooth(change: Tensor, lung: Tensor, period: int = COARSEST) -> Tensor:
+    """Mean over the lung pixels within half a period each way, the farthest counted half, (B, 1, S, S).
+
+    change, lung (B, 1, S, S). Away from the lungs' edges whatever repeats after `period` pixels, or a part of
+    it, leaves nothing but its mean: such patterns are of the network's blocks, not of the lungs.
+    """
+    kernel = change.new_ones(period + 1)
+    kernel[[0, -1]] = 0.5
+    kernel /= period
+
+    def spread(x: Tensor) -> Tensor:
+        down = F.conv2d(x, kernel[None, None, :, None], padding=(period // 2, 0))
+        return F.conv2d(down, kernel[None, None, None, :], padding=(0, period // 2))
+
+    return lung * spread(change * lung) / spread(lung).clamp_min(1e-6)
+
+
+def place(image: Tensor, at: Tensor) -> Tensor:
+    """image (B, 1, S, S) on black, 8 pixels larger, each from its own corner `at` (B, 2) in 0 to 8 on."""
+    side = image.shape[-1]
+    larger = image.new_zeros(len(image), side + COARSEST, side + COARSEST)
+    larger[_window(at, side)] = image[:, 0]
+    return larger[:, None]
+
+
+def take_back(larger: Tensor, at: Tensor) -> Tensor:
+    """What `place` put there, (B, 1, S, S)."""
+    found: Tensor = larger[:, 0][_window(at, larger.shape[-1] - COARSEST)]
+    return found[:, None]
+
+
+def _window(at: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of each row's window: of the row, and of its pixels down and across."""
+    along = torch.arange(side, device=at.device)
+    number = torch.arange(len(at), device=at.device)[:, None, None]
+    return number, at[:, :1, None] + along[None, :, None], at[:, 1:, None] + along[None, None, :]
 
 
 def mean_square(x: Tensor, weight: Tensor) -> Tensor:
