@@ -14,6 +14,8 @@ from glasslung.errors import DataError
 from glasslung.files import write_json
 from glasslung.models import build, usvae
 from glasslung.models.shipped import FOLDER, load_shipped
+from glasslung.nn.conditions import condition_of
+from glasslung.nn.painters import Painter
 
 SETTINGS = dataclasses.asdict(dataclasses.replace(usvae.STEADIED, net="slim"))
 
@@ -77,6 +79,20 @@ def test_the_packages_own_usvae_draws_two_lungs_on_black():
     assert 0.2 < lung.min() <= lung.max() < 0.7
     corners = picture[:, 0, [0, 0, -1, -1], [0, -1, 0, -1]]
     assert corners.max() < 0.02
+
+
+def test_the_packages_own_agetransport_dreams_with_its_painter():
+    model, _ = load_shipped("agetransport")
+    assert isinstance(model.dreamer, Painter)
+    assert int(model.dreamer.law.count) > 0
+    never, ill = torch.zeros(4, 2), condition_of(torch.full((4,), 3), torch.full((4,), 12.0))
+    healthy, late = (model.imagine(wanted, torch.Generator().manual_seed(0)) for wanted in (never, ill))
+    lung = (healthy > 0.05).float().mean((1, 2, 3))
+    assert 0.2 < lung.min() <= lung.max() < 0.7
+    assert (late - healthy).abs().mean() > 0.003
+    card = (FOLDER / "agetransport" / "card.md").read_text()
+    assert card == (Path(__file__).parents[2] / "docs/models/agetransport.md").read_text()
+    assert "painter" in card
 
 
 def test_the_card_says_what_was_measured():
