@@ -11,7 +11,7 @@ from glasslung.errors import UsageError
 from glasslung.models import meanteacher, unimatch
 from glasslung.nn.batches import LabelledBatch
 
-SMALL = {"width": 6, "steps": 60, "climb": 0, "strength": 0.3}
+SMALL = {"width": 6, "steps": 60, "climb": 0, "strength": 0.3, "loss": "ce+dice"}
 MAKERS = {
     "mean teacher": lambda: meanteacher.MeanTeacher(
         meanteacher.Config(**SMALL, decay=0.9), torch.Generator().manual_seed(0)

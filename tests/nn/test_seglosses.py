@@ -167,3 +167,30 @@ def test_silence_hangs_on_every_parameter():
 def test_an_unknown_loss_is_refused(drawn):
     with pytest.raises(UsageError, match=r"ce\+dice"):
         lesion_loss(*drawn, "hinge")
+
+
+def slow_slice_dice(probability: np.ndarray, label: np.ndarray) -> float:
+    """Slice by slice, class by class, infection last, from the formula."""
+    losses = []
+    for p, y in zip(probability, label, strict=True):
+        known = y >= 0
+        if not known.any():
+            continue
+        each = []
+        for wanted in (1, 2, None):
+            truth = ((y == wanted) if wanted else (y > 0)) & known
+            found = (p[wanted] if wanted else p[1] + p[2]) * known
+            each.append(1 - (2 * (found * truth).sum() + 30) / (found.sum() + truth.sum() + 30))
+        losses.append(np.mean(each))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def test_slice_dice_is_its_formula_and_deaf_to_what_is_unknown():
+    rng = torch.Generator().manual_seed(3)
+    p = torch.rand(4, 3, 9, 7, generator=rng).softmax(1)
+    label = torch.randint(-1, 3, (4, 9, 7), generator=rng)
+    label[1], label[2] = -1, 0
+    assert float(seglosses.slice_dice_loss(p, label)) == pytest.approx(
+        slow_slice_dice(p.numpy(), label.numpy()), abs=1e-6
+    )
+    assert seglosses.slice_dice_loss(p, torch.full_like(label, -1)) == 0

@@ -39,7 +39,7 @@ class Config:
     )
     storeys: int = 5  # 4: the decoder stops at half size, for two thirds of the time
     greys: str = "window"  # as the window has them; "slice": each slice brought to mean 0 and deviation 1
-    loss: str = "ce+dice"  # or focal, ce, focal+dice: see `nn.seglosses`
+    loss: str = "ce+slice dice"  # or focal, ce, ce+dice, focal+dice: see `nn.seglosses`
     focal_alpha: float | None = None  # share of the lesion classes in the focal loss; None weighs all 1
     lung_weight: float = 0.0  # of the lung output in the loss; 0: there is none
     steps: int = 2000  # over which the learning rate falls

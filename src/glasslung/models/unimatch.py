@@ -42,7 +42,7 @@ class Config:
     decoder_width: int | None = None
     storeys: int = 5
     greys: str = "window"
-    loss: str = "ce+dice"
+    loss: str = "ce+slice dice"
     steps: int = 2000  # over which the learning rate falls
     climb: int = 50  # over which it first climbs, while batch normalisation settles
     lr: float = 2e-3

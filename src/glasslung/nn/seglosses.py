@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-LOSSES = ("focal", "ce", "ce+dice", "focal+dice")
+LOSSES = ("focal", "ce", "ce+dice", "focal+dice", "ce+slice dice")
+SLICE_SMOOTH = 30.0  # pixels: on a slice without the class, so many found cost half
 UNKNOWN = -1
 GAMMA = 2.0  # of the focal loss, in the paper's code and by Lin et al. (2017)
 NEIGHBOURHOOD_PX = 31  # of Inf-Net's pixel weight
@@ -41,6 +42,7 @@ def lesion_loss(logits: Tensor, lesion: Tensor, how: str = "ce+dice", alpha: flo
         "focal": lambda: focal_loss(logits, label, alpha=alpha),
         "ce": lambda: cross_entropy(logits, label),
         "dice": lambda: dice_loss(logits.softmax(1), label),
+        "slice dice": lambda: slice_dice_loss(logits.softmax(1), label),
     }
     parts: list[Tensor] = [terms[name]() for name in how.split("+")]
     return torch.stack(parts).sum()
@@ -95,6 +97,24 @@ def dice_loss(probability: Tensor, label: Tensor) -> Tensor:
     each = _monai_dice()(probability[:, 1:] * known, truth * known).flatten()
     drawn = (truth.sum((0, 2, 3)) > 0).to(each.dtype)
     return (each * drawn).sum() / drawn.sum().clamp_min(1)
+
+
+def slice_dice_loss(probability: Tensor, label: Tensor) -> Tensor:
+    """1 - Dice of soft masks, slice by slice, mean over lesion classes, infection and slices with labels.
+
+    probability (B, C, H, W), label (B, H, W), -1 unknown. As papers score segmenters: every slice counts
+    alike, and a class that a slice does not have must not be found there. Infection is any class but 0.
+    """
+    known = _known(label)[:, None]
+    truth = one_hot(label, probability.shape[1])
+    found, truth = (
+        torch.cat([part[:, 1:], part[:, 1:].sum(1, keepdim=True)], 1) for part in (probability, truth)
+    )
+    found, truth = found * known, truth * known
+    both, each = (found * truth).sum((2, 3)), (found + truth).sum((2, 3))
+    dice = (2 * both + SLICE_SMOOTH) / (each + SLICE_SMOOTH)
+    looked = known.flatten(1).amax(1)
+    return ((1 - dice).mean(1) * looked).sum() / looked.sum().clamp_min(1)
 
 
 @cache

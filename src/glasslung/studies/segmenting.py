@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.cohort import Cohort
+from glasslung.data.cohort import TABLE_NAME, Cohort
 from glasslung.data.labelbatches import BatchPlan, LabelledBatches, SquareSlices
 from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
 from glasslung.data.labelled import Kind, LabelledSlices, join
@@ -139,7 +139,7 @@ def slices_for(job: SegmentJob, progress: Progress | None = None) -> LabelledSli
 def read_to_learn(path: Path, every: int, unlabelled: bool) -> LabelledSlices:
     """Slices of a folder with img/ and multiclass/, or of a cohort; its 'train' part where it has one."""
     path = Path(path)
-    if path.is_dir() and (path / "img").is_dir():
+    if path.is_dir() and (path / "img").is_dir() and not (path / TABLE_NAME).is_file():
         return read_labelled_folder(path)
     cohort = open_cohort(path)
     if any(case.split == PART for case in cohort.cases):
