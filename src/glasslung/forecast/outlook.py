@@ -208,11 +208,11 @@ def foretell(
 
 
 def _days_for(settings: OutlookSettings, votes: Votes | None) -> tuple[float, ...]:
-    """The days wanted. Where nobody asked for any and all are beyond reach, the last day within it, too."""
+    """The days wanted, and the last within reach where nobody asked for any and all to come are beyond it."""
     middle = votes.middle if votes is not None else settings.seen_day or 0.0
-    if settings.days not in UNASKED or within_reach(settings.days, middle) or middle > LAST_DAY:
+    if settings.days not in UNASKED or any(within_reach(settings.days, middle)) or middle > LAST_DAY:
         return settings.days
-    return (float(math.floor(LAST_DAY - middle)), *settings.days)
+    return tuple(sorted({float(math.floor(LAST_DAY - middle)), *settings.days}))
 
 
 def _told(moment: Moment) -> MomentTold:
