@@ -181,10 +181,17 @@ def _foretell(
     volume = _read(paths[keys[last.scan]], settings)
     try:
         sight = look_at(volume, read_mask(out / last.masks["lungs"], volume), last.lung_quality, run.size)
-        add_outlook(foretell(run, sight, settings.forecast.asked, last.scan), out)
+        told = foretell(run, sight, settings.forecast.asked, last.scan, _since_first(story))
+        add_outlook(told, out)
     except GlasslungError as problem:
         return problem
     return None
+
+
+def _since_first(story: Story) -> float:
+    """Days from the first scan to the last; 0 where they are not known."""
+    first, last = story.scans[0].day, story.scans[-1].day
+    return 0.0 if first is None or last is None else last - first
 
 
 def _forget_forecast(out: Path) -> None:

@@ -104,6 +104,16 @@ def test_the_last_scan_is_the_one_that_is_forecast(course, run_folder, tmp_path)
     assert both["slice_sha256"] == one["slice_sha256"]
 
 
+def test_the_last_scan_is_not_dated_before_its_day_in_the_story(course, run_folder, tmp_path):
+    import dataclasses
+
+    asked = dataclasses.replace(settings(run_folder, 0.0, seen=None), days=(33.0, 21.0))
+    analyze([course / "day09.nii.gz", course / "day00.nii.gz"], tmp_path, asked)
+    dating = json.loads((tmp_path / "forecast.json").read_text())["dating"]
+    assert dating["since"] == 12
+    assert min(dating["days"]) >= 12
+
+
 def test_a_forecast_that_cannot_be_made_costs_no_story(course, run_folder, tmp_path):
     out, late = tmp_path / "out", OutlookSettings((10.0,), draws=6)
     run = shutil.copytree(run_folder, tmp_path / "run")
