@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from glasslung.forecast.outlook import Forecast
     from glasslung.types import Remark, Story
 
+_ENOUGH = 0.002  # of the whole: with less done, the time left is a guess
 _QUIET_SECONDS = 10.0  # where progress goes to a file, a long step is told again after this time
 
 
@@ -65,7 +66,7 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
 
 def _time_left(seconds: float, done: float, left: float) -> str:
     """', about 5 min left', once there is something to judge by."""
-    if seconds < _QUIET_SECONDS or done <= 0:
+    if seconds < _QUIET_SECONDS or done < _ENOUGH:
         return ""
     rest = seconds / done * left
     return f", about {rest / 60:.0f} min left" if rest > 90 else f", about {rest:.0f} s left"
