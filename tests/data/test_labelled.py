@@ -59,8 +59,15 @@ def test_unknown_values_are_refused(field, value):
 def test_no_slices_and_two_of_one_name_are_refused():
     with pytest.raises(DataError, match="not a single slice"):
         LabelledSlices((), (), (), ())
+    slices = noise_slices(2)
     with pytest.raises(DataError, match="two slices are called 'labelled-0'"):
-        join(noise_slices(1), noise_slices(1))
+        replace(slices, origins=(slices.origins[0], slices.origins[0]))
+
+
+def test_joined_sets_keep_their_cases_and_tell_names_apart():
+    joined = join(noise_slices(1), noise_slices(1))
+    assert joined.names == ("labelled-0", "labelled-0 (2)")
+    assert joined.cases[0] == joined.cases[1]
 
 
 def test_a_mask_turns_back_to_how_its_file_lay():

@@ -162,12 +162,23 @@ def unknown_like(picture: np.ndarray) -> np.ndarray:
 
 
 def join(*sets: LabelledSlices) -> LabelledSlices:
-    """Several sets as one: labelled slices of one place beside unlabelled ones of another."""
+    """Several sets as one: labelled slices of one place beside unlabelled ones of another.
+
+    A name that an earlier set has used already is told apart by the number of its set: 's10 (2)'. Cases stay:
+    who is called alike in two sets is never parted by a split.
+    """
+    origins: list[SliceOrigin] = []
+    for number, one in enumerate(sets, 1):
+        taken = {origin.name for origin in origins}
+        origins += [
+            replace(origin, name=f"{origin.name} ({number})") if origin.name in taken else origin
+            for origin in one.origins
+        ]
     return LabelledSlices(
         tuple(picture for one in sets for picture in one.pictures),
         tuple(lesion for one in sets for lesion in one.lesions),
         tuple(lung for one in sets for lung in one.lungs),
-        tuple(origin for one in sets for origin in one.origins),
+        tuple(origins),
         tuple(dict.fromkeys(remark for one in sets for remark in one.remarks)),
     )
 
