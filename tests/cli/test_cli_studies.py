@@ -34,11 +34,11 @@ def test_mistakes_end_in_one_line(course, tmp_path, words, told):
 
 
 def test_a_study_of_segmenters_from_a_cohort_to_a_page(tmp_path, monkeypatch):
-    from glasslung.studies import segmentation
-    from glasslung.studies.lesioncontest import Budget
+    from glasslung.studies.segmentation import study
+    from glasslung.studies.segmentation.contest import Budget
 
-    tiny = replace(segmentation.QUICK, budget=Budget(size=32, labelled=2, unlabelled=2), every=1, draws=60)
-    monkeypatch.setattr(segmentation, "QUICK", tiny)
+    tiny = replace(study.QUICK, budget=Budget(size=32, labelled=2, unlabelled=2), every=1, draws=60)
+    monkeypatch.setattr(study, "QUICK", tiny)
     cohort, healthy = write_table(tmp_path / "set", 6, 4, 0), write_table(tmp_path / "well", 0, 0, 2)
     words = ["--cohort", cohort, "--healthy", healthy, "--quick"]
     words += ["--minutes", "0.01", "--labels", "2", "--methods", "Mean teacher"]

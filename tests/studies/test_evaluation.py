@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_segments import write_labelled
 
 from glasslung.data.labelfolders import read_labelled_folder
 from glasslung.data.sliceviews import upright as as_upright
@@ -24,9 +23,10 @@ from glasslung.studies.evaluation import (
     read_labelled,
     segmented,
 )
-from glasslung.studies.segscores import score_segmentations
+from glasslung.studies.segmentation.scores import score_segmentations
 from glasslung.studies.trained import Trained, open_trained
 from glasslung.train.rundir import RunDir, hash_input
+from made_segments import write_labelled
 
 
 class Bright(torch.nn.Module):

@@ -14,7 +14,7 @@ from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
     from glasslung.data.labelbatches import BatchPlan
-    from glasslung.studies.segmenting import SegmentTraining
+    from glasslung.studies.segmentation.training import SegmentTraining
     from glasslung.studies.training import TrainingSettings
 
 USUAL_BATCH = 16  # of models of ages; the paper's
@@ -90,7 +90,7 @@ def train(
     """Train a model on slices, or go on with a run: the same command goes on where it stopped."""
     from glasslung.models import entry_for
     from glasslung.nn.batches import LabelledBatch
-    from glasslung.studies.segmenting import SegmentJob, train_segmenter
+    from glasslung.studies.segmentation.training import SegmentJob, train_segmenter
     from glasslung.studies.settings import parse_settings
     from glasslung.studies.training import Job, train_model
     from glasslung.train.machine import Machine
@@ -123,7 +123,7 @@ def _refuse(model: str, flags: Mapping[str, object]) -> None:
 def _segment_plan(model: str, batch: str, healthy: bool) -> BatchPlan:
     """How many labelled, unlabelled and healthy slices make a batch: as typed, else as the study has it."""
     from glasslung.data.labelbatches import BatchPlan
-    from glasslung.studies.lesioncontest import Budget, segmenters
+    from glasslung.studies.segmentation.contest import Budget, segmenters
 
     counts, usual = whole_numbers(batch, "--batch"), Budget()
     if len(counts) > 3:
@@ -140,7 +140,7 @@ def _segment_training(
     steps: int, plan: BatchPlan, augment: str, size: int | None, ema: float | None, checkpoint_every: int
 ) -> SegmentTraining:
     """What was typed; what was not has the defaults of a segmenter."""
-    from glasslung.studies.segmenting import SegmentTraining
+    from glasslung.studies.segmentation.training import SegmentTraining
 
     given: dict[str, Any] = {"augment": augment} if augment else {}
     given |= {} if size is None else {"size": size}

@@ -90,7 +90,7 @@ def segmentation(
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """U-Net, pseudo-labels, Inf-Net, StichNet: which finds lesions best when few slices are labelled?"""
-    from glasslung.studies.segmentation import FULL, QUICK, choose_segmenters, run_segmentation
+    from glasslung.studies.segmentation.study import FULL, QUICK, choose_segmenters, run_segmentation
 
     if healthy is not None and data is None:
         raise UsageError("--healthy goes with --cohort; phantoms bring healthy slices of their own")

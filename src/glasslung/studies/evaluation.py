@@ -3,7 +3,7 @@
 A model is the folder of a run, or the name of weights that come with the package. What it is decides what is
 measured:
 
-    segmenter      `segscores`: overlap, soft maps, lesions one by one, beside what papers print
+    segmenter      `segmentation.scores`: overlap, soft maps, lesions one by one, beside what papers print
     usvae, cage    `likelihoods`: the paper's units and what they hide, on every slice
 
 Where slices that the model was trained on can be told among those it is asked about, that is said first.
@@ -26,11 +26,17 @@ from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
 from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
-from glasslung.studies.segpapertable import ours_beside, printed_rows
-from glasslung.studies.segscores import SegmentationScores, Segmented, figures_of, score_segmentations
-from glasslung.studies.segsheet import write_segmented
-from glasslung.studies.segtable import table_of
-from glasslung.studies.trained import TRAINING, Trained, input_hashes, open_trained, told_of
+from glasslung.studies.folder import part_of
+from glasslung.studies.segmentation.papers import ours_beside, printed_rows
+from glasslung.studies.segmentation.scores import (
+    SegmentationScores,
+    Segmented,
+    figures_of,
+    score_segmentations,
+)
+from glasslung.studies.segmentation.sheet import write_segmented
+from glasslung.studies.segmentation.table import table_of
+from glasslung.studies.trained import TRAINING, Trained, input_hashes, open_trained, picture_digest, told_of
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
 
 SEGMENTATION, LIKELIHOOD = "segmentation", "likelihood"
@@ -106,7 +112,7 @@ def evaluate(
 
 
 def write_evaluation(found: Evaluation, out: Path) -> None:
-    """evaluation.json, evaluation.txt, and for a segmenter the files of `segsheet`: all of them or none."""
+    """evaluation.json, evaluation.txt, of a segmenter what `segmentation.sheet` draws: all or none."""
     with whole_folder(out) as part:
         write_json(part / "evaluation.json", found.as_dict())
         write_whole(part / "evaluation.txt", found.text)
@@ -146,7 +152,7 @@ def evaluate_segmenter(
         some = rows[start : start + batch]
         for row, each in zip(some.tolist(), predict(squares.pairs(some).pictures), strict=True):
             maps[row] = from_square(each, *slices.pictures[row].shape)
-    return score_segmentations(segmented(slices, maps), None if progress is None else _last_part(progress))
+    return score_segmentations(segmented(slices, maps), part_of(progress, 0.8, 1.0))
 
 
 def segmented(slices: LabelledSlices, maps: Mapping[int, np.ndarray]) -> list[Segmented]:
@@ -169,10 +175,6 @@ def segmented(slices: LabelledSlices, maps: Mapping[int, np.ndarray]) -> list[Se
         )
         for row in sorted(maps)
     ]
-
-
-def _last_part(progress: Progress) -> Progress:
-    return lambda words, share: progress(words, 0.8 + 0.2 * share)
 
 
 def predict_with(model: Any, mirrored: bool = True) -> Predict:
@@ -251,13 +253,6 @@ def _evaluate_labelled(trained: Trained, data: Path, seed: int, progress: Progre
 def _text(trained: Trained, remarks: Sequence[Remark], table: str) -> str:
     told = "".join(f"{r.severity.value}: {r.text} {r.remedy}".rstrip() + "\n" for r in remarks)
     return f"{trained.name} ({trained.method})\n{told}\n{table}\n{DISCLAIMER}\n"
-
-
-def picture_digest(picture: np.ndarray) -> str:
-    """A slice's fingerprint: (H, W) uint8, upright -> 16 hex digits of its SHA-256, its shape included."""
-    whole = hashlib.sha256(f"{picture.shape}\n".encode())
-    whole.update(np.ascontiguousarray(picture).tobytes())
-    return whole.hexdigest()[:16]
 
 
 def slices_digest(slices: LabelledSlices) -> str:

@@ -22,9 +22,10 @@ from glasslung.measure.statistics import bootstrap_by_patient
 from glasslung.models.cage import CAGE
 from glasslung.models.usvae import USVAE
 from glasslung.studies.cagebound import owned, score_owners
+from glasslung.studies.folder import part_of
 from glasslung.studies.heldout import DRAWS, GREY, Scores, figures, score_slices
 from glasslung.studies.papertable import PRINTED
-from glasslung.studies.segtable import columns
+from glasslung.studies.segmentation.table import columns
 from glasslung.studies.trained import TRAINING, Trained, input_hashes, told_of
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
@@ -49,7 +50,7 @@ def evaluate_likelihood(
     parts = parts_of(trained, data, cohort, slices)
     slices, kept = _owned(trained.model, slices)
     draws = torch.Generator().manual_seed(seed)
-    scores = _score(trained.model, slices, draws, _middle(progress))
+    scores = _score(trained.model, slices, draws, part_of(progress, 0.05, 0.9))
     remarks, slices = _apart_by_age(slices)
     found: dict[str, Any] = {}
     for part, rows in _rows_by_part(None if parts is None else parts[kept], len(slices)).items():
@@ -73,11 +74,6 @@ def _owned(model: Any, slices: SliceSet) -> tuple[SliceSet, np.ndarray]:
     mine = owned(model, slices)
     age = model.config.single_age
     return mine, np.flatnonzero(slices.group == age) if age is not None else np.arange(len(slices))
-
-
-def _middle(progress: Progress | None) -> Progress | None:
-    """Progress of the scoring, which takes most of the time: from 5 to 90 %."""
-    return None if progress is None else lambda words, share: progress(words, 0.05 + 0.85 * share)
 
 
 def _score(model: Any, slices: SliceSet, draws: torch.Generator, progress: Progress | None) -> Scores:

@@ -12,11 +12,7 @@ A folder holds one study. The same command goes on where it was stopped; another
 
 from __future__ import annotations
 
-import datetime as dt
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from glasslung.errors import UsageError
-from glasslung.files import make_folder, read_json, write_json
+from glasslung.files import make_folder, write_json
 from glasslung.studies.contest import (
     SLIM,
     Budget,
@@ -37,15 +33,24 @@ from glasslung.studies.contest import (
     train,
     write_outcome,
 )
+from glasslung.studies.folder import (
+    NUMBERS,
+    OUTCOMES,
+    PAGE,
+    about_run,
+    check_free,
+    claim,
+    one_thread,
+    part_of,
+)
 from glasslung.studies.ground import Ground, cohort_ground, phantom_ground
-from glasslung.studies.jobs import Done, Job, Product, check_same, finish
+from glasslung.studies.jobs import Done, Job, Product, finish
 from glasslung.studies.limitsummaries import LimitSettings
 from glasslung.studies.papertable import SHIPPED, bounds_of, paper_rows
 from glasslung.studies.seeds import over_seeds
 from glasslung.types import Progress
 
-STUDY, NUMBERS, PAGE, OUTCOMES, WORLD = "study.json", "numbers.json", "index.html", "outcomes", "world.npz"
-READER = "reader"
+READER, WORLD = "reader", "world.npz"
 QUICK_METHODS = (
     *(f"CAGE-T{age}" for age in range(4)),
     *("CAGE-ALL A0", "CAGE-ALL A3", "R1", "R1+R2", "R4+R5", "R6"),
@@ -107,20 +112,21 @@ def run_progression(
 
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: one training at least")
-    tell = _parts(progress)
     check_free(out)
     ground = None if cohort is None else cohort_ground(cohort)
     make_folder(out)
     if ground is None:
-        ground = phantom_ground(plan.each, plan.people, plan.world_seed, out / WORLD, tell(0.0, 0.05))
+        ground = phantom_ground(
+            plan.each, plan.people, plan.world_seed, out / WORLD, part_of(progress, 0.0, 0.05)
+        )
     asked = asked_for(plan, ground)
     claim(out, asked)
     chosen = methods if methods is not None else methods_of(plan)
     with one_thread():
         jobs = list_jobs(ground, plan, chosen, range(seeds), cohort)
-        done = finish(jobs, out / OUTCOMES, tell(0.05, 0.85))
-        numbers = about_run(asked, ground, done, range(seeds)) | measure(
-            ground, plan, done, chosen, tell(0.85, 0.98)
+        done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, 0.85))
+        numbers = about_run(asked, done, seeds) | measure(
+            ground, plan, done, chosen, part_of(progress, 0.85, 0.98)
         )
     write_json(out / NUMBERS, numbers)
     return write_page(numbers, ground, outcomes_of(done, chosen, 0), out / PAGE)
@@ -144,52 +150,11 @@ def choose_methods(names: str, plan: Plan) -> dict[str, Method]:
     return {name: every[name] for name in dict.fromkeys(wanted)}
 
 
-# ------------------------------------------------------------------------------------------- the folder
-
-
-def check_free(out: Path) -> None:
-    """UsageError unless the folder is new, empty, or a study's."""
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / STUDY).is_file()):
-        raise UsageError(f"{out} is not empty and holds no study; choose a new folder with --out")
-
-
-def claim(out: Path, asked: Mapping[str, Any]) -> None:
-    """Say whose the folder is; UsageError where it is another study's."""
-    if (out / STUDY).is_file():
-        check_same(read_json(out / STUDY), asked, f"{out} holds another study")
-    else:
-        write_json(out / STUDY, asked)
-
-
 def asked_for(plan: Plan, ground: Ground) -> dict[str, Any]:
     """All that decides what a study finds, but for the number of seeds, as plain values."""
     told = asdict(plan)
     told["budget"].pop("seed")
     return {"study": "progression", "plan": told, "ground": ground.told()}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch: a budget of process time is then the same on every machine."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _parts(progress: Progress | None) -> Callable[[float, float], Progress | None]:
-    """tell(0.2, 0.6): progress of a part of the study that takes it from 20 to 60 %."""
-
-    def part(start: float, end: float) -> Progress | None:
-        if progress is None:
-            return None
-        return lambda text, share: progress(text, start + (end - start) * share)
-
-    return part
 
 
 # --------------------------------------------------------------------------------------------- the jobs
@@ -224,11 +189,10 @@ def _asked(method: Method, budget: Budget, ground: Ground) -> dict[str, Any]:
 
 def _contest_job(name: str, method: Method, ground: Ground, budget: Budget, parts: Mapping[str, Any]) -> Job:
     def work(progress: Progress | None) -> Product:
-        tell = _parts(progress)
-        model, outcome = compete(method, ground.training, ground.unseen, budget, tell(0.0, 0.8))
+        model, outcome = compete(method, ground.training, ground.unseen, budget, part_of(progress, 0.0, 0.8))
         told = dict(outcome.about)
         if method.model == "cage":
-            told["bounds"] = bounds_of(model, parts, budget.seed, tell(0.8, 1.0))
+            told["bounds"] = bounds_of(model, parts, budget.seed, part_of(progress, 0.8, 1.0))
         return Product(model, partial(write_outcome, outcome), told)
 
     return Job(name, budget.seed, _asked(method, budget, ground), work)
@@ -239,9 +203,10 @@ def _usvae_job(ground: Ground, budget: Budget, parts: Mapping[str, Any]) -> Job:
     method = Method("usvae", {"likelihood": "beta", "kl_schedule": "warm-up", **SLIM})
 
     def work(progress: Progress | None) -> Product:
-        tell = _parts(progress)
-        model, about = train(method, ground.training, budget, tell(0.0, 0.8))
-        return Product(model, None, about | {"bounds": bounds_of(model, parts, budget.seed, tell(0.8, 1.0))})
+        model, about = train(method, ground.training, budget, part_of(progress, 0.0, 0.8))
+        return Product(
+            model, None, about | {"bounds": bounds_of(model, parts, budget.seed, part_of(progress, 0.8, 1.0))}
+        )
 
     return Job("U-SVAE", budget.seed, _asked(method, budget, ground), work)
 
@@ -325,14 +290,13 @@ def measure(
     from glasslung.studies.crisisverdict import verdicts
     from glasslung.studies.guesses import forecast_errors
 
-    tell = _parts(progress)
     rng = np.random.default_rng(0)
-    limits = measure_limits(ground.whole, rng, ground.cohort, plan.limits, tell(0.0, 0.4))
+    limits = measure_limits(ground.whole, rng, ground.cohort, plan.limits, part_of(progress, 0.0, 0.4))
     read = load_reader(done)
     seeds = sorted({one.seed for one in done if one.name in methods})
     measured, forecasts = [], []
     for seed in seeds:
-        if told := tell(0.4, 1.0):
+        if told := part_of(progress, 0.4, 1.0):
             told(f"measuring the answers of seed {seed}", seed / len(seeds))
         outcomes, rng = outcomes_of(done, methods, seed), np.random.default_rng(seed)
         measured.append(measure_outcomes(outcomes, ground.training, ground.unseen, read, rng, plan.draws))
@@ -347,18 +311,4 @@ def measure(
         **found,
         "further_seeds": {"outcomes": measured[1:], "forecasts": forecasts[1:]},
         "over_seeds": {"outcomes": over_seeds(measured), "forecasts": over_seeds(forecasts)},
-    }
-
-
-def about_run(asked: Mapping[str, Any], ground: Ground, done: list[Done], seeds: range) -> dict[str, Any]:
-    """Command, versions, seeds, and what every job was and took."""
-    from glasslung.train.rundir import library_versions
-
-    return {
-        **asked,
-        "command": shlex.join(["glasslung", *sys.argv[1:]]),
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "versions": library_versions(),
-        "seeds_trained": list(seeds),
-        "jobs": [one.manifest for one in done],
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from glasslung.errors import DataError, UsageError
 
@@ -69,3 +72,10 @@ def input_hashes(about: Mapping[str, Any]) -> set[str]:
     """SHA-256 of what a run, or shipped weights, were trained on."""
     kept = {str(one["sha256"]) for one in about.get("inputs", {}).values()}
     return kept | ({str(about["input sha256"])} if "input sha256" in about else set())
+
+
+def picture_digest(picture: np.ndarray) -> str:
+    """A slice's fingerprint: (H, W) uint8, upright -> 16 hex digits of its SHA-256, its shape included."""
+    whole = hashlib.sha256(f"{picture.shape}\n".encode())
+    whole.update(np.ascontiguousarray(picture).tobytes())
+    return whole.hexdigest()[:16]

@@ -8,15 +8,14 @@ import json
 
 import numpy as np
 import pytest
-from made_segments import made_maps, made_picture, made_slices, made_truth
 from PIL import Image
 
 from glasslung.data.sliceviews import View
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.greymaps import score_maps
 from glasslung.measure.overlap import BothEmpty, dice, precision
-from glasslung.studies.segpapertable import PRINTED, STICHNET_ROWS, ours_beside
-from glasslung.studies.segscores import (
+from glasslung.studies.segmentation.papers import PRINTED, STICHNET_ROWS, ours_beside
+from glasslung.studies.segmentation.scores import (
     Segmented,
     figures_of,
     paired_gain,
@@ -24,7 +23,7 @@ from glasslung.studies.segscores import (
     score_segmentations,
     slice_values,
 )
-from glasslung.studies.segsheet import (
+from glasslung.studies.segmentation.sheet import (
     BOTH_RGB,
     FOUND_RGB,
     TRUE_RGB,
@@ -33,7 +32,8 @@ from glasslung.studies.segsheet import (
     sheets,
     write_segmented,
 )
-from glasslung.studies.segtable import table_of
+from glasslung.studies.segmentation.table import table_of
+from made_segments import made_maps, made_picture, made_slices, made_truth
 
 
 @pytest.fixture(scope="module")

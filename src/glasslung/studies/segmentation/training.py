@@ -28,7 +28,7 @@ from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
 from glasslung.nn.batches import LabelledBatch
-from glasslung.studies.evaluation import picture_digest
+from glasslung.studies.trained import picture_digest
 from glasslung.studies.training import check_same, config_of, play
 from glasslung.train.game import Game
 from glasslung.train.machine import Machine

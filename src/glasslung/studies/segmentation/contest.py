@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from glasslung.data.labelbatches import BatchPlan, LabelledBatches, SquareSlices
 from glasslung.data.pairaugment import augmenter
 from glasslung.errors import DataError
 from glasslung.files import whole_file
-from glasslung.studies.pseudolabels import Rounds, learn_in_rounds
+from glasslung.studies.segmentation.pseudolabels import Rounds, learn_in_rounds
 from glasslung.types import Progress
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ def train(
     if method.rounds is None:
         play(game, until, records, share)
     else:
-        learn_in_rounds(game, squares, rows, method.rounds, budget, until, records, share)
+        go_on = partial(play, game, until, records)
+        records["rounds"] = learn_in_rounds(
+            game, squares, rows, method.rounds, budget.seed, until, go_on, share
+        )
     keep_averages(game)
     steps, model = game.step, game.modules["segmenter"]
     trained = Trained(model, model.probabilities)

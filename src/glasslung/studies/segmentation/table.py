@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from glasslung.studies.segpapertable import INFNET_ROWS, MAPS, OVERLAP, STICHNET_ROWS, Printed, ours_beside
+from glasslung.studies.segmentation.papers import (
+    INFNET_ROWS,
+    MAPS,
+    OVERLAP,
+    STICHNET_ROWS,
+    Printed,
+    ours_beside,
+)
 
 GAP = "  "
 RULES = {"undefined": "both empty left out", "perfect": "both empty = 1", "zero": "nothing hit = 0"}

@@ -11,10 +11,11 @@ import pytest
 from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, unknown_like
 from glasslung.errors import DataError, UsageError
 from glasslung.models import infnet
-from glasslung.studies import lesioncontest, lesionground, pseudolabels, segmentation
-from glasslung.studies.lesioncontest import Budget, Segmenter
-from glasslung.studies.lesionground import LesionGround, _dealt, label_counts
-from glasslung.studies.pseudolabels import Rounds
+from glasslung.studies.segmentation import contest, pseudolabels, study
+from glasslung.studies.segmentation import ground as lesions
+from glasslung.studies.segmentation.contest import Budget, Segmenter
+from glasslung.studies.segmentation.ground import LesionGround, _dealt, label_counts
+from glasslung.studies.segmentation.pseudolabels import Rounds
 
 SMALL = {"width": 4, "lr": 5e-3}
 METHODS = {
@@ -24,7 +25,7 @@ METHODS = {
     "Inf-Net": Segmenter("infnet", {**infnet.VARIANTS["light"], "width": 4}, classes={"width": 2}),
 }
 PLAN = replace(
-    segmentation.QUICK,
+    study.QUICK,
     budget=Budget(seconds=1.0, size=32, labelled=2, unlabelled=2, augment="weak"),
     labels=(2, 50),
     draws=60,
@@ -57,12 +58,12 @@ def ground() -> LesionGround:
 
 @pytest.fixture
 def on_discs(monkeypatch, ground):
-    monkeypatch.setattr(segmentation, "phantom_ground", lambda *_: ground)
+    monkeypatch.setattr(study, "phantom_ground", lambda *_: ground)
 
 
 def run(out, **changes):
     arguments = {"cohort": None, "out": out, "plan": PLAN, "methods": METHODS} | changes
-    return segmentation.run_segmentation(**arguments)
+    return study.run_segmentation(**arguments)
 
 
 def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs, ground):
@@ -83,7 +84,7 @@ def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs,
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, on_discs, monkeypatch):
-    trained, train = [], segmentation.train
+    trained, train = [], study.train
 
     def watched(method, squares, rows, budget, progress):
         if len(trained) == 3:
@@ -91,11 +92,11 @@ def test_a_stopped_sweep_goes_on_where_it_was(tmp_path, on_discs, monkeypatch):
         trained.append(method.model)
         return train(method, squares, rows, budget, progress)
 
-    monkeypatch.setattr(segmentation, "train", watched)
+    monkeypatch.setattr(study, "train", watched)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "study", methods={"U-Net": METHODS["U-Net"]})
     trained.clear()
-    monkeypatch.setattr(segmentation, "train", lambda *a: (trained.append(1), train(*a))[1])
+    monkeypatch.setattr(study, "train", lambda *a: (trained.append(1), train(*a))[1])
     run(tmp_path / "study", methods={"U-Net": METHODS["U-Net"]})
     assert len(trained) == 1  # two folds, two numbers of labels, three of them done before
 
@@ -123,22 +124,22 @@ def test_labels_are_nested_and_capped(ground):
 
 def test_without_unlabelled_slices_only_supervised_methods_are_left():
     alone = _dealt("discs", discs(unlabelled=0, healthy=0), 2, by_picture=False)
-    assert list(segmentation.fitting(METHODS, alone)) == ["U-Net", "Inf-Net"]
+    assert list(study.fitting(METHODS, alone)) == ["U-Net", "Inf-Net"]
 
 
 def test_unknown_methods_are_named():
     with pytest.raises(UsageError, match="no method 'V-Net'"):
-        segmentation.choose_segmenters("V-Net", PLAN)
-    assert next(iter(segmentation.choose_segmenters("UniMatch", PLAN))) == "U-Net"
+        study.choose_segmenters("V-Net", PLAN)
+    assert next(iter(study.choose_segmenters("UniMatch", PLAN))) == "U-Net"
 
 
 def test_maps_come_back_as_they_were(tmp_path):
     maps = [np.random.default_rng(0).dirichlet(np.ones(3), (5, 7)).transpose(2, 0, 1).astype(np.float32)]
-    lesioncontest.write_maps(["one"], maps, tmp_path / "maps.npz")
-    back = lesioncontest.read_maps(tmp_path / "maps.npz")
+    contest.write_maps(["one"], maps, tmp_path / "maps.npz")
+    back = contest.read_maps(tmp_path / "maps.npz")
     assert np.allclose(back["one"], maps[0][1:], atol=1 / 255)
     with pytest.raises(DataError, match="damaged or missing"):
-        lesioncontest.read_maps(tmp_path / "nothing.npz")
+        contest.read_maps(tmp_path / "nothing.npz")
 
 
 def test_pseudo_labels_leave_unknown_what_is_not_sure(ground):
@@ -167,7 +168,7 @@ def test_a_cohort_with_fewer_labels_than_folds_is_refused():
 
 
 def test_phantom_ground_hides_the_masks_of_most(monkeypatch):
-    ground = lesionground.phantom_ground(4, 2, 1, 2, 0)
+    ground = lesions.phantom_ground(4, 2, 1, 2, 0)
     told = ground.told()
     assert (told["labelled"], told["unlabelled"], told["healthy"]) == (2, 2, 1)
     for row in ground.slices.of_kind(Kind.UNLABELLED):

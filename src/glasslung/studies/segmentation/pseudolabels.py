@@ -22,10 +22,9 @@ from glasslung.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from glasslung.studies.lesioncontest import Budget
-
 AT_ONCE = 8
 ROUND_STREAM = 7
+AT_FIRST = 5  # steps between two looks at the clock, while there are no rounds to be missed
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,21 @@ def learn_in_rounds(
     squares: SquareSlices,
     rows: np.ndarray,
     rounds: Rounds,
-    budget: Budget,
+    seed: int,
     until: Callable[[float], bool],
-    records: dict[str, Any],
+    play: Callable[[float, int], None],
     share: float = 1.0,
-) -> None:
+) -> dict[str, int]:
     """Labels first, then as many rounds as there are slices for, evenly spaced in time, then labels again.
 
+    until  until(0.5): whether half of the time is used up
+    play   play(0.5, 1): goes on, one step at a time, until it is
     share  of the whole time that all of this may take
+    Gives how many rounds there were, of how many, and the slices labelled in them.
     """
-    from glasslung.studies.lesioncontest import play
-
-    play(game, until, records, share * rounds.first)
+    play(share * rounds.first, AT_FIRST)
     own, waiting = game.batches, squares.slices.of_kind(Kind.UNLABELLED)
-    waiting = np.random.default_rng([budget.seed, ROUND_STREAM]).permutation(np.intersect1d(waiting, rows))
+    waiting = np.random.default_rng([seed, ROUND_STREAM]).permutation(np.intersect1d(waiting, rows))
     waiting = waiting[: rounds.most]
     groups = [waiting[at : at + rounds.slices] for at in range(0, len(waiting), rounds.slices)]
     if not groups:
@@ -81,10 +81,10 @@ def learn_in_rounds(
         labelled |= label(game.modules["segmenter"].probabilities, squares, new, rounds.sure)
         game.batches = _among_the_labels(own, squares, labelled, rows)
         asked += 1
-        play(game, until, records, share * rounds.first + asked * step, chunk=1)
+        play(share * rounds.first + asked * step, 1)
     game.batches = own
-    play(game, until, records, share, chunk=1)
-    records["rounds"] = {"rounds": asked, "of": len(groups), "slices": len(labelled)}
+    play(share, 1)
+    return {"rounds": asked, "of": len(groups), "slices": len(labelled)}
 
 
 def label(

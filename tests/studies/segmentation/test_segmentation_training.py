@@ -10,7 +10,7 @@ from PIL import Image
 
 from glasslung.errors import DataError, UsageError
 from glasslung.studies.evaluation import evaluate
-from glasslung.studies.segmenting import SegmentJob, SegmentTraining, train_segmenter
+from glasslung.studies.segmentation.training import SegmentJob, SegmentTraining, train_segmenter
 from glasslung.train.checkpoint import load_tensors
 
 TRAINING = SegmentTraining(steps=12, size=32, labelled=2, augment="weak", log_every=1, checkpoint_every=6)

@@ -121,7 +121,7 @@ PRINTED = (*INFNET_ROWS, *STICHNET_ROWS, *VOLUME_ROWS)
 
 
 def ours_beside(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Our figures by each paper's protocol, as rows of the same shape: what `segscores.figures_of` found.
+    """Our figures by each paper's protocol, as rows of the same shape: what `scores.figures_of` found.
 
     A row has protocol, method ('ours'), target and figures: name -> {'value', 'interval', ...}.
     """

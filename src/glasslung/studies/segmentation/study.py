@@ -2,9 +2,9 @@
 
     ground   labelled slices in folds, near copies and patients together, beside slices without labels
     sweep    methods x numbers of labels x folds x seeds; each training has the same process time
-             (`studies.lesioncontest`), and each is asked about the fold it has not seen
+             (`studies.segmentation.contest`), and each is asked about the fold it has not seen
     figures  the folds of a cell put together, so every labelled slice is scored once; against the U-Net that
-             learned from the same labels, slice by slice (`studies.lesionfigures`)
+             learned from the same labels, slice by slice (`studies.segmentation.figures`)
     page     `index.html` and `numbers.json`
 
 A folder holds one study. The same command goes on where it was stopped; another study is refused.
@@ -12,9 +12,6 @@ A folder holds one study. The same command goes on where it was stopped; another
 
 from __future__ import annotations
 
-import datetime as dt
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,10 +24,19 @@ from glasslung.data.labelbatches import SquareSlices
 from glasslung.data.labelled import Kind
 from glasslung.errors import UsageError
 from glasslung.files import make_folder, write_json
-from glasslung.studies.jobs import Done, Job, Product, finish
-from glasslung.studies.lesioncontest import Budget, Segmenter, ask, segmenters, train, write_maps
-from glasslung.studies.lesionground import LesionGround, cohort_ground, label_counts, phantom_ground
-from glasslung.studies.progression import NUMBERS, OUTCOMES, PAGE, check_free, claim, one_thread
+from glasslung.studies.folder import (
+    NUMBERS,
+    OUTCOMES,
+    PAGE,
+    about_run,
+    check_free,
+    claim,
+    one_thread,
+    part_of,
+)
+from glasslung.studies.jobs import Job, Product, finish
+from glasslung.studies.segmentation.contest import Budget, Segmenter, ask, segmenters, train, write_maps
+from glasslung.studies.segmentation.ground import LesionGround, cohort_ground, label_counts, phantom_ground
 from glasslung.types import Progress
 
 BASELINE = "U-Net"
@@ -101,8 +107,8 @@ def run_segmentation(
     seeds    trainings of every cell; more can be added to a finished study
     Raises UsageError (the folder holds something else), DataError (slices that no study can be made of).
     """
-    from glasslung.studies.lesionfigures import measure
-    from glasslung.studies.lesionpage import write_page
+    from glasslung.studies.segmentation.figures import measure
+    from glasslung.studies.segmentation.page import write_page
 
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: one training at least")
@@ -111,7 +117,7 @@ def run_segmentation(
     make_folder(out)
     if ground is None:
         ground = phantom_ground(
-            plan.people, plan.drawn_on, plan.healthy, plan.folds, 0, part(progress, 0, 0.05)
+            plan.people, plan.drawn_on, plan.healthy, plan.folds, 0, part_of(progress, 0, 0.05)
         )
     asked = {
         "study": "segmentation",
@@ -122,17 +128,16 @@ def run_segmentation(
     chosen = fitting(methods if methods is not None else methods_of(plan), ground)
     with one_thread():
         jobs = list_jobs(ground, plan, chosen, seeds)
-        done = finish(jobs, out / OUTCOMES, part(progress, 0.05, 0.9))
-        numbers = about_run(asked, done, seeds, chosen) | measure(
-            ground, done, plan.draws, BASELINE, part(progress, 0.9, 1.0)
-        )
+        done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, 0.9))
+        told = about_run(asked, done, seeds) | {"methods": list(chosen)}
+        numbers = told | measure(ground, done, plan.draws, BASELINE, part_of(progress, 0.9, 1.0))
     write_json(out / NUMBERS, numbers)
     return write_page(numbers, ground, done, out / PAGE)
 
 
 def read_ground(cohort: Path, healthy: Path | None, plan: Plan, progress: Progress | None) -> LesionGround:
     """The cohort, dealt as the plan says."""
-    return cohort_ground(cohort, healthy, plan.folds, plan.every, plan.healthy, part(progress, 0, 0.05))
+    return cohort_ground(cohort, healthy, plan.folds, plan.every, plan.healthy, part_of(progress, 0, 0.05))
 
 
 def methods_of(plan: Plan) -> dict[str, Segmenter]:
@@ -208,7 +213,7 @@ def _job(
 
     def work(progress: Progress | None) -> Product:
         rows = ground.rows(fold, labels, budget.seed)
-        trained, about = train(method, squares, rows, budget, part(progress, 0, 0.95))
+        trained, about = train(method, squares, rows, budget, part_of(progress, 0, 0.95))
         test = ground.folds[fold].test
         maps = ask(trained.probabilities, squares, test)
         names = [ground.slices.names[row] for row in test]
@@ -234,30 +239,3 @@ def examine(model: Any, squares: SquareSlices, rows: np.ndarray) -> dict[str, An
         "labels constant": found.labels_constant,
         "label nats": found.label_nats,
     }
-
-
-# -------------------------------------------------------------------------------------------- odds and ends
-
-
-def about_run(
-    asked: Mapping[str, Any], done: Sequence[Done], seeds: int, methods: Mapping[str, Segmenter]
-) -> dict[str, Any]:
-    """Command, versions, seeds, and what every job was and took."""
-    from glasslung.train.rundir import library_versions
-
-    return {
-        **asked,
-        "command": shlex.join(["glasslung", *sys.argv[1:]]),
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "versions": library_versions(),
-        "seeds_trained": list(range(seeds)),
-        "methods": list(methods),
-        "jobs": [one.manifest for one in done],
-    }
-
-
-def part(progress: Progress | None, low: float, high: float) -> Progress | None:
-    """Progress of a part of the whole, from one share to another."""
-    if progress is None:
-        return None
-    return lambda text, share: progress(text, low + (high - low) * share)

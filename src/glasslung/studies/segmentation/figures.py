@@ -14,10 +14,10 @@ from glasslung.data.labelled import Kind
 from glasslung.measure.overlap import BothEmpty
 from glasslung.measure.statistics import bootstrap_by_patient
 from glasslung.studies.jobs import Done
-from glasslung.studies.lesioncontest import read_maps
-from glasslung.studies.lesionground import LesionGround
 from glasslung.studies.seeds import over_seeds
-from glasslung.studies.segscores import (
+from glasslung.studies.segmentation.contest import read_maps
+from glasslung.studies.segmentation.ground import LesionGround
+from glasslung.studies.segmentation.scores import (
     SegmentationScores,
     Segmented,
     figures_of,

@@ -24,7 +24,7 @@ from scipy import ndimage
 from glasslung.data.sliceviews import upright
 from glasslung.errors import DataError
 from glasslung.files import write_whole
-from glasslung.studies.segscores import INFECTION, SegmentationScores, Segmented, per_slice
+from glasslung.studies.segmentation.scores import INFECTION, SegmentationScores, Segmented, per_slice
 
 TRUE_RGB, FOUND_RGB, BOTH_RGB = (230, 159, 0), (86, 180, 233), (255, 255, 255)  # Okabe & Ito; apart for all
 PALETTE = (0, 0, 0, 240, 165, 0, 170, 51, 160, 0, 150, 136)  # none, and the lesions' colours of the reports

@@ -23,11 +23,11 @@ from glasslung.report.studypage import (
 )
 from glasslung.report.wording import NOTHING, number
 from glasslung.studies.jobs import Done
-from glasslung.studies.lesionfigures import TARGETS, cell_of, score_cell
-from glasslung.studies.lesionground import LesionGround
-from glasslung.studies.lesionverdict import cautions, f1, most_labels, signed, verdicts
-from glasslung.studies.segpapertable import printed_rows
-from glasslung.studies.segsheet import overlay
+from glasslung.studies.segmentation.figures import TARGETS, cell_of, score_cell
+from glasslung.studies.segmentation.ground import LesionGround
+from glasslung.studies.segmentation.papers import printed_rows
+from glasslung.studies.segmentation.sheet import overlay
+from glasslung.studies.segmentation.verdict import cautions, f1, most_labels, signed, verdicts
 
 SHOWN = 6  # slices whose outlines are shown
 SIDE = 160  # of a shown slice

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glasslung.studies.segscores import Segmented
+from glasslung.studies.segmentation.scores import Segmented
 
 
 def made_truth(seed: int, shape: tuple[int, int] = (44, 60)) -> np.ndarray:

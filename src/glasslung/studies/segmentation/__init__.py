@@ -1,0 +1,1 @@
+"""Lesions from few labels: segmenters trained alike, scored on slices they never saw, beside the papers."""
