@@ -29,7 +29,7 @@ from glasslung.files import write_json, write_whole
 from glasslung.models import build
 from glasslung.models import usvae as method
 from glasslung.models.shipped import load_shipped
-from glasslung.studies.heldout import figures, score_slices
+from glasslung.studies.progression.heldout import figures, score_slices
 from glasslung.train.game import Game
 from glasslung.train.loop import Progress, fit
 from glasslung.train.machine import Machine

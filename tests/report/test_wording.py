@@ -8,6 +8,7 @@ from glasslung.report.wording import (
     day,
     days,
     difference,
+    in_columns,
     listing,
     ml,
     number,
@@ -59,3 +60,10 @@ from glasslung.report.wording import (
 )
 def test_figures_are_printed_one_way(made, shown):
     assert made == shown
+
+
+def test_columns_are_as_wide_as_their_widest_text_and_no_line_ends_in_spaces():
+    assert (
+        in_columns([("run", "steps", "state"), ("long name", "5", "")])
+        == "run        steps  state\nlong name  5"
+    )

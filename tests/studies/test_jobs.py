@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from glasslung.errors import UsageError
-from glasslung.studies.contest import Outcome, read_outcome, write_outcome
 from glasslung.studies.jobs import Job, Product, check_same, finish
+from glasslung.studies.progression.contest import Outcome, read_outcome, write_outcome
 from glasslung.studies.seeds import over_seeds
 
 

@@ -41,7 +41,7 @@ def progression(
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """U-SVAE and CAGE: a lung carried through the ages of COVID-19, the tourist crisis, and its remedies."""
-    from glasslung.studies.progression import FULL, QUICK, choose_methods, run_progression
+    from glasslung.studies.progression.study import FULL, QUICK, choose_methods, run_progression
 
     plan = (QUICK if quick else FULL).for_minutes(minutes)
     chosen = choose_methods(methods, plan)

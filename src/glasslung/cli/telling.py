@@ -74,9 +74,9 @@ def _time_left(seconds: float, done: float, left: float) -> str:
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     """Rows of texts, each column as wide as its widest."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    from glasslung.report.wording import in_columns
+
+    typer.echo(in_columns(rows))
 
 
 def print_remarks(remarks: Iterable[Remark]) -> None:

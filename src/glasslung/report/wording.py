@@ -105,3 +105,11 @@ def sentence(text: str) -> str:
     """Text that begins with a capital and ends with a full stop."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if not text or text[-1] in ".!?" else ".")
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as lines for a terminal or a text file, each column as wide as its widest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

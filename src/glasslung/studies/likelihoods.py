@@ -1,8 +1,8 @@
 """How well a U-SVAE or CAGE explains every slice of a folder, in the paper's units, and what those hide.
 
-Every slice is scored once, in float64 where it matters (`heldout`, `cagebound`). Where it can be told which
-of them the model was trained on, they are told apart from the unseen ones as well: a score on training
-slices is no score on new patients.
+Every slice is scored once, in float64 where it matters (`progression.heldout` and its `cagebound`). Where it
+can be told which of them the model was trained on, they are told apart from the unseen ones as well: a score
+on training slices is no score on new patients.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from glasslung.errors import DataError
 from glasslung.measure.statistics import bootstrap_by_patient
 from glasslung.models.cage import CAGE
 from glasslung.models.usvae import USVAE
-from glasslung.studies.cagebound import owned, score_owners
+from glasslung.report.wording import in_columns
 from glasslung.studies.folder import part_of
-from glasslung.studies.heldout import DRAWS, GREY, Scores, figures, score_slices
-from glasslung.studies.papertable import PRINTED
-from glasslung.studies.segmentation.table import columns
+from glasslung.studies.progression.cagebound import owned, score_owners
+from glasslung.studies.progression.heldout import DRAWS, GREY, Scores, figures, score_slices
+from glasslung.studies.progression.papertable import PRINTED
 from glasslung.studies.trained import TRAINING, Trained, input_hashes, told_of
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
@@ -293,7 +293,7 @@ def text_of(trained: Trained, parts: Mapping[str, Any], remarks: tuple[Remark, .
         f"{trained.name} ({trained.method})\n{told}\nnats per pixel (whole grey levels: bits); nll, rec, kl: "
         "lower is better, lung, black: higher; 95 % intervals over patients"
     )
-    return "\n\n".join([head, *blocks, columns(printed), DISCLAIMER]) + "\n"
+    return "\n\n".join([head, *blocks, in_columns(printed), DISCLAIMER]) + "\n"
 
 
 def _part_text(name: str, found: Mapping[str, Any]) -> str:
@@ -311,7 +311,7 @@ def _part_text(name: str, found: Mapping[str, Any]) -> str:
     levels = [
         f"{level['level']} {level.get('nats, groups alike', level.get('nats'))}" for level in found["levels"]
     ]
-    return f"{head}\n{columns(rows)}\ndivergence, nats per slice: {', '.join(levels)}"
+    return f"{head}\n{in_columns(rows)}\ndivergence, nats per slice: {', '.join(levels)}"
 
 
 def _limits(values: list[float | None]) -> str:

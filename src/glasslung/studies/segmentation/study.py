@@ -2,9 +2,9 @@
 
     ground   labelled slices in folds, near copies and patients together, beside slices without labels
     sweep    methods x numbers of labels x folds x seeds; each training has the same process time
-             (`studies.segmentation.contest`), and each is asked about the fold it has not seen
+             (`contest`), and each is asked about the fold it has not seen
     figures  the folds of a cell put together, so every labelled slice is scored once; against the U-Net that
-             learned from the same labels, slice by slice (`studies.segmentation.figures`)
+             learned from the same labels, slice by slice (`figures`)
     page     `index.html` and `numbers.json`
 
 A folder holds one study. The same command goes on where it was stopped; another study is refused.

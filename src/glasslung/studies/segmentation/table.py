@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from glasslung.report.wording import in_columns
 from glasslung.studies.segmentation.papers import (
     INFNET_ROWS,
     MAPS,
@@ -14,7 +15,6 @@ from glasslung.studies.segmentation.papers import (
     ours_beside,
 )
 
-GAP = "  "
 RULES = {"undefined": "both empty left out", "perfect": "both empty = 1", "zero": "nothing hit = 0"}
 SHORT = {"sensitivity": "sens", "specificity": "spec", "precision": "prec"}
 
@@ -35,14 +35,6 @@ def told(score: Mapping[str, Any], digits: int = 3) -> str:
     return f"{score['value']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells in columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
 def _headline(figures: Mapping[str, Any]) -> str:
     overlap, maps = figures["overlap"]["infection"], figures["maps"]["infection"]
     cut, plain, stretched = overlap["undefined"], maps["as they are"], maps["stretched"]
@@ -60,7 +52,7 @@ def _headline(figures: Mapping[str, Any]) -> str:
         f"{figures['slices']} labelled slices, {figures['patients']} groups of slices that belong together; "
         "95 % intervals over these groups"
     )
-    return head + "\n\n" + columns(rows)
+    return head + "\n\n" + in_columns(rows)
 
 
 def _plus_minus(score: Mapping[str, Any]) -> str:
@@ -81,7 +73,7 @@ def _kinds(figures: Mapping[str, Any]) -> str:
         if "pooled" in found:
             cells = [told(found["pooled"][score]) for score in ("f1", "iou", "precision", "recall")]
             rows.append([f"{name}, all pixels together", "", *cells])
-    return columns(rows)
+    return in_columns(rows)
 
 
 def _detection(figures: Mapping[str, Any]) -> str:
@@ -89,7 +81,7 @@ def _detection(figures: Mapping[str, Any]) -> str:
     for target, found in figures["lesionwise"].items():
         cells = [told(found[name]) for name in ("sensitivity", "precision", "f1", "false_positives")]
         rows.append([target, str(found["lesions"]), *cells])
-    return columns(rows)
+    return in_columns(rows)
 
 
 def _beside(figures: Mapping[str, Any]) -> list[str]:
@@ -121,4 +113,4 @@ def _paper_table(
             for one in printed
             if one.target == row["target"]
         ]
-    return title + "\n" + columns(rows)
+    return title + "\n" + in_columns(rows)

@@ -9,9 +9,9 @@ from typing import Any
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.studypage import figure_told, figures_table, interval
 from glasslung.report.wording import NOTHING
-from glasslung.studies.crisisverdict import SINGLE, SOURCES, of_all_ages, worst_ratio
-from glasslung.studies.forecastverdict import better_reading, hardest
-from glasslung.studies.progressiontables import limits_at
+from glasslung.studies.progression.crisisverdict import SINGLE, SOURCES, of_all_ages, worst_ratio
+from glasslung.studies.progression.forecastverdict import better_reading, hardest
+from glasslung.studies.progression.tables import limits_at
 
 FORECASTS = (("image", "overall"), ("image", "forward"), ("load", "overall"), ("load", "forward"))
 WORDS = (

@@ -3,7 +3,7 @@
     fidelity  kernel distance of made and of carried slices from unseen real ones, and the crisis ratio
     samples   precision, recall, density, coverage, copies and diversity of what the prior makes
     groups    does a classifier that learned the ages from real slices find them in the made ones
-    latents, identity, load   see `studies.crisispatients`
+    latents, identity, load   see `crisispatients`
 
 On two kinds of features: 'plain' are eleven that a person could name, in deviations of the training slices;
 'classifier' are those of a reader that sees blur. Every method meets the same resamples of the same patients.
@@ -27,10 +27,9 @@ from glasslung.measure.featuresets import FeatureSet, feature_set
 from glasslung.measure.lungfeatures import Reader, plain_features, read_features, standard_of
 from glasslung.measure.manifolds import measure_manifold
 from glasslung.measure.separability import classifier, told_rightly
-from glasslung.studies.contest import Outcome, Unseen
-from glasslung.studies.crisispatients import Asked, attempt, in_json, measure_patients
-from glasslung.studies.crisisverdict import SINGLE
-from glasslung.studies.crisisverdict import verdicts as verdicts
+from glasslung.studies.progression.contest import Outcome, Unseen
+from glasslung.studies.progression.crisispatients import Asked, attempt, in_json, measure_patients
+from glasslung.studies.progression.crisisverdict import SINGLE
 
 SOFT_LIMIT = 2.0  # deviations: else the cubic kernel is ruled by few slices; see `lungfeatures.Standard`
 AT_ONCE = 32  # slices that a network reads in one batch: on one core three times as fast as 256

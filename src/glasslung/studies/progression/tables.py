@@ -13,7 +13,7 @@ from glasslung.report.markup import Html, tag
 from glasslung.report.studycharts import Limits, Panel, draw_rows
 from glasslung.report.studypage import drawing, figure_told, figures_table, interval
 from glasslung.report.wording import NOTHING
-from glasslung.studies.heldout import AS_TRAINED, GREY, SINGLE
+from glasslung.studies.progression.heldout import AS_TRAINED, GREY, SINGLE
 
 AGE_NAMES = ("healthy", "days 0 to 4", "days 5 to 9", "days 10 to 14")
 AGES = tuple(str(age) for age in range(len(AGE_NAMES)))

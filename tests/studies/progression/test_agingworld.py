@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from glasslung.errors import UsageError
-from glasslung.studies.agingworld import AGES, GROUP_DAYS, World, draw_world
-from glasslung.studies.ground import once_each, phantom_ground
+from glasslung.studies.progression.agingworld import AGES, GROUP_DAYS, World, draw_world
+from glasslung.studies.progression.ground import once_each, phantom_ground
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,9 @@ from glasslung.measure.forecasts import (
     volume_error,
 )
 from glasslung.measure.lungfeatures import FRINGE_GREY
-from glasslung.studies.agingworld import AGES, World
-from glasslung.studies.contest import Outcome
-from glasslung.studies.limitsummaries import as_json
+from glasslung.studies.progression.agingworld import AGES, World
+from glasslung.studies.progression.contest import Outcome
+from glasslung.studies.progression.limits.summaries import as_json
 
 Pair = tuple[int, int]  # (seen, wanted)
 Errors = dict[str, dict[str, np.ndarray]]  # {'image' or 'load': {forecast: (M,)}}

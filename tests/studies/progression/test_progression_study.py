@@ -12,13 +12,13 @@ from PIL import Image
 
 from glasslung.data.cohort import Cohort, write_cohort
 from glasslung.errors import DataError, UsageError
-from glasslung.studies.contest import Budget, Outcome, contestants
-from glasslung.studies.ground import cohort_ground
-from glasslung.studies.limitsummaries import LimitSettings
-from glasslung.studies.papertable import PRINTED, paper_rows
-from glasslung.studies.progression import FULL, QUICK, Plan, methods_of, run_progression
-from glasslung.studies.progressionpage import CARRIED, _forecast_pictures
-from glasslung.studies.progressionwords import weak_references
+from glasslung.studies.progression.contest import Budget, Outcome, contestants
+from glasslung.studies.progression.ground import cohort_ground
+from glasslung.studies.progression.limits.summaries import LimitSettings
+from glasslung.studies.progression.page import CARRIED, _forecast_pictures
+from glasslung.studies.progression.papertable import PRINTED, paper_rows
+from glasslung.studies.progression.study import FULL, QUICK, Plan, methods_of, run_progression
+from glasslung.studies.progression.words import weak_references
 from glasslung.types import Case, Intensity
 
 TINY = Plan(

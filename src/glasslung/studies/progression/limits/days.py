@@ -9,7 +9,7 @@ import numpy as np
 from glasslung.data.slices import DAYS_PER_GROUP, SliceSet
 from glasslung.measure.ranking import auc_interval
 from glasslung.measure.separability import out_of_fold
-from glasslung.studies.limitsummaries import LimitSettings, as_json, median_of, rank_correlation
+from glasslung.studies.progression.limits.summaries import LimitSettings, as_json, median_of, rank_correlation
 
 
 def day_limits(

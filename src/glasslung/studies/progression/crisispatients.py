@@ -26,7 +26,7 @@ from glasslung.measure.lesionload import (
 )
 from glasslung.measure.lungfeatures import standard_of
 from glasslung.measure.separability import FOLDS, leakage, mmd_permutation, prior_hole
-from glasslung.studies.contest import Outcome, Unseen
+from glasslung.studies.progression.contest import Outcome, Unseen
 
 LOADS = {"above a fixed grey": opacity_share, "above its own grey": relative_opacity_share}
 

@@ -11,9 +11,9 @@ from glasslung.errors import UsageError
 from glasslung.models import build
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.density import paper_units_log_density
-from glasslung.studies.cagebound import owned, score_owners
-from glasslung.studies.heldout import AS_TRAINED, figures
-from glasslung.studies.papertable import bounds_of
+from glasslung.studies.progression.cagebound import owned, score_owners
+from glasslung.studies.progression.heldout import AS_TRAINED, figures
+from glasslung.studies.progression.papertable import bounds_of
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_sums_are_those_of_the_formula(slices):
 
 
 def test_scoring_tells_how_far_it_is(slices, monkeypatch):
-    monkeypatch.setattr("glasslung.studies.heldout.BATCH", 3)
+    monkeypatch.setattr("glasslung.studies.progression.heldout.BATCH", 3)
     told = []
     model = build("cage", 0, net="slim")
     score_owners(model, slices, torch.Generator(), lambda words, done: told.append((words, done)))

@@ -2,9 +2,9 @@
 
     ground     slices to train on and slices that nobody trained on: a cohort split by patient, or phantoms,
                whose other days are known
-    limits     what these slices can and cannot teach (`studies.cohortlimits`)
-    contest    every method trained on the same slices for as long, and asked the same (`studies.contest`)
-    crisis     what the answers are worth (`studies.crisis`); on phantoms also the error of the forecasts
+    limits     what these slices can and cannot teach (`limits.survey`)
+    contest    every method trained on the same slices for as long, and asked the same (`contest`)
+    crisis     what the answers are worth (`crisis`); on phantoms also the error of the forecasts
     page       `index.html` and `numbers.json`
 
 A folder holds one study. The same command goes on where it was stopped; another study is refused.
@@ -22,17 +22,6 @@ import numpy as np
 
 from glasslung.errors import UsageError
 from glasslung.files import make_folder, write_json
-from glasslung.studies.contest import (
-    SLIM,
-    Budget,
-    Method,
-    Outcome,
-    compete,
-    contestants,
-    read_outcome,
-    train,
-    write_outcome,
-)
 from glasslung.studies.folder import (
     NUMBERS,
     OUTCOMES,
@@ -43,10 +32,21 @@ from glasslung.studies.folder import (
     one_thread,
     part_of,
 )
-from glasslung.studies.ground import Ground, cohort_ground, phantom_ground
 from glasslung.studies.jobs import Done, Job, Product, finish
-from glasslung.studies.limitsummaries import LimitSettings
-from glasslung.studies.papertable import SHIPPED, bounds_of, paper_rows
+from glasslung.studies.progression.contest import (
+    SLIM,
+    Budget,
+    Method,
+    Outcome,
+    compete,
+    contestants,
+    read_outcome,
+    train,
+    write_outcome,
+)
+from glasslung.studies.progression.ground import Ground, cohort_ground, phantom_ground
+from glasslung.studies.progression.limits.summaries import LimitSettings
+from glasslung.studies.progression.papertable import SHIPPED, bounds_of, paper_rows
 from glasslung.studies.seeds import over_seeds
 from glasslung.types import Progress
 
@@ -108,7 +108,7 @@ def run_progression(
     methods  by name; None: all, or the quick plan's
     Raises UsageError (the folder holds something else), DataError (slices that no study can be made of).
     """
-    from glasslung.studies.progressionpage import write_page
+    from glasslung.studies.progression.page import write_page
 
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: one training at least")
@@ -226,7 +226,7 @@ def is_shipped_on(cohort: Path) -> bool:
     """Whether the shipped U-SVAE was trained on this very folder, dealt in this very way."""
     from glasslung.files import read_json
     from glasslung.models.shipped import FOLDER
-    from glasslung.studies.ground import SPLIT_SEED
+    from glasslung.studies.progression.ground import SPLIT_SEED
     from glasslung.train.rundir import hash_input
 
     about = read_json(FOLDER / "usvae" / "settings.json")
@@ -285,10 +285,10 @@ def measure(
     ground: Ground, plan: Plan, done: list[Done], methods: Mapping[str, Method], progress: Progress | None
 ) -> dict[str, Any]:
     """All figures: of every seed, over seeds, the paper's table, the cohort's limits, and what follows."""
-    from glasslung.studies.cohortlimits import measure_limits
-    from glasslung.studies.crisis import measure_outcomes
-    from glasslung.studies.crisisverdict import verdicts
-    from glasslung.studies.guesses import forecast_errors
+    from glasslung.studies.progression.crisis import measure_outcomes
+    from glasslung.studies.progression.crisisverdict import verdicts
+    from glasslung.studies.progression.guesses import forecast_errors
+    from glasslung.studies.progression.limits.survey import measure_limits
 
     rng = np.random.default_rng(0)
     limits = measure_limits(ground.whole, rng, ground.cohort, plan.limits, part_of(progress, 0.0, 0.4))

@@ -4,7 +4,7 @@
     Budget        what every method gets
     compete       one method trained and asked: an `Outcome`, which a file can hold
 
-What the answers are worth, `studies.crisis` measures.
+What the answers are worth, `crisis` measures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_file
-from glasslung.studies.agingworld import AGES, Truth
+from glasslung.studies.progression.agingworld import AGES, Truth
 from glasslung.types import Progress
 
 if TYPE_CHECKING:

@@ -19,15 +19,14 @@ from glasslung.report.studypage import (
     strips,
     write_study_page,
 )
-from glasslung.studies import ablationtable, forecasttables
-from glasslung.studies import progressiontables as tables
-from glasslung.studies.contest import Outcome
-from glasslung.studies.crisisverdict import first_verdicts, on_bounds
-from glasslung.studies.forecastverdict import told_further
-from glasslung.studies.ground import Ground
-from glasslung.studies.guesses import CHANGE, LIKELY
-from glasslung.studies.progressiontables import AGE_NAMES
-from glasslung.studies.progressionwords import cautions, lead, methods_told, provenance
+from glasslung.studies.progression import ablationtable, forecasttables, tables
+from glasslung.studies.progression.contest import Outcome
+from glasslung.studies.progression.crisisverdict import first_verdicts, on_bounds
+from glasslung.studies.progression.forecastverdict import told_further
+from glasslung.studies.progression.ground import Ground
+from glasslung.studies.progression.guesses import CHANGE, LIKELY
+from glasslung.studies.progression.tables import AGE_NAMES
+from glasslung.studies.progression.words import cautions, lead, methods_told, provenance
 
 SHOWN = 10  # pictures in a strip
 CARRIED = 5  # people in a strip of forecasts: the likely picture of each, then one draw of each
@@ -178,7 +177,7 @@ def _seeds(numbers: Found) -> Chapter:
 
 
 def _limits(found: Found) -> Chapter:
-    from glasslung.studies.limitsfigure import draw_limits
+    from glasslung.studies.progression.limits.figure import draw_limits
 
     told = found["conclusions"]
     words = "Limits of the slices: day and outcome, brightness by group, and what tells the groups"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from glasslung.errors import DataError, UsageError
-from glasslung.studies.agingworld import AGES, World, draw_world
-from glasslung.studies.contest import (
+from glasslung.studies.progression.agingworld import AGES, World, draw_world
+from glasslung.studies.progression.contest import (
     STAGES,
     Budget,
     Method,

@@ -17,11 +17,21 @@ from glasslung.measure.lungfeatures import plain_features
 from glasslung.measure.ranking import auc
 from glasslung.measure.separability import group_strata, out_of_fold
 from glasslung.measure.statistics import paired_difference
-from glasslung.studies.agingworld import draw_world
-from glasslung.studies.cohortlimits import LimitSettings, conclude, draw_limits, measure_limits
-from glasslung.studies.daylimits import day_limits
-from glasslung.studies.grouptells import Task
-from glasslung.studies.limitsverdict import AGES, AS_THEY_ARE, CEILING, HEALTHY, removed_by, row_of
+from glasslung.studies.progression.agingworld import draw_world
+from glasslung.studies.progression.limits.days import day_limits
+from glasslung.studies.progression.limits.figure import draw_limits
+from glasslung.studies.progression.limits.groups import Task
+from glasslung.studies.progression.limits.summaries import LimitSettings
+from glasslung.studies.progression.limits.survey import measure_limits
+from glasslung.studies.progression.limits.verdict import (
+    AGES,
+    AS_THEY_ARE,
+    CEILING,
+    HEALTHY,
+    conclude,
+    removed_by,
+    row_of,
+)
 from glasslung.types import Case, Intensity
 
 QUICK = LimitSettings(draws=150, second="", deals=1)

@@ -19,9 +19,9 @@ from glasslung.measure.lungtexture import texture_features
 from glasslung.measure.ranking import auc_interval, auc_weighted, truth_strata
 from glasslung.measure.separability import group_strata, out_of_fold, told_rightly
 from glasslung.measure.statistics import Interval, bootstrap_by_patient, patient_codes
-from glasslung.studies.greystandards import METHODS, grey_reference, standardise
-from glasslung.studies.limitsummaries import LimitSettings, as_json
-from glasslung.studies.limitsverdict import AGES, AS_THEY_ARE, CEILING, HEALTHY
+from glasslung.studies.progression.limits.greystandards import METHODS, grey_reference, standardise
+from glasslung.studies.progression.limits.summaries import LimitSettings, as_json
+from glasslung.studies.progression.limits.verdict import AGES, AS_THEY_ARE, CEILING, HEALTHY
 from glasslung.types import Progress
 
 OUTLINE = tuple(PLAIN_FEATURES.index(name) for name in ("lung area", "box height", "box width"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glasslung.studies.forecastverdict import counted, figure, listed, told_first, told_further
+from glasslung.studies.progression.forecastverdict import counted, figure, listed, told_first, told_further
 
 SOURCES = {"prior": "from the prior", "across": "across ages"}
 SINGLE = "CAGE-T{}"  # what the method of one age alone is called

@@ -16,7 +16,7 @@ from glasslung.errors import UsageError
 from glasslung.models.cage import CAGE
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.ladder import Descent, level_use
-from glasslung.studies.heldout import Scores, light, readings_of, told_batches
+from glasslung.studies.progression.heldout import Scores, light, readings_of, told_batches
 from glasslung.types import Progress
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from glasslung.data.slices import SliceSet
 from glasslung.models.cage import CAGE
 from glasslung.models.usvae import USVAE
-from glasslung.studies.cagebound import owned, score_owners
-from glasslung.studies.heldout import figures, score_slices
+from glasslung.studies.progression.cagebound import owned, score_owners
+from glasslung.studies.progression.heldout import figures, score_slices
 from glasslung.types import Progress
 
 PRINTED: dict[str, dict[str, float]] = {

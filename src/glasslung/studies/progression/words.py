@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glasslung.studies.crisisverdict import poor_references
-from glasslung.studies.ground import Ground
+from glasslung.studies.progression.crisisverdict import poor_references
+from glasslung.studies.progression.ground import Ground
 
 Found = Mapping[str, Any]
 

@@ -13,7 +13,7 @@ import torch
 from glasslung.data.slices import SliceSet
 from glasslung.models import build, usvae
 from glasslung.nn.borrow import evaluating
-from glasslung.studies.heldout import AS_TRAINED, BATCH, GREY, SINGLE, figures, score_slices
+from glasslung.studies.progression.heldout import AS_TRAINED, BATCH, GREY, SINGLE, figures, score_slices
 
 
 def generator(seed: int = 0) -> torch.Generator:

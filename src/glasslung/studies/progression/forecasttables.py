@@ -6,7 +6,7 @@ from glasslung.report.markup import Html, tag
 from glasslung.report.studycharts import Panel, draw_rows
 from glasslung.report.studypage import drawing, figures_table, interval
 from glasslung.report.wording import NOTHING
-from glasslung.studies.progressiontables import Found, limits_at, rows_of
+from glasslung.studies.progression.tables import Found, limits_at, rows_of
 
 MEASURES = {
     "image": "error of the picture, grey scale 0 to 1",

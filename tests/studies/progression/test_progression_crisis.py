@@ -18,13 +18,20 @@ from glasslung.measure.forecasts import (
     image_error,
     opaque_within,
 )
-from glasslung.studies.ablationtable import ablation_table, forecasts_table
-from glasslung.studies.agingworld import AGES, Truth, World
-from glasslung.studies.contest import Outcome, Unseen
-from glasslung.studies.crisis import measure_outcomes, verdicts
-from glasslung.studies.crisispatients import Asked
-from glasslung.studies.crisisverdict import poor_references, reaches
-from glasslung.studies.guesses import CHANGE, KINDS, LIKELY, OVERALL, forecast_errors, naive_forecasts
+from glasslung.studies.progression.ablationtable import ablation_table, forecasts_table
+from glasslung.studies.progression.agingworld import AGES, Truth, World
+from glasslung.studies.progression.contest import Outcome, Unseen
+from glasslung.studies.progression.crisis import measure_outcomes
+from glasslung.studies.progression.crisispatients import Asked
+from glasslung.studies.progression.crisisverdict import poor_references, reaches, verdicts
+from glasslung.studies.progression.guesses import (
+    CHANGE,
+    KINDS,
+    LIKELY,
+    OVERALL,
+    forecast_errors,
+    naive_forecasts,
+)
 
 SIDE, PEOPLE, EACH, DRAWS = 24, 30, 30, 80
 PAIRS = [(seen, wanted) for seen in range(AGES) for wanted in range(AGES) if seen != wanted]

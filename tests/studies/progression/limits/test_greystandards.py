@@ -7,7 +7,13 @@ import pytest
 
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.lungfeatures import FRINGE_GREY
-from glasslung.studies.greystandards import LOWEST, METHODS, QUANTILES, grey_reference, standardise
+from glasslung.studies.progression.limits.greystandards import (
+    LOWEST,
+    METHODS,
+    QUANTILES,
+    grey_reference,
+    standardise,
+)
 
 STEP = 1 / 255
 

@@ -17,8 +17,8 @@ from glasslung.data.cohort import Cohort
 from glasslung.data.slices import GROUP_NAMES, PAPER_SIZE, SliceSet, split_slices
 from glasslung.errors import DataError
 from glasslung.files import whole_file
-from glasslung.studies.agingworld import AGES, Truth, World, draw_world
-from glasslung.studies.contest import Unseen
+from glasslung.studies.progression.agingworld import AGES, Truth, World, draw_world
+from glasslung.studies.progression.contest import Unseen
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.types import Progress
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from glasslung.studies.limitsverdict import AGES, AS_THEY_ARE, CEILING, HEALTHY, standards_of
+from glasslung.studies.progression.limits.verdict import AGES, AS_THEY_ARE, CEILING, HEALTHY, standards_of
 
 INK, SOFT, LINE = "#16222e", "#566574", "#c3ccd4"
 EVENT, NO_EVENT, BOX = "#d55e00", "#a9c6dd", "#dfe7ee"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from glasslung.measure.forecasts import NO_CHANGE
-from glasslung.studies.guesses import NAIVE, OVERALL
+from glasslung.studies.progression.guesses import NAIVE, OVERALL
 
 MEASURES = {"image": "in the picture", "load": "in the opaque share"}
 FIRST = {OVERALL: "Over all forecasts for the ill", "forward": "Forward in time"}

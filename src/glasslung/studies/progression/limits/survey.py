@@ -3,7 +3,7 @@
 Four questions, each with intervals over patients: does the day tell the outcome; do the groups differ in
 brightness and crop; how well can a plain classifier tell them apart, which no score on made slices should be
 read without; and does making the greys alike take the difference between healthy and ill away. What is said
-in words is put together from the figures by `limitsverdict`.
+in words is put together from the figures by `verdict`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from glasslung.data.slices import GROUP_NAMES, SliceSet, read_picture
 from glasslung.errors import DataError
 from glasslung.measure.lungfeatures import FRINGE_GREY, plain_features
 from glasslung.measure.ranking import auc_interval
-from glasslung.studies.daylimits import day_limits
-from glasslung.studies.grouptells import OUTLINE, about_task, tasks_of, told_by_outcome, told_groups
-from glasslung.studies.limitsfigure import draw_limits
-from glasslung.studies.limitsummaries import LimitSettings, as_json, median_of
-from glasslung.studies.limitsverdict import conclude
+from glasslung.studies.progression.limits.days import day_limits
+from glasslung.studies.progression.limits.groups import (
+    OUTLINE,
+    about_task,
+    tasks_of,
+    told_by_outcome,
+    told_groups,
+)
+from glasslung.studies.progression.limits.summaries import LimitSettings, as_json, median_of
+from glasslung.studies.progression.limits.verdict import conclude
 from glasslung.types import Progress
-
-__all__ = ["LimitSettings", "conclude", "draw_limits", "measure_limits"]
 
 WHITE = 254.5 / 255  # the lightest grey level: what the window cut off
 NATIVE = ("picture height, px", "picture width, px", "straight share of the crop's outline")

@@ -1,0 +1,1 @@
+"""What a cohort of slices cannot teach, whatever is trained on it: measured before anything is."""
