@@ -36,8 +36,9 @@ def ship(folder: Path, out: Path) -> None:
         "input sha256": about["inputs"]["cohort"]["sha256"],
     }
     write_json(out / "settings.json", told)
-    for part in (TENSORS, ABOUT):
-        write_whole(out / part, (folder / part).read_bytes())
+    for part in (TENSORS, ABOUT):  # of runs that forecast
+        if (folder / part).is_file():
+            write_whole(out / part, (folder / part).read_bytes())
     print(f"{out}: {sum(path.stat().st_size for path in out.iterdir()) / 1e6:.1f} MB")
 
 
