@@ -189,8 +189,8 @@ def _on_cure(methods: Found, failing: dict[str, list[Place]], poor: Found) -> li
         return said + _beside_real(best, methods[best], poor) + _on_latents(methods[best], best)
     if poor:
         verb = "reaches" if len(reaching) == 1 else "reach"
-        poorly = "the ratios are near 1 where the models divided by are poor too"
-        said = [f"No cure is shown. {listed(reaching)} {verb} the bound everywhere, but {poorly}."]
+        poorly = "Some of the models divided by are poor; there a ratio near 1 would mean as poor"
+        said = [f"{listed(reaching)} {verb} the bound everywhere. {poorly}."]
         said += [told for name in reaching for told in _beside_real(name, methods[name], poor)]
     else:
         said = [
