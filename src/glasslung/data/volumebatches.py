@@ -1,12 +1,15 @@
-"""Streams of boxes from phantom scans, whose lungs and lesions are known voxel for voxel.
+"""Streams of boxes from scans whose lungs and lesions are known: phantoms, or anybody's cohort.
 
-Scans are rendered once, on the network's own grid, and kept in memory (some 10 MB each). A box is drawn
-around a voxel of a class that is drawn first, so consolidation is seen as often as healthy lung.
+Scans are brought to the network's own grid once (`volumecohort` reads them) and kept in memory (some 10 MB
+each). A box is drawn around a voxel of a class that is drawn first, so consolidation is seen as often as
+healthy lung. What of a scan nobody looked at is told as unknown; which classes a network tells apart, and
+what it is told of each voxel, its `Reading` says.
 
 Two kinds of grey values come from the same scans: HU, cut and scaled, and 8-bit pictures (`display8`), whose
 window nobody knows: one is drawn for each box, and the distance of the slices too. A network cannot tell
 ground glass in a wide window from healthy lung in a narrow one as surely as it can in HU, so one network for
 both would give away what HU are worth: two networks are trained, the second starting from the first.
+Of scans that are 8-bit pictures already, the second network sees the window drawn a little wider or narrower.
 """
 
 from __future__ import annotations
@@ -26,13 +29,42 @@ from glasslung.errors import DataError, UsageError
 from glasslung.types import Intensity
 
 if TYPE_CHECKING:
-    from glasslung.nn.batches import PatchBatch
+    from glasslung.nn.batches import LabelledBatch, PatchBatch
 
 CLASSES = ("outside", "lung", "ground glass", "consolidation", "crazy paving")
-"""Labels of a box: what is not lung, healthy lung (vessels and small bronchi count), and the lesions."""
+"""Labels of a scan: what is not lung, healthy lung (vessels and small bronchi count), and the lesions."""
+UNKNOWN, NO_LESION, IN_LUNG = -1, -2, -3
+"""Further labels: nobody looked; no lesion, yet lung or not; in the lung, yet with a lesion or not."""
 DISEASES = ("covid", "covid", "bacterial", "covid", "healthy")  # dealt in turn: three ill with covid of five
 LATEST_DAY = 28.0
 KEPT_VOXELS = 4000  # of each class and scan that boxes are drawn around
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network is told of a scan: its classes, and which of them each label is.
+
+    classes  names; the first is the background
+    of       the class of the labels IN_LUNG, NO_LESION, UNKNOWN and of each of CLASSES; -1 is not told
+    """
+
+    classes: tuple[str, ...]
+    of: tuple[int, int, int, int, int, int, int, int]
+
+    def __call__(self, label: np.ndarray) -> np.ndarray:
+        """Labels of any shape -> the classes that the network is told, int8, -1 where it is told nothing."""
+        return np.asarray(np.array(self.of, np.int8)[label.astype(np.int16) - IN_LUNG])
+
+
+READINGS = {
+    "lungs and lesions": Reading(CLASSES, (-1, -1, -1, 0, 1, 2, 3, 4)),
+    "lesions": Reading(
+        ("none", "ground glass", "consolidation", "crazy paving", "combined"), (-1, 0, -1, 0, 0, 1, 2, 3)
+    ),
+    "lesion": Reading(("none", "lesion"), (-1, 0, -1, 0, 0, 1, 1, 1)),
+    "lungs": Reading(("outside", "lung"), (1, -1, -1, 0, 1, 1, 1, 1)),
+}
+"""By name. 'combined' is the paper's class of mixed lesions, which no mask of ours has."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +82,32 @@ class Settings:
     noise_hu: float = 25.0  # standard deviation at most, added to what the scanner's own noise is
     low_hu: tuple[float, float] = (-1400.0, -950.0)  # what black may stand for in a picture
     high_hu: tuple[float, float] = (100.0, 450.0)  # what white may stand for
+    rewindow: float = 0.1  # how far black and white of 8-bit pictures move, as a share of their range
+    noise_grey: float = 0.02  # as noise_hu, of 8-bit pictures: 25 HU in a window of 1250
     stretch: float = 2.0  # slices of a picture stack lie up to this many times closer or farther than assumed
 
     def __post_init__(self) -> None:
-        if min(self.box) < 1 or self.boxes < 1 or min(self.spacing_mm) <= 0:
+        if min(self.box) < 1 or self.boxes < 1 or not min(self.spacing_mm) > 0:
             raise UsageError("box, boxes and spacing_mm must be positive")
+        if self.margin_mm < 0 or not 0 <= self.rewindow < 0.5:
+            raise UsageError("margin_mm must not be negative, and rewindow lie from 0 to below 0.5")
         if not self.window_hu[0] < self.window_hu[1] or self.stretch < 1:
             raise UsageError("window_hu must rise, and stretch be 1 or more")
 
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One phantom on the network's grid: hu (Z, Y, X) int16 and label (Z, Y, X) uint8, upright."""
+    """One scan on the network's grid, upright.
+
+    hu         (Z, Y, X) int16; the grey values 0 to 255 of a scan of 8-bit pictures
+    label      (Z, Y, X) int8: index into CLASSES; or UNKNOWN, NO_LESION, IN_LUNG
+    intensity  hu or display8
+    """
 
     hu: np.ndarray
     label: np.ndarray
     spacing_mm: tuple[float, float, float]
+    intensity: Intensity = Intensity.HU
 
 
 def draw_scan(number: int, sites: Sequence[str], settings: Settings, first_seed: int = 500_000) -> Scan:
@@ -110,28 +152,43 @@ def on_grid(chest: Chest, settings: Settings) -> Scan:
         raise DataError("this phantom's scan holds no lung; give its grid more room")
     grid = grid_over(box, spacing, settings.spacing_mm)
     hu = to_grid(to_upright(chest.volume.voxels, orientation), grid)
-    label = labels_to_grid(np.where(lesions > 0, lesions + 1, lungs).astype(np.uint8), grid)
+    label = labels_to_grid(np.where(lesions > 0, lesions + 1, lungs).astype(np.int8), grid)
     return Scan(np.rint(hu).astype(np.int16), label, settings.spacing_mm)
 
 
 class VolumeBatches:
-    """Endless batches of boxes, every class of lesion and lung as often as any other.
+    """Endless batches of boxes, every class as often as any other.
 
     A class is drawn, then one of the scans that have it, then a voxel, near which the box lies. Stops and
     goes on exactly: `state` holds the generator. Boxes that stick out of a scan are filled with its edge.
 
-    scans     on the settings' grid
-    rng       numpy generator; it is owned by this stream from now on
+    scans    on the settings' grid
+    rng      numpy generator; it is owned by this stream from now on
+    reading  the classes that are told, and balanced
     """
 
-    def __init__(self, scans: Sequence[Scan], settings: Settings, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        scans: Sequence[Scan],
+        settings: Settings,
+        rng: np.random.Generator,
+        reading: Reading = READINGS["lungs and lesions"],
+    ) -> None:
         if not scans:
             raise DataError("boxes are drawn from scans; give one at least")
         if any(scan.spacing_mm != settings.spacing_mm for scan in scans):
             raise DataError("the scans lie on another grid than the settings'; draw them with these settings")
-        self.scans, self.settings, self.rng = list(scans), settings, rng
-        self.places = [places_of(scan) for scan in scans]
+        if settings.intensity is Intensity.HU and any(scan.intensity is not Intensity.HU for scan in scans):
+            raise DataError(
+                "a network for Hounsfield units cannot learn from 8-bit pictures; train one for display8"
+            )
+        self.scans, self.settings, self.rng, self.reading = list(scans), settings, rng, reading
+        self.places = [places_of(scan, reading) for scan in scans]
         found = {kind for place in self.places for kind in place}
+        if not any(found):
+            raise DataError(
+                f"no scan has {' or '.join(reading.classes[1:])} in its masks; add some that have"
+            )
         self.holders = {kind: [n for n, p in enumerate(self.places) if kind in p] for kind in sorted(found)}
 
     def __iter__(self) -> VolumeBatches:
@@ -143,10 +200,14 @@ class VolumeBatches:
 
         from glasslung.nn.batches import PatchBatch
 
+        image, label = self._draw_all()
+        told = self.reading(label).astype(np.int64)
+        return PatchBatch(torch.from_numpy(image[:, None]), torch.from_numpy(told))
+
+    def _draw_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Grey values and labels of all boxes of a batch, (B, d, h, w)."""
         drawn = [self._draw() for _ in range(self.settings.boxes)]
-        image = np.stack([image for image, _ in drawn])[:, None]
-        label = np.stack([label for _, label in drawn]).astype(np.int64)
-        return PatchBatch(torch.from_numpy(image), torch.from_numpy(label))
+        return np.stack([image for image, _ in drawn]), np.stack([label for _, label in drawn])
 
     def _draw(self) -> tuple[np.ndarray, np.ndarray]:
         kind = int(self.rng.choice(list(self.holders)))
@@ -155,7 +216,8 @@ class VolumeBatches:
         hu, label = cut(scan, among[int(self.rng.integers(len(among)))], self.settings, self.rng)
         if self.rng.random() < 0.5:  # right and left are nearly mirrors; what differs is the heart
             hu, label = hu[..., ::-1], label[..., ::-1]
-        return grey_of(hu, self.settings, self.rng), np.ascontiguousarray(label)
+        see = grey_of if scan.intensity is Intensity.HU else grey_of_pictures
+        return see(hu, self.settings, self.rng), np.ascontiguousarray(label)
 
     def state(self) -> dict[str, Any]:
         """Where the stream stands, as JSON values."""
@@ -168,11 +230,28 @@ class VolumeBatches:
         self.rng.bit_generator.state = state["rng"]
 
 
-def places_of(scan: Scan) -> dict[int, np.ndarray]:
+class AxialBatches(VolumeBatches):
+    """The same as batches of axial slices, for networks that see in two dimensions: boxes one slice thick.
+
+    The classes of `reading` are balanced; lesions and lungs are told apart from one another.
+    """
+
+    def __next__(self) -> LabelledBatch:  # type: ignore[override]
+        """The next batch."""
+        import torch
+
+        from glasslung.nn.batches import LabelledBatch
+
+        image, label = self._draw_all()
+        lesion, lung = (READINGS[name](label[:, 0]).astype(np.int64) for name in ("lesions", "lungs"))
+        return LabelledBatch(torch.from_numpy(image), torch.from_numpy(lesion), torch.from_numpy(lung))
+
+
+def places_of(scan: Scan, reading: Reading = READINGS["lungs and lesions"]) -> dict[int, np.ndarray]:
     """Some voxels (n, 3) of each class that is there, evenly spread over its voxels."""
-    found = {}
-    for kind in range(len(CLASSES)):
-        at = np.flatnonzero(scan.label.ravel() == kind)
+    found, told = {}, reading(scan.label).ravel()
+    for kind in range(len(reading.classes)):
+        at = np.flatnonzero(told == kind)
         if at.size:
             some = at[np.linspace(0, at.size - 1, min(at.size, KEPT_VOXELS)).astype(np.int64)]
             found[kind] = np.stack(np.unravel_index(some, scan.label.shape), 1).astype(np.int16)
@@ -209,6 +288,14 @@ def grey_of(hu: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.
     if settings.intensity is Intensity.HU:
         return scale_hu(seen, settings.window_hu)
     low, high = rng.uniform(*settings.low_hu), rng.uniform(*settings.high_hu)
+    return (np.rint(255 * scale_hu(seen, (low, high))) / 255).astype(np.float32)
+
+
+def grey_of_pictures(grey: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
+    """Grey values 0 to 255 as a network sees them, 0 to 1, through a window drawn anew; float32."""
+    low, high = rng.uniform(-1, 1, 2) * settings.rewindow + (0, 1)
+    noise = rng.standard_normal(grey.shape, np.float32) * np.float32(settings.noise_grey * rng.random())
+    seen = np.clip(grey.astype(np.float32) / 255 + noise, 0, 1)
     return (np.rint(255 * scale_hu(seen, (low, high))) / 255).astype(np.float32)
 
 

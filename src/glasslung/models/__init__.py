@@ -21,13 +21,17 @@ from glasslung.models import (
     infnet,
     infnetclasses,
     meanteacher,
+    patchnet,
     slicenet,
     stichnet,
+    stitchladders,
+    twopath,
     unet,
+    unet3d,
     unimatch,
     usvae,
 )
-from glasslung.nn.batches import LabelledBatch, SliceBatch
+from glasslung.nn.batches import LabelledBatch, PatchBatch, SliceBatch
 from glasslung.nn.player import Player
 
 
@@ -60,6 +64,12 @@ TABLE = {
     "meanteacher": Entry(meanteacher.Config, meanteacher.MeanTeacher, meanteacher.players, LabelledBatch),
     "unimatch": Entry(unimatch.Config, unimatch.UniMatch, unimatch.players, LabelledBatch),
     "stichnet": Entry(stichnet.Config, stichnet.StichNet, stichnet.players, LabelledBatch),
+    "stitchladders": Entry(
+        stitchladders.Config, stitchladders.StichNet, stitchladders.players, LabelledBatch
+    ),
+    "unet3d": Entry(unet3d.Config, unet3d.UNet3D, unet3d.players, PatchBatch),
+    "twopath": Entry(twopath.Config, twopath.TwoPath, twopath.players, PatchBatch),
+    "patchnet": Entry(patchnet.Config, patchnet.PatchNet, patchnet.players, LabelledBatch),
 }
 
 

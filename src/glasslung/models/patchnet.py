@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,6 +49,8 @@ class PatchNet(nn.Module):
     """MONAI's 2D U-Net of five levels."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
+        from monai.networks.nets.basic_unet import BasicUNet  # takes seconds
+
         super().__init__()
         self.config = config
         w = config.width

@@ -5,7 +5,7 @@ states: a 3D U-Net of 4 levels, 32 features at the lowest level, leaky ReLU, ins
 pooling, linear up-sampling, generalised Wasserstein Dice loss (Fidon et al. 2017) over background, ground
 glass, consolidation, crazy paving and "combined", a mixture of two or more that could not be told
 apart. The blocks
-and the loss are MONAI's.
+and the loss are MONAI's, which takes seconds to import: it is asked for where a network is made.
 
 Notation  x box of a scan in [0, 1]; C classes, 0 the background; M distances between classes; p probabilities
 
@@ -27,9 +27,6 @@ import itertools
 from dataclasses import dataclass
 
 import torch
-from monai.losses import GeneralizedWassersteinDiceLoss
-from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
-from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -105,6 +102,8 @@ class UNet3D(nn.Module):
     """Levels of two convolutions, joined across; MONAI's blocks."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
+        from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+
         super().__init__()
         self.config = config
         folded = config.fold**3
@@ -131,6 +130,8 @@ class UNet3D(nn.Module):
                 f"this 3D U-Net reads boxes (B, 1, D, H, W) with edges that are multiples of {edge}, got "
                 f"{tuple(image.shape)}"
             )
+        from monai.networks.utils import pixelshuffle, pixelunshuffle
+
         fold = self.config.fold
         maps = [self.first(pixelunshuffle(image, 3, fold) if fold > 1 else image)]
         for down in self.down:
@@ -162,6 +163,8 @@ def wasserstein_dice(scores: Tensor, label: Tensor, distances: tuple[tuple[float
     scores (B, C, D, H, W), label (B, D, H, W) with -1 unknown. Weights are 1 for every class and 0 for the
     background. Unknown voxels are told and answered as background: in this loss those add nothing.
     """
+    from monai.losses.dice import GeneralizedWassersteinDiceLoss
+
     known = label >= 0
     sure = torch.full_like(scores, -1e4)
     sure[:, 0] = 0.0
