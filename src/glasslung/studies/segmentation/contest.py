@@ -73,6 +73,8 @@ class Budget:
     augment: str = "strong"
     ema: float | None = 0.99
     """Decay of the averaged weights that are asked."""
+    precision: str = "auto"
+    """Of the arithmetic in training; auto: 16 bit where the processor has it, for more steps in the time."""
     seed: int = 0
 
     def plan(self, method: Segmenter) -> BatchPlan:
@@ -140,6 +142,7 @@ def train(
         steps += second.step
     told = {"model": method.model, "settings": dict(method.settings), "budget": asdict(budget)}
     spent = time.process_time() - began
+    told["precision"] = game.machine.precision
     return trained, {**told, "steps": steps, "seconds": spent, "a step": each, "records": records}
 
 
@@ -162,6 +165,7 @@ def _game(
     """A game whose schedule fits that share of the time, and what a step of it costs."""
     from glasslung.models import build, entry_for
     from glasslung.train.game import Game
+    from glasslung.train.machine import Machine, quickest_on_cpu
 
     def new(steps: int) -> Game:
         known = {one.name for one in fields(entry_for(model).config)}
@@ -171,7 +175,8 @@ def _game(
             squares, plan, np.random.default_rng([budget.seed, 1]), rows, augmenter(budget.augment)
         )
         players = entry_for(model).players(network)
-        return Game({"segmenter": network}, players, stream, budget.seed, ema=budget.ema)
+        machine = Machine("cpu", quickest_on_cpu() if budget.precision == "auto" else budget.precision)
+        return Game({"segmenter": network}, players, stream, budget.seed, machine, budget.ema)
 
     start = time.process_time()
     each = time_of_a_step(new(1000))
