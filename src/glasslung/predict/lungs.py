@@ -1,0 +1,109 @@
+"""Two outlines of the lungs, by rules of density and shape and by a network: what to make of both.
+
+The rules draw the edge of aerated lung at full resolution; the network knows dense lung from chest wall, and
+gas in the bowel from lung. So the edge is the rules', and where the two differ by more than an edge the
+network decides, as long as they agree on the whole: consolidation that hangs on the lungs is taken in, gas
+elsewhere is taken out. Where they do not agree on the whole, the rules' outline stands, and the scan says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from glasslung.data.boxgrid import Triple
+
+LUNG = 0.5  # probability from which the network says lung
+AGREE = 0.85  # Dice from which the two outlines agree on the whole
+HELD = 0.95  # share of the rules' lungs that the network's hold: then dense lung may have been missed
+MOST_ADDED = 0.6  # of the rules' lungs: one lung all white at the most
+EDGE_MM = 4.0  # radius: what is thinner than twice this is a matter of edges
+ISLAND_SHARE = 0.01  # of all the network calls lung: smaller pieces that touch no lung of the rules are noise
+FAR_MM = 1e6  # slices of pictures: what lies in the next one is no neighbour
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Both outlines on the working grid, weighed.
+
+    dice     how far they agree, 0 to 1
+    agree    whether the network has a say
+    added    (z, y, x) bool: lung by the network alone, thicker than an edge and hanging on lung
+    removed  (z, y, x) bool: lung by the rules alone, thicker than an edge
+    """
+
+    dice: float
+    agree: bool
+    added: np.ndarray
+    removed: np.ndarray
+
+
+def weigh(rules: np.ndarray, chance: np.ndarray, spacing_mm: Triple, stacked: bool) -> Weighed:
+    """Compare the rules' lungs with the network's.
+
+    rules    (z, y, x) bool, chance (z, y, x) probability of lung, both on the working grid
+    stacked  False: slices are apart from each other, as in pictures whose spacing nobody knows
+    """
+    mm: Triple = spacing_mm if stacked else (FAR_MM, *spacing_mm[1:])
+    network = _without_islands(chance >= LUNG, rules, stacked)
+    both = int(np.count_nonzero(rules & network))
+    total = int(np.count_nonzero(rules)) + int(np.count_nonzero(network))
+    dice = 2.0 * both / total if total else 1.0
+    added = _hanging(_thick(network & ~rules, mm), rules, stacked)
+    held = both / max(int(np.count_nonzero(rules)), 1)
+    grown = int(np.count_nonzero(added)) / max(int(np.count_nonzero(rules)), 1)
+    agree = dice >= AGREE or (held >= HELD and grown <= MOST_ADDED)
+    removed = _thick(rules & ~network, mm)
+    nothing = np.zeros(rules.shape, bool)
+    return Weighed(dice, agree, added if agree else nothing, removed if agree else nothing)
+
+
+def nearest_side(sides: np.ndarray, asked: np.ndarray, spacing_mm: Triple) -> np.ndarray:
+    """Lung labels (z, y, x) uint8, and at every voxel of `asked` the label of the nearest lung."""
+    if not asked.any() or not sides.any():
+        return sides.copy()
+    index = ndimage.distance_transform_edt(
+        sides == 0, sampling=spacing_mm, return_distances=False, return_indices=True
+    )
+    nearest: np.ndarray = sides[tuple(index)]
+    return np.where(asked & (sides == 0), nearest, sides).astype(np.uint8)
+
+
+def _without_islands(network: np.ndarray, rules: np.ndarray, stacked: bool) -> np.ndarray:
+    labels, count = ndimage.label(network, _touch(stacked))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = sizes >= ISLAND_SHARE * np.count_nonzero(network)
+    keep |= np.isin(np.arange(count + 1), labels[rules & network])
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _thick(mask: np.ndarray, mm: Triple) -> np.ndarray:
+    """The parts of a difference that are thicker than an edge, whole."""
+    if not mask.any():
+        return mask
+    core = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=mm)[1:-1, 1:-1, 1:-1] > EDGE_MM
+    if not core.any():
+        return np.zeros(mask.shape, bool)
+    return mask & (ndimage.distance_transform_edt(~core, sampling=mm) <= 1.5 * EDGE_MM)
+
+
+def _hanging(added: np.ndarray, rules: np.ndarray, stacked: bool) -> np.ndarray:
+    """The added parts that touch lung of the rules."""
+    if not added.any():
+        return added
+    labels, count = ndimage.label(added, _touch(stacked))
+    beside = ndimage.binary_dilation(rules, _touch(stacked))
+    keep = np.isin(np.arange(count + 1), labels[beside & added])
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _touch(stacked: bool) -> np.ndarray:
+    """Which neighbours touch: by a face, within a slice only where slices are apart."""
+    faces: np.ndarray = ndimage.generate_binary_structure(3, 1)
+    if not stacked:
+        faces[[0, 2]] = False
+    return faces
