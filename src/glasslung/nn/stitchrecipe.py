@@ -1,4 +1,4 @@
-"""The settings of a StichNet: the paper's text, its released code and ours, as switches with reasons."""
+"""The settings of a StichNet with ladders: the paper's text, its released code and levers, as switches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from glasslung.nn.recipe import LEVELS, LadderRecipe
 
 @dataclass(frozen=True)
 class StitchRecipe(LadderRecipe):
-    """Settings of one StichNet; the defaults are what we recommend (`VARIANTS["OURS"]`)."""
+    """Settings of one StichNet; the defaults hold it upright (`VARIANTS["LEVERS"]`)."""
 
     net: str = (
         "slim"  # a seventeenth of the paper's numbers, and no normalisation across slices of two origins
@@ -114,5 +114,5 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "focal_gamma": 2.0,
         "black_is_outside": True,
     },
-    "OURS": {},
+    "LEVERS": {},
 }

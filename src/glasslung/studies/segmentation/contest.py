@@ -84,9 +84,9 @@ class Budget:
 
 def segmenters() -> dict[str, Segmenter]:
     """Every method of the study, by the name the page has for it."""
-    from glasslung.models import infnet, infnetclasses, stichnet
+    from glasslung.models import infnet, infnetclasses, stitchladders
 
-    printed = {**stichnet.VARIANTS["PAPER"], "net": "slim"}
+    printed = {**stitchladders.VARIANTS["PAPER"], "net": "slim"}
     second = infnetclasses.VARIANTS["light"]
     return {
         "U-Net": Segmenter("unet"),
@@ -98,9 +98,9 @@ def segmenters() -> dict[str, Segmenter]:
         ),
         "Mean teacher": Segmenter("meanteacher", unlabelled=True),
         "UniMatch": Segmenter("unimatch", unlabelled=True),
-        "StichNet as printed": Segmenter("stichnet", printed, unlabelled=True),
-        "StichNet supervised": Segmenter("stichnet"),
-        "StichNet": Segmenter("stichnet", unlabelled=True, healthy=True),
+        "StichNet as printed": Segmenter("stitchladders", printed, unlabelled=True),
+        "StichNet supervised": Segmenter("stichnet", {"consistency": 0.0}),
+        "StichNet": Segmenter("stichnet", unlabelled=True),
     }
 
 
