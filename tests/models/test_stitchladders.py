@@ -1,4 +1,4 @@
-"""StichNet as printed: every switch takes a step, everything is reached, and styles come apart on two-tone discs."""
+"""StichNet as printed: every switch takes a step that reaches all, and styles come apart on discs."""
 
 from __future__ import annotations
 
