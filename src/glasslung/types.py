@@ -78,6 +78,11 @@ class Lesion(IntEnum):
     CONSOLIDATION = 2
     CRAZY_PAVING = 3
 
+    @property
+    def words(self) -> str:
+        """As a person says it: 'ground glass'."""
+        return self.name.lower().replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -220,7 +225,9 @@ class RegionMeasures:
     ml        lung volume of the region; None where the spacing is not known
     voxels    number of lung voxels
     bands     HU bands by name, in order of density; None for 8-bit input, which has no HU
-    affected  opacity (ground glass and denser, vessels taken out); None where it was not measured
+    affected  opacity by density (ground glass and denser, vessels taken out); None where it was not measured
+    lesions   what a network, or a mask made elsewhere, calls a lesion: 'ground glass', 'consolidation',
+              'crazy paving', as far as it tells them apart; None where there is no such mask
     """
 
     name: str
@@ -228,6 +235,16 @@ class RegionMeasures:
     voxels: int
     bands: dict[str, Amount] | None
     affected: Amount | None
+    lesions: dict[str, Amount] | None = None
+
+    @property
+    def all_lesions(self) -> Amount | None:
+        """The lesions of every kind together; None where there is no mask of lesions."""
+        if self.lesions is None:
+            return None
+        amounts = list(self.lesions.values())
+        ml = None if self.ml is None else sum(amount.ml or 0.0 for amount in amounts)
+        return Amount(ml, sum(amount.percent for amount in amounts))
 
 
 @dataclass(frozen=True)
@@ -250,6 +267,32 @@ class SeverityScore:
 
 
 @dataclass(frozen=True)
+class MaskOrigin:
+    """Where the masks of a scan come from.
+
+    lungs       'rules', 'rules and network' or 'given'
+    lesions     'network', 'given' or 'none'
+    network     name of the network that was asked; '' where none was
+    digest      first 16 hex digits of the SHA-256 of its weights
+    kinds       what the mask of lesions tells apart
+    agreement   Dice of the network's lungs and the rules', or of given lungs and the rules'; None where there
+                are not two
+    notes       what was done on the way, a sentence each
+    trained_on, limits  what the network's settings say of it
+    """
+
+    lungs: str
+    lesions: str = "none"
+    network: str = ""
+    digest: str = ""
+    kinds: tuple[str, ...] = ()
+    agreement: float | None = None
+    notes: tuple[str, ...] = ()
+    trained_on: str = ""
+    limits: str = ""
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that was measured on one scan.
 
@@ -257,8 +300,10 @@ class Findings:
     day         days since the patient's first scan; None when unknown
     gate        the input gate's remarks, most serious first
     regions     both lungs first, then sides, then thirds
-    involvement affected volume over lung volume, per cent; None where not measured
+    involvement affected volume, by density, over lung volume, per cent; None where not measured
     masks       name -> path of the mask file, relative to the story's folder
+    lesion_quality  how far to trust the lesions of a network; None where there are none
+    origin      where the masks come from; None in stories of earlier versions
     """
 
     scan: str
@@ -276,6 +321,8 @@ class Findings:
     involvement: float | None
     masks: dict[str, str]
     preview: str | None = None
+    lesion_quality: MaskQuality | None = None
+    origin: MaskOrigin | None = None
 
     def region(self, name: str) -> RegionMeasures:
         """The measures of one region by name; DataError names those there are."""

@@ -22,6 +22,14 @@ IntensityName = Annotated[
 SeriesName = Annotated[
     str, typer.Option("--series", help="Which DICOM series, by number or key; else the best is picked.")
 ]
+SegmenterName = Annotated[
+    str,
+    typer.Option(
+        "--segmenter",
+        help="Who finds the lesions: a run's folder, a shipped name, or none; else what ships for the scan's "
+        "grey values.",
+    ),
+]
 CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
 
 

@@ -13,6 +13,7 @@ from glasslung.cli.options import (
     ScanPaths,
     Seed,
     SeenDay,
+    SegmenterName,
     SeriesName,
     intensity_named,
     numbers,
@@ -49,14 +50,31 @@ def analyze(
         str, typer.Option(help="Days after the last scan on which its lung is forecast.")
     ] = "5,10",
     seen: SeenDay = None,
+    segmenter: SegmenterName = "",
+    lungs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Lungs made elsewhere, one file per scan in the order of the scans: used in place of ours.",
+            show_default=False,
+        ),
+    ] = None,
+    lesions: Annotated[
+        list[Path] | None,
+        typer.Option(help="Lesions made elsewhere, likewise.", show_default=False),
+    ] = None,
+    lesion_labels: Annotated[
+        str, typer.Option(help='What their numbers mean, e.g. "1=ground glass,2=consolidation".')
+    ] = "",
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
-    from glasslung.analyze import Settings
+    from glasslung.analyze import MaskMaking, Settings
     from glasslung.analyze import analyze as tell_story
+    from glasslung.data.givenmasks import lesion_labels as labels_named
     from glasslung.report.page import write_report
 
-    settings = Settings(numbers(days, "--days"), series or None, intensity_named(intensity))
+    masks = MaskMaking(segmenter, tuple(lungs or ()), tuple(lesions or ()), labels_named(lesion_labels))
+    settings = Settings(numbers(days, "--days"), series or None, intensity_named(intensity), masks=masks)
     if run:
         settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))
     elif seen is not None:

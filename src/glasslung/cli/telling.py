@@ -14,7 +14,7 @@ from glasslung.errors import GlasslungError
 
 if TYPE_CHECKING:
     from glasslung.forecast.outlook import Forecast
-    from glasslung.types import Remark, Story
+    from glasslung.types import Findings, Remark, Story
 
 _ENOUGH = 0.002  # of the whole: with less done, the time left is a guess
 _QUIET_SECONDS = 10.0  # where progress goes to a file, a long step is told again after this time
@@ -95,7 +95,21 @@ def print_story(story: Story) -> None:
         points = "" if scan.severity is None else f", severity {scan.severity.points}/{scan.severity.most}"
         trust = "" if scan.lung_quality.trusted else "  (do not trust the lung mask without looking)"
         typer.echo(f"{scan.scan}{day}: {size}, involvement {hurt}{points}{trust}")
+        if lesions := _lesions_told(scan):
+            typer.echo(f"  {lesions}")
     typer.echo(story.disclaimer)
+
+
+def _lesions_told(scan: Findings) -> str:
+    """'lesions by lesions-hu: ground glass 4.1 %, consolidation 1.0 %'; '' where nobody drew any."""
+    both = scan.region("both lungs")
+    if both.lesions is None or scan.origin is None:
+        return ""
+    who = scan.origin.network or "the mask given"
+    kinds = ", ".join(f"{kind} {amount.percent:.1f} %" for kind, amount in both.lesions.items())
+    quality = scan.lesion_quality
+    doubt = "" if quality is None or quality.trusted else "  (do not trust them without looking)"
+    return f"lesions by {who}: {kinds}{doubt}"
 
 
 def print_forecast(told: Forecast) -> None:

@@ -34,6 +34,7 @@ FEWEST_SLICES_FOR_THIRDS = 10  # as the measures: fewer slices with lung are not
 FAINT_SHARE = 0.02  # slices with less than this share of the largest lung area do not set the lungs' extent
 
 _FORMAT = "glasslung.preview/1"
+_LAYERS = ("grey", "lungs", "opacities", "lesions")
 
 
 class Plane(StrEnum):
@@ -65,7 +66,8 @@ class View:
     plane        axial, coronal or sagittal
     grey         (H, W) int16 HU, or uint8 for display8
     lungs        (H, W) uint8, labels of `Lung`
-    opacities    (H, W) uint8, labels of `Lesion`; None where opacities were not measured
+    opacities    (H, W) uint8, labels of `Lesion`, by density; None where opacities were not measured
+    lesions      likewise, by a network or made elsewhere; None where there are none
     pixel_mm     side of a pixel; None where the spacing is not known
     position_mm  where the plane lies along its normal, mm in LPS; None where not known
     number       number of the plane in the file, counted from 1 along the file's own axis
@@ -84,18 +86,21 @@ class View:
     count: int
     where: str
     most: bool = False
+    lesions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name, layer in (("lungs", self.lungs), ("opacities", self.opacities)):
+        layers = {"lungs": self.lungs, "opacities": self.opacities, "lesions": self.lesions}
+        for name, layer in layers.items():
             if layer is not None and layer.shape != self.grey.shape:
                 raise ShapeError(f"{name} {layer.shape} do not lie on the picture {self.grey.shape}")
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """How much lung, and how much opacity, each slice holds, from the feet to the head.
+    """How much lung, and how much of it is lesion or opacity, each slice holds, from the feet to the head.
 
-    lung, affected  (Z,) float64, cm2 per slice; affected is None where opacities were not measured
+    lung, affected  (Z,) float64, cm2 per slice; affected is of the lesions of a network or made elsewhere,
+                    where there are any, else of the opacities by density; None where there are neither
     position_mm     (Z,) float64, LPS z of each slice
     """
 
@@ -130,22 +135,27 @@ class _Chest:
     grey: np.ndarray
     lungs: np.ndarray
     opacities: np.ndarray | None
+    lesions: np.ndarray | None
     spacing_mm: tuple[float, float, float]
     box: tuple[slice, slice, slice]
     lung_area: np.ndarray
     affected_area: np.ndarray | None
 
 
-def make_preview(volume: Volume, lungs: Lungs, opacities: np.ndarray | None) -> Preview:
+def make_preview(
+    volume: Volume, lungs: Lungs, opacities: np.ndarray | None, lesions: np.ndarray | None = None
+) -> Preview:
     """Pick and cut the planes that a reader needs to judge the scan and its masks.
 
-    opacities is (D, H, W) with the labels of `Lesion` on the volume's own grid, or None where not measured.
-    Raises ShapeError when a mask does not lie on the volume's grid.
+    opacities (by density) and lesions (by a network, or made elsewhere) are (D, H, W) with the labels of
+    `Lesion` on the volume's own grid, or None where there are none. The plane with most is that of the
+    lesions, or else of the opacities. Raises ShapeError when a mask does not lie on the volume's grid.
     """
-    for name, mask in (("lung mask", lungs.mask), ("opacity mask", opacities)):
+    masks = {"lung mask": lungs.mask, "opacity mask": opacities, "lesion mask": lesions}
+    for name, mask in masks.items():
         if mask is not None and mask.shape != volume.shape:
             raise ShapeError(f"the {name} {mask.shape} does not lie on the scan's grid {volume.shape}")
-    chest = _stand_up(volume, lungs, opacities)
+    chest = _stand_up(volume, lungs, opacities, lesions)
     views = _axial_views(chest)
     whole = volume.has_ml and chest.grey.shape[0] >= FEWEST_SLICES_FOR_REFORMATS
     if whole:
@@ -156,11 +166,17 @@ def make_preview(volume: Volume, lungs: Lungs, opacities: np.ndarray | None) -> 
     )
 
 
-def _stand_up(volume: Volume, lungs: Lungs, opacities: np.ndarray | None) -> _Chest:
+def _stand_up(
+    volume: Volume, lungs: Lungs, opacities: np.ndarray | None, lesions: np.ndarray | None
+) -> _Chest:
     """Turn scan and masks upright and find the part worth showing."""
     orientation = orientation_of(volume)
     mask = to_upright(lungs.mask, orientation).astype(np.uint8, copy=False)
-    lesions = None if opacities is None else to_upright(opacities, orientation).astype(np.uint8, copy=False)
+    dense, drawn = (
+        None if layer is None else to_upright(layer, orientation).astype(np.uint8, copy=False)
+        for layer in (opacities, lesions)
+    )
+    counted = dense if drawn is None else drawn
     spacing = upright_spacing_mm(volume, orientation)
     inside = mask != Lung.NONE
     # A mask that is not trusted must be seen whole, so it does not choose the frame.
@@ -170,11 +186,12 @@ def _stand_up(volume: Volume, lungs: Lungs, opacities: np.ndarray | None) -> _Ch
         orientation=orientation,
         grey=to_upright(volume.voxels, orientation),
         lungs=mask,
-        opacities=lesions,
+        opacities=dense,
+        lesions=drawn,
         spacing_mm=spacing,
         box=box,
         lung_area=inside.sum(axis=(1, 2)).astype(np.float64),
-        affected_area=None if lesions is None else (lesions != 0).sum(axis=(1, 2)).astype(np.float64),
+        affected_area=None if counted is None else (counted != 0).sum(axis=(1, 2)).astype(np.float64),
     )
 
 
@@ -274,6 +291,7 @@ def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False
         count=count,
         where=where,
         most=most,
+        lesions=None if chest.lesions is None else _resize_labels(layer(chest.lesions), size),
     )
 
 
@@ -306,7 +324,7 @@ def _resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _profile(chest: _Chest) -> Profile:
-    """Lung and opacity area of every slice, cm2, feet to head."""
+    """Lung and affected area of every slice, cm2, feet to head."""
     pixel_cm2 = chest.spacing_mm[1] * chest.spacing_mm[2] / 100.0
     heights = np.array([_position_mm(chest, 0, z) for z in range(chest.grey.shape[0])])
     affected = None if chest.affected_area is None else chest.affected_area * pixel_cm2
@@ -317,7 +335,7 @@ def write_preview(preview: Preview, path: Path) -> None:
     """Keep a preview as one .npz of plain arrays, written whole or not at all."""
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(_meta(preview)))}
     for n, view in enumerate(preview.views):
-        for name in ("grey", "lungs", "opacities"):
+        for name in _LAYERS:
             layer = getattr(view, name)
             if layer is not None:
                 arrays[f"{name}_{n:03d}"] = layer
@@ -333,13 +351,12 @@ def write_preview(preview: Preview, path: Path) -> None:
 
 def _meta(preview: Preview) -> dict[str, object]:
     """Everything of a preview that is not an array."""
-    layers = ("grey", "lungs", "opacities")
     return {
         "format": _FORMAT,
         "intensity": preview.intensity.value,
         "geometry": preview.geometry.value,
         "windows": [asdict(window) for window in preview.windows],
-        "views": [{k: v for k, v in vars(view).items() if k not in layers} for view in preview.views],
+        "views": [{k: v for k, v in vars(view).items() if k not in _LAYERS} for view in preview.views],
     }
 
 
@@ -366,6 +383,7 @@ def _preview_from(arrays: dict[str, np.ndarray]) -> Preview:
             grey=arrays[f"grey_{n:03d}"],
             lungs=arrays[f"lungs_{n:03d}"],
             opacities=arrays.get(f"opacities_{n:03d}"),
+            lesions=arrays.get(f"lesions_{n:03d}"),
         )
         for n, row in enumerate(meta["views"])
     )

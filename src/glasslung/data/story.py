@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from glasslung.errors import DataError
 from glasslung.files import write_whole
-from glasslung.types import Findings, RegionMeasures, Story
+from glasslung.types import Amount, Findings, RegionMeasures, Story
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 STORY_SCHEMA = "glasslung-story/1"
 STORY_FILE = "story.json"
 
-_SCAN_COLUMNS = ("scan", "day", "intensity", "geometry", "lungs_trusted", "severity_points", "severity_most")
+_SCAN_COLUMNS = (
+    *("scan", "day", "intensity", "geometry", "lungs_trusted", "severity_points", "severity_most"),
+    *("lesions_by", "lesions_trusted"),
+)
 _REGION_COLUMNS = ("region", "lung_ml", "lung_voxels", "affected_ml", "affected_percent")
 
 
@@ -141,12 +144,14 @@ def write_findings_csv(story: Story, path: Path) -> Path:
     bands = _band_names(story)
     columns = [*_SCAN_COLUMNS, *_REGION_COLUMNS]
     columns += [f"{_column(band)}_{unit}" for band in bands for unit in ("ml", "percent")]
+    kinds = _kind_names(story)
+    columns += [f"lesion_{_column(kind)}_{unit}" for kind in kinds for unit in ("ml", "percent")]
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(columns)
     for scan in story.scans:
         for region in scan.regions:
-            writer.writerow([*_scan_cells(scan), *_region_cells(region, bands)])
+            writer.writerow([*_scan_cells(scan), *_region_cells(region, bands), *_kind_cells(region, kinds)])
     write_whole(path, table.getvalue())
     return path
 
@@ -155,6 +160,24 @@ def _band_names(story: Story) -> list[str]:
     """Every band that any region has, in order of density."""
     regions = (region for scan in story.scans for region in scan.regions)
     return list(dict.fromkeys(band for region in regions for band in region.bands or {}))
+
+
+def _kind_names(story: Story) -> list[str]:
+    """'all' and every kind of lesion that any region has; [] where no mask tells lesions."""
+    regions = (region for scan in story.scans for region in scan.regions)
+    kinds = list(dict.fromkeys(kind for region in regions for kind in region.lesions or {}))
+    return ["all", *kinds] if kinds else []
+
+
+def _kind_cells(region: RegionMeasures, kinds: list[str]) -> list[str]:
+    """Amounts of all lesions, and of each kind."""
+    found = region.lesions or {}
+    amounts = [region.all_lesions if kind == "all" else found.get(kind) for kind in kinds]
+    return [cell for amount in amounts for cell in _amount_cells(amount)]
+
+
+def _amount_cells(amount: Amount | None) -> list[str]:
+    return ["", ""] if amount is None else [_cell(amount.ml), _cell(amount.percent)]
 
 
 def _column(band: str) -> str:
@@ -171,6 +194,8 @@ def _scan_cells(scan: Findings) -> list[str]:
         "yes" if scan.lung_quality.trusted else "no",
         "" if score is None else str(score.points),
         "" if score is None else str(score.most),
+        "" if scan.origin is None else scan.origin.lesions.replace("none", ""),
+        "" if scan.lesion_quality is None else "yes" if scan.lesion_quality.trusted else "no",
     ]
 
 
@@ -178,7 +203,7 @@ def _region_cells(region: RegionMeasures, bands: list[str]) -> list[str]:
     amounts = [(region.bands or {}).get(band) for band in bands]
     cells = [region.name, _cell(region.ml), str(region.voxels)]
     for amount in (region.affected, *amounts):
-        cells += ["", ""] if amount is None else [_cell(amount.ml), _cell(amount.percent)]
+        cells += _amount_cells(amount)
     return cells
 
 

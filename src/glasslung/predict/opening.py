@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 SHIPPED = {Intensity.HU: "lesions-hu", Intensity.DISPLAY8: "lesions-8bit"}
 """The weights that `analyze` asks where none are named."""
+FOLDER = Path(__file__).parent.parent / "weights"
 NONE = "none"
 """What a person types who wants no network asked."""
-KINDS = tuple(lesion.name.lower().replace("_", " ") for lesion in Lesion)
+KINDS = tuple(lesion.words for lesion in Lesion)
 """A name for each label of `Lesion`, as reports print them."""
 READS = "reads"
 SPACING_MM = (2.0, 1.5, 1.5)  # of networks for HU whose settings do not say
@@ -100,10 +101,19 @@ def _softmax(logits: Tensor, temperature: float) -> Tensor:
 
 def shipped_for(intensity: Intensity) -> str | None:
     """The name of the weights that come with the package for such grey values; None where there are none."""
-    from glasslung.models.shipped import FOLDER
-
     name = SHIPPED[intensity]
     return name if (FOLDER / name / "settings.json").is_file() else None
+
+
+def identity_of(which: str) -> str:
+    """A text that changes with the weights that `which` names: a shipped name or a run's folder.
+
+    Loads no network. UsageError or DataError where there is no such run.
+    """
+    folder = Path(which) if Path(which).is_dir() else FOLDER / which
+    files = [*sorted((folder / "weights").glob("*.safetensors")), folder / "model.safetensors"]
+    digests = [_digest(file) for file in (*files, folder / "settings.json") if file.is_file()]
+    return f"{folder.resolve().name} {' '.join(digests)}"
 
 
 def open_segmenter(which: str | Path) -> Segmenter:
@@ -136,7 +146,7 @@ def _trained(folder: Path) -> Segmenter:
 
 
 def _shipped(name: str) -> Segmenter:
-    from glasslung.models.shipped import FOLDER, load_shipped
+    from glasslung.models.shipped import load_shipped
 
     model, about = load_shipped(name)
     _check_method(about["name"])

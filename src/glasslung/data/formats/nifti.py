@@ -155,13 +155,16 @@ def nifti_digest(path: Path) -> str:
         return file_digest(path)
 
 
-def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool = False) -> None:
+def write_nifti(
+    voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool = False, scale: float | None = None
+) -> None:
     """Write voxels (D, H, W) with an LPS affine as `.nii` or `.nii.gz`, whole or not at all.
 
     sform holds the affine exactly. qform holds it too, except for a tilted stack: no quaternion can hold a
     shear, and ITK refuses a file without a qform, so it gets the nearest upright box there, coded 2 (aligned)
     and not 1 (scanner). The bytes depend on the content alone.
     label  marks the file as a label map (NIFTI_INTENT_LABEL) so that viewers do not interpolate it
+    scale  what a step of 1 stands for, where that is not 1; it goes into the header
     """
     import nibabel
 
@@ -174,6 +177,8 @@ def write_nifti(voxels: np.ndarray, affine: np.ndarray, path: Path, label: bool 
     image.set_qform(ras, ALIGNED if tilted else SCANNER, strip_shears=True)
     if label:
         image.header.set_intent("label")
+    if scale is not None:
+        image.header.set_slope_inter(scale, 0.0)  # voxels are then written as they are
     with whole_file(path) as part, part.open("wb") as file:
         _stream(image, file, zipped=path.name.endswith(".gz"))
 

@@ -159,6 +159,20 @@ def read_mask(path: Path, like: Volume) -> np.ndarray:
         )
     values, affine, _, _ = _grid(found.files[0], found.kind)
     check_same_grid(path.name, values.shape, affine, (like.shape, like.affine))
+    return _whole_labels(path, values)
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A label map on its own grid: (D, H, W) uint8 and its LPS affine; DataError where it is none."""
+    path = Path(path)
+    found = survey(path)
+    if found.kind not in GRIDS:
+        raise DataError(f"{path.name}: is {found.kind.value}, no mask with a grid; pass NIfTI, NRRD or MHA")
+    values, affine, _, _ = _grid(found.files[0], found.kind)
+    return _whole_labels(path, values), affine
+
+
+def _whole_labels(path: Path, values: np.ndarray) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > LARGEST_LABEL or (values.dtype.kind == "f" and (values != np.rint(values)).any()):
         raise DataError(

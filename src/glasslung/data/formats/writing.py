@@ -54,6 +54,20 @@ def write_mask(mask: np.ndarray, volume: Volume, path: Path) -> None:
         )
 
 
+def write_map(steps: np.ndarray, volume: Volume, path: Path, most: int) -> None:
+    """Write a map from 0 to 1 on its scan's own grid, small: whole steps that the header scales.
+
+    steps  (D, H, W) uint8, 0 to `most`, which stands for 1
+    path   `.nii.gz` or `.nii`; viewers show 0 to 1
+    """
+    from glasslung.data.formats.nifti import write_nifti
+
+    path = Path(path)
+    if not _ending(path).startswith(".nii"):
+        raise UsageError(f"{path.name}: a map is written as .nii.gz or .nii")
+    write_nifti(check_mask(steps, volume), volume.affine, path, scale=1.0 / most)
+
+
 def _ending(path: Path) -> str:
     name = path.name.lower()
     found = next((ending for ending in GRID_ENDINGS if name.endswith(ending)), "")

@@ -1,11 +1,12 @@
-"""The main job: the scans of one patient go in, one story comes out.
+"""All scans of one patient: the main job, told from above.
 
     admit     read every scan, pass it through the input gate, put the scans in order of time
-    examine   one scan: lungs, opacities, measures, a preview for the report, masks on the scan's own grid
+    examine   one scan: see `analyze.examining`
     tell      the findings in order, the changes between them, what made them
 
 What lies in the output folder
-    masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU), preview.npz, scan.json
+    masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU, by density), lesions.nii.gz and
+                     infection.nii.gz (by a network, or lesions made elsewhere), preview.npz, scan.json
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
     forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
@@ -21,12 +22,13 @@ from __future__ import annotations
 import datetime as dt
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasslung import __version__
+from glasslung.analyze.masks import GivenPaths, MaskMaking, Segmenters, check_given
 from glasslung.data import results
 from glasslung.errors import DataError, GlasslungError, UsageError
 from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from glasslung.forecast.opening import Run
     from glasslung.forecast.outlook import OutlookSettings
 
-# Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
-_SHARES = {"lungs": 0.45, "opacities": 0.30, "measures": 0.05, "pictures": 0.05, "masks": 0.15}
 _READING = 0.1
 _MEASURED = 0.97
 
@@ -63,12 +63,14 @@ class Settings:
     series     which series of a DICOM folder: its number or key; None picks, and says why
     intensity  what the grey values mean, for files that do not say; None reads it from the file or refuses
     forecast   what is likely next for the last scan; None asks nobody
+    masks      who draws lungs and lesions
     """
 
     days: tuple[float, ...] = ()
     series: str | None = None
     intensity: Intensity | None = None
     forecast: ForecastSettings | None = None
+    masks: MaskMaking = field(default_factory=MaskMaking)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,7 @@ class _Admitted:
     gate: tuple[Remark, ...]
     volume: Volume | None
     sha256: str
+    given: GivenPaths
     name: str = ""
     day: float | None = None
 
@@ -104,11 +107,13 @@ def analyze(
     _check_request(scans, settings)
     results.check_output(out, scans)
     asked = _open_run(settings)
-    keys = [results.fingerprint(path, __version__, settings.series, settings.intensity) for path in scans]
+    segmenters = Segmenters(settings.masks.segmenter)
+    segmenters.check()
+    keys = [_key(path, n, settings, segmenters) for n, path in enumerate(scans)]
     with results.hold(out) as masks:
         story = _story_of(out, keys, settings)
         if story is None:
-            story = _measure(scans, keys, out, masks, settings, tell)
+            story = _measure(scans, keys, (out, masks), settings, segmenters, tell)
         else:
             tell("this input is already measured", _MEASURED)
         problem = _foretell(dict(zip(keys, scans, strict=True)), out, story, settings, asked, tell)
@@ -120,14 +125,30 @@ def analyze(
     return story
 
 
+def _key(path: Path, n: int, settings: Settings, segmenters: Segmenters) -> str:
+    """Changes with the n-th scan, with what it is asked, and with who draws its masks."""
+    made = settings.masks
+    drawn = made.given(n)
+    files = [results.fingerprint(file) for file in (drawn.lungs, drawn.lesions) if file is not None]
+    who = "" if drawn.lesions is not None else segmenters.identity()
+    asked = (__version__, settings.series, settings.intensity, who, *files, made.told())
+    return results.fingerprint(path, *asked)
+
+
 def _measure(
-    scans: Sequence[Path], keys: list[str], out: Path, masks: Path, settings: Settings, tell: Progress
+    scans: Sequence[Path],
+    keys: list[str],
+    places: tuple[Path, Path],
+    settings: Settings,
+    segmenters: Segmenters,
+    tell: Progress,
 ) -> Story:
-    admitted = _admit(scans, keys, settings, tell)
+    out, masks = places
+    admitted = _admit(scans, keys, settings, segmenters, tell)
     _check_same_story(out, admitted)
     for n, scan in enumerate(admitted):
         if scan.key not in results.finished_scans(masks):
-            _examine(scan, masks, settings, _part_of(tell, n, len(admitted)))
+            _examine(scan, masks, settings, segmenters, _part_of(tell, n, len(admitted)))
     # Only now does the folder change what it tells. Between the old story and the new one there is none, so
     # that no story ever points at another scan's masks.
     _forget_forecast(out)  # before the story: a folder with a forecast alone would not be known as ours
@@ -213,6 +234,7 @@ def _check_request(scans: Sequence[Path], settings: Settings) -> None:
             )
     if len({path.resolve() for path in scans}) < len(scans):
         raise UsageError("one scan was given twice: give each scan once")
+    settings.masks.check(len(scans))
     if settings.days and len(settings.days) != len(scans):
         raise UsageError(f"{len(settings.days)} day(s) for {len(scans)} scan(s): give one day per scan")
     if any(not abs(day) < 100_000 for day in settings.days):
@@ -221,7 +243,9 @@ def _check_request(scans: Sequence[Path], settings: Settings) -> None:
         )
 
 
-def _admit(scans: Sequence[Path], keys: list[str], settings: Settings, tell: Progress) -> list[_Admitted]:
+def _admit(
+    scans: Sequence[Path], keys: list[str], settings: Settings, segmenters: Segmenters, tell: Progress
+) -> list[_Admitted]:
     """Every scan read and let through by the gate, named in order of time."""
     from glasslung.data.gate import inspect, refuse
 
@@ -231,10 +255,16 @@ def _admit(scans: Sequence[Path], keys: list[str], settings: Settings, tell: Pro
         volume = _read(path, settings)
         remarks = inspect(volume)
         refuse(remarks, path.name)
+        given = settings.masks.given(n)
+        check_given(volume, given, settings.masks.labels)
+        if given.lesions is None:
+            segmenters.fitting(volume.intensity)
         held += volume.voxels.nbytes
         sources.append(volume.source)
         admitted.append(
-            _Admitted(path, key, remarks, volume if held <= _KEPT_BYTES else None, volume.source.sha256)
+            _Admitted(
+                path, key, remarks, volume if held <= _KEPT_BYTES else None, volume.source.sha256, given
+            )
         )
     _check_one_patient(scans, [source.patient_key for source in sources])
     _check_different(scans, [source.sha256 for source in sources])
@@ -301,54 +331,17 @@ def _part_of(tell: Progress, n: int, scans: int) -> Progress:
     return lambda what, done: tell(what, _READING + share * (n + done))
 
 
-def _examine(scan: _Admitted, masks: Path, settings: Settings, tell: Progress) -> None:
-    """One scan from voxels to a finished folder: masks, preview, findings."""
-    from glasslung.data.formats import write_mask
-    from glasslung.data.gate import inspect_lungs, most_serious_first, refuse
-    from glasslung.data.lungs import segment_lungs
-    from glasslung.data.preview import make_preview, write_preview
+def _examine(
+    scan: _Admitted, masks: Path, settings: Settings, segmenters: Segmenters, tell: Progress
+) -> None:
+    """One scan into a finished folder."""
+    from glasslung.analyze.examining import Stages, examine
     from glasslung.data.story import as_json
-    from glasslung.measure.opacity import opacities
-    from glasslung.measure.regions import measure_scan
-
-    begun: list[str] = []
-
-    def begin(stage: str) -> None:
-        tell(f"{scan.name}: {stage}", sum(_SHARES[done] for done in begun))
-        begun.append(stage)
 
     with results.new_scan(masks, scan.key) as work:
         volume = scan.volume if scan.volume is not None else _read(scan.path, settings)
-        begin("lungs")
-        lungs = segment_lungs(volume)
-        gate = most_serious_first((*scan.gate, *inspect_lungs(volume, lungs)))
-        refuse(gate, scan.path.name)
-        begin("opacities")
-        dense = opacities(volume, lungs) if volume.intensity is Intensity.HU else None
-        begin("measures")
-        regions, severity, involvement = measure_scan(volume, lungs, dense)
-        begin("pictures")
-        write_preview(make_preview(volume, lungs, dense), work / "preview.npz")
-        begin("masks")
-        drawn = {"lungs": lungs.mask} | ({} if dense is None else {"opacities": dense})
-        for what, mask in drawn.items():
-            write_mask(mask, volume, work / f"{what}.nii.gz")
-        findings = Findings(
-            scan=scan.name,
-            day=None,
-            kind=volume.source.kind,
-            sha256=volume.source.sha256,
-            intensity=volume.intensity,
-            geometry=volume.geometry,
-            shape=volume.shape,
-            spacing_mm=volume.spacing_mm,
-            gate=gate,
-            lung_quality=lungs.quality,
-            regions=regions,
-            severity=severity,
-            involvement=involvement,
-            masks={what: f"{what}.nii.gz" for what in drawn},
-        )
+        labels, stages = settings.masks.labels, Stages(scan.name, tell)
+        findings = examine(volume, scan.gate, scan.path.name, scan.given, labels, segmenters, work, stages)
         results.write_scan_note(work, scan.key, as_json(findings))
 
 
@@ -406,6 +399,8 @@ def _told(keys: list[str], settings: Settings) -> dict[str, str]:
         "days": " ".join(f"{day:g}" for day in settings.days),
         "series": settings.series or "",
         "intensity": str(settings.intensity or ""),
+        "segmenter": settings.masks.segmenter,
+        "lesion labels": settings.masks.told(),
     }
 
 
