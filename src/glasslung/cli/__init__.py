@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, learning, scans, studies
+from glasslung.cli import cohorts, learning, lesions, scans, studies
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -30,6 +30,7 @@ VERBS = (  # in the order of --help
     learning.train,
     learning.runs,
     learning.evaluate,
+    lesions.styles,
 )
 
 app = typer.Typer(
