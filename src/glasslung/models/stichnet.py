@@ -40,6 +40,7 @@ from glasslung.nn.unet import GREYS, make_unet, present
 
 LABELS = len(stitch.STYLES)
 LUNG_STYLES = tuple(range(1, LABELS))
+REMEMBER_EVERY = 4  # steps between notes of what styles labelled slices have
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class StichNet(nn.Module):
         counts = stitchstyles.count_greys(share, bins, self.config.bins).sum(0)
         seen = counts.sum(1, keepdim=True)
         fresh = (counts + 1 / self.config.bins) / (seen + 1)
-        rate = 0.05 * (seen > len(image) * 20).to(fresh)  # a few doubtful pixels teach nothing
+        rate = 0.1 * (seen > len(image) * 20).to(fresh)  # a few doubtful pixels teach nothing
         self.known_styles.lerp_(fresh.to(self.known_styles), rate)
 
 
@@ -239,7 +240,7 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
             terms["stitched"] = terms["stitched"] + config.opinion * _of_lesions(
                 reading.log_y[count:], lesions[1], config
             )
-    if model.training and bool(drawn.any()):
+    if model.training and bool(drawn.any()) and step % REMEMBER_EVERY == 0:
         some = Reading(*(part[:count] for part in reading))
         model.remember(some, images[0], stitch.possible_labels(lesions[0], known[:count]))
     weights = {
@@ -256,12 +257,14 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
 
 def _of_lesions(log_y: Tensor, lesion: Tensor, config: Config) -> Tensor:
     """The baseline's loss of an opinion on lesions, log (B, 4, H, W)."""
-    none = torch.logsumexp(log_y[:, [stitch.BACKGROUND, stitch.HEALTHY]], 1)
+    none = torch.logaddexp(log_y[:, stitch.BACKGROUND], log_y[:, stitch.HEALTHY])
     return lesion_loss(torch.stack([none, log_y[:, 1], log_y[:, 2]], 1), lesion, config.loss)
 
 
 def _of_lungs(log_y: Tensor, lesion: Tensor, lung: Tensor) -> Tensor:
     known = (lung != UNKNOWN).to(log_y)
+    if not known.any():
+        return known.sum()
     told = stitch.log_possible(log_y, stitch.possible_labels(lesion, lung))
     return -(told * known).sum() / known.sum().clamp_min(1)
 
