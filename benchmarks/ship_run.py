@@ -2,12 +2,18 @@
 
 glasslung train agetransport --cohort CAGE --out RUN --steps 2400 --set ...
 python benchmarks/ship_run.py RUN --out src/glasslung/weights/agetransport
+python benchmarks/ship_run.py RUN --half --set temperature=0.8 --out src/glasslung/weights/lesions-hu
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from glasslung.files import write_json, write_whole
 from glasslung.forecast.familiarity import ABOUT, TENSORS
@@ -17,16 +23,22 @@ from glasslung.train.checkpoint import load_tensors, save_tensors
 from glasslung.train.rundir import RunDir
 
 
-def ship(folder: Path, out: Path) -> None:
-    """Copy what a reader needs to use the run and to make it again."""
+def ship(folder: Path, out: Path, half: bool = False, changed: Mapping[str, Any] | None = None) -> None:
+    """Copy what a reader needs to use the run and to make it again.
+
+    half     weights of layers in 16 bit: half the size; statistics of batch normalisation stay in 32
+    changed  settings of the model that were fitted after its training
+    """
     run = RunDir.open(folder)
     about = run.about
-    name, settings = about["model"], about["settings"]
+    name, settings = about["model"], {**about["settings"], **(changed or {})}
     model = build(name, about["seed"], **{k: v for k, v in settings.items() if k != "training"})
     weights = load_tensors(folder / "weights" / f"{name}.safetensors")
     kept = {key: part for key, part in weights.items() if key not in memories_of(model)}
     out.mkdir(parents=True, exist_ok=True)
-    save_tensors(out / "model.safetensors", kept)
+    save_tensors(
+        out / "model.safetensors", {key: halved(part) for key, part in kept.items()} if half else kept
+    )
     told = {
         "name": name,
         "settings": settings,
@@ -42,11 +54,23 @@ def ship(folder: Path, out: Path) -> None:
     print(f"{out}: {sum(path.stat().st_size for path in out.iterdir()) / 1e6:.1f} MB")
 
 
+def halved(part: Tensor) -> Tensor:
+    """Weights with two axes or more in 16 bit, others as they are."""
+    return part.half() if part.is_floating_point() and part.ndim > 1 else part
+
+
+def settings_typed(pairs: list[str]) -> dict[str, Any]:
+    """['temperature=0.8'] -> {'temperature': 0.8}"""
+    return {name: json.loads(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--half", action="store_true", help="weights in 16 bit")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings fitted since")
     args = parser.parse_args()
-    ship(args.run, args.out)
+    ship(args.run, args.out, args.half, settings_typed(args.set))

@@ -10,7 +10,7 @@ import torch
 
 from glasslung.errors import UsageError
 from glasslung.models import unet
-from glasslung.nn.batches import LabelledBatch
+from glasslung.nn.batches import HAZE, LabelledBatch
 
 SMALL = unet.Config(width=8, steps=100, climb=5, lr=5e-3)
 
@@ -115,6 +115,63 @@ def test_greys_of_the_slice_forget_the_window():
         model = unet.Segmenter(replace(SMALL, greys=greys), generator())
         found = torch.allclose(model.probabilities(image), model.probabilities(0.5 * image + 0.2), atol=0.01)
         assert found is same
+
+
+def test_a_temperature_softens_lesions_and_changes_no_order():
+    batch = drawn_slices()
+    sharp, soft = (
+        unet.Segmenter(replace(SMALL, temperature=temperature), generator()).eval()
+        for temperature in (1.0, 3.0)
+    )
+    one, other = sharp.probabilities(batch.image), soft.probabilities(batch.image)
+    assert torch.equal(one.argmax(1), other.argmax(1)) and other.max() < one.max()
+    root = one ** (1 / 3)
+    assert torch.allclose(other, root / root.sum(1, keepdim=True), atol=1e-5)
+
+
+def test_lungs_and_lesions_together_are_probabilities():
+    model = unet.Segmenter(replace(SMALL, lung_weight=1.0, temperature=0.7), generator())
+    image = drawn_slices().image
+    whole, lung = model.chest_probabilities(image), model.lung_probability(image)
+    assert whole.shape == (3, 4, 64, 64)
+    assert torch.allclose(whole.sum(1), torch.ones(3, 64, 64)) and torch.allclose(1 - whole[:, 0], lung)
+    assert torch.allclose(whole[:, 1:], lung[:, None] * model.probabilities(image), atol=1e-6)
+    with pytest.raises(UsageError, match="no lung output"):
+        unet.Segmenter(SMALL, generator()).chest_probabilities(image)
+
+
+def hazy(batch: LabelledBatch, *rows: int) -> LabelledBatch:
+    lesion = batch.lesion.clone()
+    for row in rows:
+        lesion[row][lesion[row] == 1] = HAZE
+    return LabelledBatch(batch.image, lesion, batch.lung)
+
+
+def test_haze_is_ground_glass_where_crazy_paving_is_no_class():
+    model, batch = unet.Segmenter(SMALL, generator()), drawn_slices()
+    plain, told = unet.loss(model, batch)["total"], unet.loss(model, hazy(batch, 0, 1))["total"]
+    assert plain.item() == told.item()
+
+
+def test_haze_asks_for_the_sum_of_ground_glass_and_crazy_paving():
+    """Whoever shifts chance between the two pays nothing on hazy slices, and pays on the others."""
+    model = unet.Segmenter(replace(SMALL, classes=4), generator()).eval()
+    batch = hazy(drawn_slices(), 0)
+
+    def with_shift(rows: tuple[int, ...]) -> tuple[float, float]:
+        answers = model(only(batch, *rows).image)
+        p = answers.lesion.softmax(1).clone()
+        moved = p.clone()
+        moved[:, 1], moved[:, 3] = 0.2 * p[:, 1], p[:, 3] + 0.8 * p[:, 1]
+        lesion = only(batch, *rows).lesion
+        return tuple(unet._lesion_loss(each.log(), lesion, model.config).item() for each in (p, moved))
+
+    before, after = with_shift((0,))
+    assert after == pytest.approx(before, rel=1e-4)
+    before, after = with_shift((1,))
+    assert abs(after - before) > 0.01
+    both, alone = unet.loss(model, batch)["total"], unet.loss(model, only(batch, 0, 1))["total"]
+    assert both.item() == pytest.approx(alone.item(), rel=1e-4)
 
 
 def test_settings_are_checked_and_survive_json():

@@ -5,6 +5,8 @@ Source    Zammit et al., StichNet, section on baselines: ResNeXt-50 encoder, tra
 Departs   By default a light encoder, which learns the fifty slices on one core; cross-entropy plus Dice; a
           learning rate that falls. The released code's focal loss has a factor 0.25, which Adam does not see.
 Lung      with `lung_weight` above 0 one more output tells lung from outside, learned where that is known.
+Haze      with four classes, slices whose expert did not tell crazy paving from ground glass (`HAZE`) ask for
+          the sum of both.
 
 Notation  B slices, S side, C classes: 0 none, 1 ground glass, 2 consolidation (3 crazy paving)
 """
@@ -18,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.errors import UsageError
-from glasslung.nn.batches import LabelledBatch
+from glasslung.nn.batches import HAZE, LabelledBatch
 from glasslung.nn.borrow import evaluating
 from glasslung.nn.encoders import LIGHT_WIDTH, initialise_he
 from glasslung.nn.player import Player
 from glasslung.nn.schedules import cosine
-from glasslung.nn.seglosses import LOSSES, UNKNOWN, binary_loss, lesion_loss, silence
+from glasslung.nn.seglosses import LOSSES, UNKNOWN, binary_loss, exact, lesion_loss, silence
 from glasslung.nn.unet import GREYS, make_unet, present
+from glasslung.types import Lesion
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Config:
     climb: int = 50  # steps over which it first climbs, while batch normalisation settles
     lr: float = 2e-3  # the highest
     weight_decay: float = 1e-4  # against learning fifty slices by heart
+    temperature: float = 1.0  # divides the lesion logits when asked: fitted on slices never trained on
 
     def __post_init__(self) -> None:
         if self.classes < 2 or self.steps < 1 or self.climb < 0:
@@ -55,8 +59,8 @@ class Config:
                 f"loss is one of {', '.join(LOSSES)} and greys of {', '.join(GREYS)}; "
                 f"got {self.loss!r} and {self.greys!r}"
             )
-        if not self.lr > 0 or min(self.weight_decay, self.lung_weight) < 0:
-            raise UsageError("lr must be positive, weight_decay and lung_weight not negative")
+        if not min(self.lr, self.temperature) > 0 or min(self.weight_decay, self.lung_weight) < 0:
+            raise UsageError("lr and temperature must be positive, weight_decay and lung_weight not negative")
         if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
             raise UsageError(f"focal_alpha must lie between 0 and 1, got {self.focal_alpha}")
 
@@ -95,16 +99,32 @@ class Segmenter(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """What each pixel may be: (B, 1, S, S) in [0, 1] -> (B, C, S, S), which sums to 1 over C."""
         with evaluating(self):
-            lesion: Tensor = self(image).lesion.softmax(1)
-            return lesion
+            return self._lesions(self(image))
 
     def lung_probability(self, image: Tensor) -> Tensor:
         """Where there is lung: (B, 1, S, S) in [0, 1] -> (B, S, S); UsageError without that output."""
         with evaluating(self):
-            lung = self(image).lung
-        if lung is None:
-            raise UsageError("this U-Net has no lung output; train one with lung_weight above 0")
-        return lung[:, 0].sigmoid()
+            return _lungs(self(image))
+
+    def chest_probabilities(self, image: Tensor) -> Tensor:
+        """Outside, healthy lung, lesions: (B, 1, S, S) in [0, 1] -> (B, 1 + C, S, S), which sums to 1.
+
+        The first map is 1 minus the lung's; the others are the lung's times each class of lesion. A pixel is
+        lung where the first is below 0.5, then of the likeliest of the others. UsageError without lungs.
+        """
+        with evaluating(self):
+            answer = self(image)
+            lung = _lungs(answer)[:, None]
+            return torch.cat([1 - lung, lung * self._lesions(answer)], 1)
+
+    def _lesions(self, answer: Answer) -> Tensor:
+        return (exact(answer.lesion) / self.config.temperature).softmax(1)
+
+
+def _lungs(answer: Answer) -> Tensor:
+    if answer.lung is None:
+        raise UsageError("this U-Net has no lung output; train one with lung_weight above 0")
+    return exact(answer.lung[:, 0]).sigmoid()
 
 
 def loss(model: Segmenter, batch: LabelledBatch) -> dict[str, Tensor]:
@@ -116,11 +136,28 @@ def loss(model: Segmenter, batch: LabelledBatch) -> dict[str, Tensor]:
     if not known.any():
         return {"total": silence(model.parameters())}
     answer = model(batch.image[known])
-    lesion = lesion_loss(answer.lesion, batch.lesion[known], config.loss, config.focal_alpha)
+    lesion = _lesion_loss(answer.lesion, batch.lesion[known], config)
     if answer.lung is None:
         return {"total": lesion, "lesion": lesion}
     lung = binary_loss(answer.lung, batch.lung[known])
     return {"total": lesion + config.lung_weight * lung, "lesion": lesion, "lung": lung}
+
+
+def _lesion_loss(logits: Tensor, lesion: Tensor, config: Config) -> Tensor:
+    """`lesion_loss`, where slices with haze, which may be ground glass or crazy paving, ask for their sum."""
+    hazy = (lesion == HAZE).flatten(1).any(1)
+    plain = torch.where(lesion == HAZE, Lesion.GROUND_GLASS, lesion)
+    if logits.shape[1] <= Lesion.CRAZY_PAVING or not hazy.any():
+        return lesion_loss(logits, plain, config.loss, config.focal_alpha)
+    both = logits[:, [Lesion.GROUND_GLASS, Lesion.CRAZY_PAVING]].logsumexp(1)
+    summed = torch.stack([logits[:, Lesion.NONE], both, logits[:, Lesion.CONSOLIDATION]], 1)
+    labelled = (lesion != UNKNOWN).flatten(1).any(1)
+    parts = []
+    for rows, answers in ((hazy, summed), (~hazy & labelled, logits)):
+        if rows.any():
+            each = lesion_loss(answers[rows], plain[rows], config.loss, config.focal_alpha)
+            parts.append(each * rows.sum() / labelled.sum())
+    return torch.stack(parts).sum()
 
 
 def players(model: Segmenter) -> list[Player]:

@@ -10,6 +10,9 @@ from glasslung.errors import ShapeError
 if TYPE_CHECKING:
     from torch import Tensor, device
 
+HAZE = 4
+"""In a lesion mask: ground glass or crazy paving, by an expert who did not tell them apart."""
+
 
 @dataclass(frozen=True, eq=False)
 class SliceBatch:
@@ -52,7 +55,8 @@ class LabelledBatch:
     """A batch of axial CT slices with what experts drew on some of them. -1 where nobody looked.
 
     image   (B, 1, H, W) float32   0 = the darkest grey value of its window, 1 = the brightest
-    lesion  (B, H, W)    int64     0 none, 1 ground glass, 2 consolidation, 3 crazy paving; -1 unknown
+    lesion  (B, H, W)    int64     0 none, 1 ground glass, 2 consolidation, 3 crazy paving, 4 one or three
+                                   (`HAZE`); -1 unknown
     lung    (B, H, W)    int64     0 outside the lungs, 1 inside (lesions are inside); -1 unknown
     """
 
