@@ -14,22 +14,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
+from glasslung.data import boxgrid
 from glasslung.data.formats import read_mask, read_scan
 from glasslung.data.labelbatches import SquareSlices, from_square
 from glasslung.data.labelfolders import read_labelled_cohort
 from glasslung.data.labelled import Kind, LabelledSlices, SliceOrigin, unknown_like
 from glasslung.data.lungs import segment_lungs
-from glasslung.data.orientation import orientation_of, to_upright
+from glasslung.data.orientation import orientation_of, to_upright, upright_spacing_mm
 from glasslung.data.phantom import draw_patient, render
 from glasslung.data.slices import read_picture
 from glasslung.data.slicewindows import alike
 from glasslung.data.sources import open_cohort
-from glasslung.data.volumebatches import CLASSES
-from glasslung.predict import Network, Settings, predict
+from glasslung.predict.masks import LESION, segment_scan
+from glasslung.predict.opening import Segmenter, open_segmenter
+from glasslung.predict.reading import read_scan as read_by_network
 from glasslung.studies.trained import open_trained
-from glasslung.types import Intensity, Lungs, Volume
+from glasslung.types import Lungs, Volume
 
 CASES = (
     (900001, "covid", 0.9, 9.0),
@@ -51,57 +52,46 @@ REAL = (
     ("lidc-idri-0314", "lidc-idri-0314_ct.nii.gz", None),
 )
 TUMOUR = 3  # label in the mask of lung1-001
-LESIONS = CLASSES[2:]
+LESIONS = ("ground glass", "consolidation", "crazy paving")
 STACKS = ("coronacases_001", "coronacases_008", "radiopaedia_10_85902_1", "radiopaedia_29_86490_1")
-WINDOW = Settings(window=(32, 256, 256), edges="linear", margin_mm=40.0)
 LEAST_ML = 1.0  # of a class, for its Dice to be told
-
-
-class Chest(nn.Module):
-    """A U-Net with lungs, asked for lungs and lesions together."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def probabilities(self, image: Tensor) -> Tensor:
-        """(B, 1, H, W) -> outside, healthy lung and lesions, (B, C, H, W)."""
-        found: Tensor = self.model.chest_probabilities(image)
-        return found
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Lungs (D, H, W) bool and lesions (D, H, W) uint8 of `Lesion`, on the scan's grid."""
+    """What the network alone says, on the scan's grid, and the lungs that stand once the rules were heard.
+
+    lungs    (D, H, W) bool: the network's
+    lesions  (D, H, W) uint8, labels of `Lesion`, inside these lungs
+    stand    (D, H, W) bool: the lungs that `analyze` goes on with
+    seconds  process time of the network
+    """
 
     lungs: np.ndarray
     lesions: np.ndarray
+    stand: np.ndarray
     seconds: float
 
 
-def network_of(weights: str) -> Network:
-    """A shipped network, or that of a run, as one that reads Hounsfield units slice by slice."""
-    trained = open_trained(weights)
-    reads = trained.about["settings"]["training"]["reads"]
-    return Network(
-        Chest(trained.model),
-        CLASSES,
-        Intensity.HU,
-        tuple(reads["spacing_mm"]),
-        tuple(reads["window_hu"]),
-        multiple=32,
-        flat=True,
-    )
-
-
-def find(network: Network, volume: Volume, classical: np.ndarray) -> Found:
+def find(segmenter: Segmenter, volume: Volume, classical: Lungs) -> Found:
     """Lungs and lesions, looked for around the classical lungs."""
+    orientation = orientation_of(volume)
+    near = to_upright(classical.mask, orientation) > 0
     began = time.process_time()
-    told = predict(network, volume, within=classical, wanted=network.classes, settings=WINDOW)
-    each = np.stack([told.maps[name] for name in network.classes])
-    lungs = (each[0] < 0.5) & (each.max(0) > 0)
-    lesions = np.where(lungs, each[1:].argmax(0), 0).astype(np.uint8)
-    return Found(lungs, lesions, time.process_time() - began)
+    told = read_by_network(segmenter, volume, near, upright_spacing_mm(volume, orientation))
+    lungs, lesions = np.zeros(volume.shape, bool), np.zeros(volume.shape, np.uint8)
+    up_lungs, up_lesions = to_upright(lungs, orientation), to_upright(lesions, orientation)
+    assert told is not None and told.lung is not None
+    for run in boxgrid.slabs(told.grid.size[0], 16):
+        rows, columns = told.grid.box[1:]
+        first = told.grid.box[0].start
+        at = slice(first + run.start, first + run.stop), rows, columns
+        lung, ill = boxgrid.maps_from_grid(np.stack([told.lung, told.infection]), told.grid, run)
+        kinds = boxgrid.labels_from_grid(told.kinds, told.grid, run)
+        up_lungs[at] = lung >= 0.5
+        up_lesions[at] = np.where((lung >= 0.5) & (ill >= LESION), kinds, 0)
+    seconds = time.process_time() - began
+    return Found(lungs, lesions, segment_scan(volume, segmenter, classical).lungs.mask > 0, seconds)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -122,22 +112,33 @@ def measure_hu(weights: str, data: Path | None, out: Path, cases: int) -> None:
     """Phantoms of site d, then real scans with pictures."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
-    network = network_of(weights)
+    network = open_segmenter(weights)
     if cases:
         phantoms(network, cases, out)
     for name, scan, mask in REAL if data is not None else ():
         real(network, data / "chest_ct_hu", (name, scan, mask), out)  # type: ignore[operator]
 
 
-def phantoms(network: Network, cases: int, out: Path) -> None:
+def phantoms(network: Segmenter, cases: int, out: Path) -> None:
     """Lung Dice beside the classical one, Dice and millilitres of each class."""
-    row("case", "lungs", "classical", "dense lung inside", "classical", *LESIONS, "any lesion", "ml off", "s")
-    row(*["---"] * 11)
+    row(
+        "case",
+        "lungs",
+        "classical",
+        "both",
+        "dense lung inside",
+        "classical",
+        *LESIONS,
+        "any lesion",
+        "ml off",
+        "s",
+    )
+    row(*["---"] * 12)
     kept = []
     for seed, disease, severity, day in CASES[:cases]:
         chest = render(draw_patient(seed, disease, SITE, severity), day, shape=None)
         classical = segment_lungs(chest.volume)
-        found = find(network, chest.volume, classical.mask)
+        found = find(network, chest.volume, classical)
         told = case_figures(chest, found, classical)
         kept.append(told)
         classes = [f"{told[name][0]:.2f} ({told[name][1]:.0f} / {told[name][2]:.0f} ml)" for name in LESIONS]
@@ -145,6 +146,7 @@ def phantoms(network: Network, cases: int, out: Path) -> None:
             f"{disease} {seed} day {day:g}",
             f"{told['lungs']:.3f}",
             f"{told['classical']:.3f}",
+            f"{told['both']:.3f}",
             f"{told['dense']:.2f}",
             f"{told['dense classical']:.2f}",
             *classes,
@@ -166,6 +168,7 @@ def case_figures(chest: Any, found: Found, classical: Lungs) -> dict[str, Any]:
     told: dict[str, Any] = {
         "lungs": dice(found.lungs, true),
         "classical": dice(classical.mask > 0, true),
+        "both": dice(found.stand, true),
         "dense": float(found.lungs[dense].mean()) if dense.any() else np.nan,
         "dense classical": float((classical.mask > 0)[dense].mean()) if dense.any() else np.nan,
         "any": dice(found.lesions > 0, chest.lesions > 0) if (chest.lesions > 0).any() else np.nan,
@@ -179,20 +182,20 @@ def case_figures(chest: Any, found: Found, classical: Lungs) -> dict[str, Any]:
     return told
 
 
-def real(network: Network, folder: Path, names: tuple[str, str, str | None], out: Path) -> None:
+def real(network: Segmenter, folder: Path, names: tuple[str, str, str | None], out: Path) -> None:
     """One real scan: lungs beside the classical and the given ones, lesions in ml, and a picture."""
     name, scan, mask = names
     volume = read_scan(folder / scan)
-    classical = segment_lungs(volume).mask
-    found = find(network, volume, classical)
+    by_rules = segment_lungs(volume)
+    classical, found = by_rules.mask, find(network, volume, by_rules)
     given = None if mask is None else read_mask(folder / mask, volume)
     ml = [round(float((found.lesions == label).sum() * volume.voxel_ml)) for label in (1, 2, 3)]
     lungs = round(float(found.lungs.sum() * volume.voxel_ml))
     print(f"{name}: lungs {lungs} ml, {dict(zip(LESIONS, ml, strict=True))}; {found.seconds:.1f} s")
     print(f"  Dice with the classical lungs {dice(found.lungs, classical > 0):.4f}")
     if given is not None:
-        ours, theirs = dice(found.lungs, given > 0), dice(classical > 0, given > 0)
-        print(f"  Dice with the given lungs {ours:.4f}, of the classical ones {theirs:.4f}")
+        ours, theirs, both = (dice(one > 0, given > 0) for one in (found.lungs, classical, found.stand))
+        print(f"  Dice with the given lungs {ours:.4f}, the classical {theirs:.4f}, both {both:.4f}")
     if given is not None and name.startswith("lung1"):
         tumour = given == TUMOUR
         counts = np.bincount(found.lesions[tumour], minlength=4) / np.count_nonzero(tumour)

@@ -73,7 +73,7 @@ SITES = "abc"  # the fourth is for judging
 ORDINARY, HEAVY = 60, 140  # scans as they come; scans at the height of the disease
 HEAVY_SEED = 560_000
 EVERY = 8  # slice of the stacks without labels
-HU = Settings(slices=4)
+HU = Settings(size=160, slices=4)  # a square of 32 cm: slices are cut, anywhere, where they are wider
 PICTURES = Settings(slices=2, pictures=True)
 REAL_HU = {
     "chest_ct_hu/lidc-idri-0314_ct.nii.gz": False,
@@ -201,7 +201,7 @@ def views(policy: Policy, touch: Retouch) -> Callable[[Pairs, np.random.Generato
 def as_hu(pairs: Pairs, rng: np.random.Generator) -> Pairs:
     """Pictures in the window of Hounsfield units, about as large as scans show chests; then other views."""
     pairs = Pairs(in_window(pairs.pictures, HU.window_hu), hazed(pairs.lesions), pairs.lungs)
-    pairs = placed(pairs, SIZE, rng)
+    pairs = placed(pairs, HU.size, rng)
     return views(CALM, Retouch(dense=0.1, cut=0.05, window_hu=HU.window_hu))(pairs, rng)
 
 
@@ -263,17 +263,32 @@ def job_of(kind: str, data: Path, steps: int, seed: int) -> SegmentJob:
     plan = (
         {"labelled": 2, "unlabelled": 1} if kind == "hu" else {"labelled": 4, "unlabelled": 1, "healthy": 1}
     )
-    training = SegmentTraining(steps, size=SIZE, every=EVERY, checkpoint_every=250, **plan)
+    size = HU.size if kind == "hu" else SIZE
+    training = SegmentTraining(steps, size=size, every=EVERY, checkpoint_every=250, **plan)
     settings = {"classes": 4 if kind == "hu" else 3, "lung_weight": 1.0, "steps": steps}
     machine = Machine(device="cpu", precision="bf16-mixed")
     return SegmentJob("unet", data / "covid_semiseg", training, None, settings, seed, machine)
 
 
+TRAINED_ON = {
+    "hu": "phantom scans of three made-up scanners, 50 published slices on which radiologists drew COVID-19 "
+    "lesions, and lungs of real slices found by rules",
+    "8bit": "50 published slices on which radiologists drew COVID-19 lesions, phantoms, healthy slices, "
+    "and lungs of real slices found by rules",
+}
+LIMITS = {
+    "hu": "no real scan in Hounsfield units with drawn lesions was there to learn from or to be judged by",
+    "8bit": "it was judged by cross-validation on the same 50 slices; crazy paving counts as ground glass",
+}
+
+
 def reads_of(kind: str) -> dict[str, Any]:
-    """What a reader of the weights must know to show them a scan."""
+    """What a reader of the weights must know to show them a scan, and to read their answers."""
+    told = {"trained_on": TRAINED_ON[kind], "limits": LIMITS[kind]}
     if kind == "hu":
-        return {"intensity": "hu", "spacing_mm": list(HU.spacing_mm), "window_hu": list(HU.window_hu)}
-    return {"intensity": "display8", "size": SIZE, "window_hu": list(PICTURE_WINDOW)}
+        shown = {"intensity": "hu", "spacing_mm": list(HU.spacing_mm), "window_hu": list(HU.window_hu)}
+        return shown | told
+    return {"intensity": "display8", "size": SIZE, "window_hu": list(PICTURE_WINDOW)} | told
 
 
 def train(kind: str, ground: Ground, data: Path, scans: Path, out: Path, steps: int, seed: int) -> None:
