@@ -123,3 +123,71 @@ def test_what_is_wrong_is_refused(scans):
         vb.Settings(boxes=0)
     with pytest.raises(UsageError, match="rise"):
         vb.Settings(window_hu=(100.0, -100.0))
+
+
+def unknown_scan() -> vb.Scan:
+    """One voxel of each label, beside healthy lung."""
+    label = np.full((4, 6, 6), 1, np.int8)
+    label[0, 0, :6] = vb.UNKNOWN, vb.NO_LESION, vb.IN_LUNG, 0, 2, 4
+    hu = np.full(label.shape, -850, np.int16)
+    return vb.Scan(hu, label, COARSE.spacing_mm)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lungs and lesions", [-1, -1, -1, 0, 2, 4, 1]),
+        ("lesions", [-1, 0, -1, 0, 1, 3, 0]),
+        ("lesion", [-1, 0, -1, 0, 1, 1, 0]),
+        ("lungs", [-1, -1, 1, 0, 1, 1, 1]),
+    ],
+)
+def test_each_network_is_told_what_is_known(name, told):
+    label = unknown_scan().label
+    found = vb.READINGS[name](label)
+    assert found.dtype == np.int8
+    assert [*found[0, 0].tolist(), int(found[1, 1, 1])] == told
+    places = vb.places_of(unknown_scan(), vb.READINGS[name])
+    assert sorted(places) == sorted(set(told) - {-1})
+
+
+def test_unknown_voxels_are_unknown_in_the_batch():
+    settings = replace(COARSE, box=(4, 6, 6), boxes=1)
+    scans = [unknown_scan()]
+    batch = next(vb.VolumeBatches(scans, settings, np.random.default_rng(0)))
+    assert int((batch.label == -1).sum()) == 3
+    lungs = vb.VolumeBatches(scans, settings, np.random.default_rng(0), vb.READINGS["lungs"])
+    assert set(np.unique(next(lungs).label)) == {-1, 0, 1}
+
+
+def test_axial_squares_tell_lesions_and_lungs_apart(scans):
+    settings = replace(COARSE, box=(1, 24, 32), boxes=5)
+    one = vb.AxialBatches(scans, settings, np.random.default_rng(3), vb.READINGS["lesions"])
+    batch = next(one)
+    assert batch.image.shape == (5, 1, 24, 32) and batch.lesion.shape == batch.lung.shape == (5, 24, 32)
+    assert (batch.lung[batch.lesion > 0] == 1).all() and bool((batch.lesion > 0).any())
+    again = vb.AxialBatches(scans, settings, np.random.default_rng(9), vb.READINGS["lesions"])
+    again.restore(json.loads(json.dumps(one.state())))
+    assert torch.equal(next(again).image, next(one).image)
+
+
+def test_scans_of_pictures_are_shown_through_windows_of_their_own(scans):
+    grey = np.clip((scans[0].hu.astype(np.float32) + 1350) / 1500 * 255, 0, 255).astype(np.int16)
+    pictures = replace(scans[0], hu=grey, intensity=Intensity.DISPLAY8)
+    stream_of = vb.VolumeBatches(
+        [pictures], replace(COARSE, intensity=Intensity.DISPLAY8, noise_grey=0.0), np.random.default_rng(0)
+    )
+    means = []
+    for _ in range(10):
+        batch = next(stream_of)
+        assert torch.allclose(batch.image * 255, (batch.image * 255).round(), atol=1e-3)
+        means.append(float(batch.image[:, 0][batch.label == 1].mean()))
+    assert 0.02 < max(means) - min(means) < 0.4
+    with pytest.raises(DataError, match="cannot learn from 8-bit"):
+        vb.VolumeBatches([pictures], COARSE, np.random.default_rng(0))
+
+
+def test_a_network_is_not_fed_background_alone(scans):
+    healthy = replace(scans[1], label=np.minimum(scans[1].label, 1))
+    with pytest.raises(DataError, match="no scan has ground glass"):
+        vb.VolumeBatches([healthy], COARSE, np.random.default_rng(0), vb.READINGS["lesions"])

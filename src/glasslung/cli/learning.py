@@ -8,34 +8,49 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glasslung.cli.options import Seed, whole_numbers, whole_seed
-from glasslung.cli.telling import print_columns, progress_bar
+from glasslung.cli.options import Seed, numbers, whole_numbers, whole_seed
+from glasslung.cli.telling import print_columns, print_remarks, progress_bar
 from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
     from glasslung.data.labelbatches import BatchPlan
     from glasslung.studies.segmentation.training import SegmentTraining
+    from glasslung.studies.segmentation.volumes import VolumeTraining
     from glasslung.studies.training import TrainingSettings
 
 USUAL_BATCH = 16  # of models of ages; the paper's
-INSTEAD = {  # what does the work of a flag that a model does not have
-    "--mirror": "its slices are varied by --augment",
-    "--split-seed": "it learns from the part 'train' of the table, or from all slices where it names none",
-    "--augment": "its slices can be turned by --mirror",
-    "--size": "prepare the slices in the size that its settings ask for",
-    "--healthy": "its healthy slices come with the others in --cohort",
+SLICES, SEGMENTERS, VOLUMES = "models of ages", "segmenters of slices", "networks for whole scans"
+INSTEAD = {  # what does the work of a flag that a kind of model does not have
+    ("--mirror", SEGMENTERS): "its slices are varied by --augment",
+    ("--mirror", VOLUMES): "its boxes are mirrored anyway",
+    ("--split-seed", SEGMENTERS): "it learns from the part 'train' of the table, or from all slices where it "
+    "names none",
+    ("--split-seed", VOLUMES): "it learns from the part 'train' of the table, or from all scans where it "
+    "names none",
+    ("--augment", SLICES): "its slices can be turned by --mirror",
+    ("--augment", VOLUMES): "the greys of its boxes are varied anyway",
+    ("--size", SLICES): "prepare the slices in the size that its settings ask for",
+    ("--size", VOLUMES): "give the edges of its boxes with --box, or set its patch",
+    ("--healthy", SLICES): "its healthy slices come with the others in --cohort",
+    ("--healthy", VOLUMES): "its healthy scans come with the others in --cohort",
+    ("--box", SLICES): "it sees whole slices",
+    ("--box", SEGMENTERS): "give the side of its slices with --size",
+    ("--spacing", SLICES): "it sees slices as they were prepared",
+    ("--spacing", SEGMENTERS): "it sees slices as they are",
+    ("--reads", SLICES): "it reads 8-bit slices",
+    ("--reads", SEGMENTERS): "it reads 8-bit slices",
 }
 
 
 def train(
     model: Annotated[
-        str, typer.Argument(help="usvae, cage, unet, stichnet or another model by name.", show_default=False)
+        str, typer.Argument(help="usvae, cage, unet, unet3d or another model by name.", show_default=False)
     ],
     data: Annotated[
         Path,
         typer.Option(
             "--cohort",
-            help="Folder that `glasslung prepare` wrote; for segmenters a cohort with lesion masks.",
+            help="Folder that `glasslung prepare` wrote; for segmenters a cohort with masks.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there goes on.")],
@@ -50,7 +65,7 @@ def train(
         str,
         typer.Option(
             help="Slices in a batch: 16, shared evenly by the ages; for segmenters labelled, unlabelled and "
-            "healthy ones, like 4,4,2.",
+            "healthy ones, like 4,4,2; boxes for networks of whole scans.",
             show_default=False,
         ),
     ] = "",
@@ -67,6 +82,15 @@ def train(
         Path | None,
         typer.Option(help="Segmenters: a cohort with slices of healthy people, to learn from as well."),
     ] = None,
+    box: Annotated[
+        str, typer.Option(help="Whole scans: edges of a box in voxels, like 64,96,96.", show_default=False)
+    ] = "",
+    spacing: Annotated[
+        str, typer.Option(help="Whole scans: mm between voxels of the network's grid, like 2,2,2.")
+    ] = "",
+    reads: Annotated[
+        str, typer.Option(help="Whole scans: hu or display8; as the cohort's scans are if not given.")
+    ] = "",
     ema: Annotated[
         float | None,
         typer.Option(help="Keep averaged weights with this decay, e.g. 0.998; segmenters: 0.99, 0 for none."),
@@ -87,37 +111,77 @@ def train(
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")] = False,
 ) -> None:
-    """Train a model on slices, or go on with a run: the same command goes on where it stopped."""
+    """Train a model on slices or scans, or go on with a run: the same command goes on where it stopped."""
     from glasslung.models import entry_for
     from glasslung.nn.batches import LabelledBatch
     from glasslung.studies.segmentation.training import SegmentJob, train_segmenter
+    from glasslung.studies.segmentation.volumes import USUAL, VolumeJob, train_volumes, training_remarks
     from glasslung.studies.settings import parse_settings
     from glasslung.studies.training import Job, train_model
     from glasslung.train.machine import Machine
 
     machine = Machine(device, precision, deterministic=deterministic)
     settings = parse_settings(setting or ())
-    if entry_for(model).batch is LabelledBatch:
-        _refuse(model, {"--mirror": mirror, "--split-seed": split_seed is not None})
+    given = {"--mirror": mirror, "--split-seed": split_seed is not None, "--augment": augment}
+    given |= {"--size": size is not None, "--healthy": healthy is not None}
+    given |= {"--box": box, "--spacing": spacing, "--reads": reads}
+    batches = entry_for(model).batch
+    if model in USUAL:
+        _refuse(model, VOLUMES, given)
+        volumes = _volume_training(steps, batch, box, spacing, reads, ema, checkpoint_every)
+        scans = VolumeJob(model, data, volumes, settings, seed, machine)
+        with progress_bar() as progress:
+            run = train_volumes(scans, out, resume, tensorboard, progress)
+    elif batches is LabelledBatch:
+        _refuse(model, SEGMENTERS, given)
         plan = _segment_plan(model, batch, healthy is not None)
         lesions = _segment_training(steps, plan, augment, size, ema, checkpoint_every)
         asked = SegmentJob(model, data, lesions, healthy, settings, seed, machine)
         with progress_bar() as progress:
             run = train_segmenter(asked, out, resume, tensorboard, progress)
     else:
-        _refuse(model, {"--augment": augment, "--size": size is not None, "--healthy": healthy is not None})
+        _refuse(model, SLICES, given)
         ages = _age_training(model, steps, batch, mirror, ema, split_seed or 0, checkpoint_every)
         job = Job(model, data, ages, settings, seed, machine)
         with progress_bar() as progress:
             run = train_model(job, out, resume, tensorboard, progress)
+    print_remarks(training_remarks(run))
     typer.echo(f"{model}: {steps} steps done, weights in {run.folder / 'weights'}")
 
 
-def _refuse(model: str, flags: Mapping[str, object]) -> None:
-    """UsageError for the first flag that was given and means nothing to this model."""
+def _refuse(model: str, kind: str, flags: Mapping[str, object]) -> None:
+    """UsageError for the first flag that was given and means nothing to this kind of model."""
     for flag, given in flags.items():
-        if given:
-            raise UsageError(f"{flag} is not for {model}; {INSTEAD[flag]}")
+        if given and (flag, kind) in INSTEAD:
+            raise UsageError(f"{flag} is not for {model}; {INSTEAD[flag, kind]}")
+
+
+def _volume_training(
+    steps: int, batch: str, box: str, spacing: str, reads: str, ema: float | None, checkpoint_every: int
+) -> VolumeTraining:
+    """What was typed; what was not is as is usual for the network."""
+    from glasslung.studies.segmentation.volumes import VolumeTraining
+    from glasslung.types import Intensity
+
+    boxes, edges = whole_numbers(batch, "--batch"), whole_numbers(box, "--box")
+    spacing_mm = numbers(spacing, "--spacing")
+    if len(boxes) > 1:
+        raise UsageError(f"--batch {batch!r}: a network for whole scans takes one number, its boxes")
+    for flag, found in (("--box", edges), ("--spacing", spacing_mm)):
+        if found and (len(found) != 3 or not min(found) > 0):
+            raise UsageError(f"{flag}: give three numbers above 0, along z, y, x, like 64,96,96 or 2,2,2")
+    if reads and reads not in list(Intensity):
+        raise UsageError(f"--reads {reads!r} is not known; it is one of {', '.join(Intensity)}")
+    average: dict[str, Any] = {} if ema is None else {"ema": ema or None}
+    return VolumeTraining(
+        steps,
+        boxes[0] if boxes else None,
+        edges or None,  # type: ignore[arg-type]
+        spacing_mm or None,  # type: ignore[arg-type]
+        intensity=Intensity(reads) if reads else None,
+        checkpoint_every=checkpoint_every,
+        **average,
+    )
 
 
 def _segment_plan(model: str, batch: str, healthy: bool) -> BatchPlan:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,23 +103,45 @@ def train_segmenter(
     Raises UsageError (settings, another run in the folder), DataError (slices), TrainingError (a loss that is
     not finite: the run keeps its last checkpoint).
     """
-    out = Path(out)
-    there = (out / SETTINGS).is_file()
-    if must_exist and not there:
-        raise UsageError(f"{out} holds no run to go on with; leave --resume away to begin one")
+    check_there(out, must_exist)
     if entry_for(job.model).batch is not LabelledBatch:
         raise UsageError(f"{job.model} is no segmenter of slices")
     config = config_of(job)  # type: ignore[arg-type]
     slices = slices_for(job, progress)
     told, game = settings_of(job, config, slices), new_game(job, config, slices)
-    if there:
+    inputs = {"cohort": job.cohort} | ({"healthy": job.healthy} if job.healthy else {})
+    return carry_out(job, out, told, game, inputs, with_tensorboard, progress)
+
+
+def check_there(out: Path, must_exist: bool) -> None:
+    """UsageError where there must be a run to go on with, and is none."""
+    if must_exist and not (Path(out) / SETTINGS).is_file():
+        raise UsageError(f"{out} holds no run to go on with; leave --resume away to begin one")
+
+
+def carry_out(
+    job: Any,
+    out: Path,
+    told: Mapping[str, Any],
+    game: Game,
+    inputs: Mapping[str, Path],
+    with_tensorboard: bool = False,
+    progress: Progress | None = None,
+) -> RunDir:
+    """Train a new game as its job says, in a new folder or from where the run in `out` stands.
+
+    job     has model, seed and training (`steps`, `log_every`, `checkpoint_every`)
+    told    the run's settings as its folder keeps them; another run's are refused (UsageError)
+    inputs  what was read, by role
+    """
+    out = Path(out)
+    if (out / SETTINGS).is_file():
         run = RunDir.open(out)
-        check_same(run, job, told)  # type: ignore[arg-type]
+        check_same(run, job, told)
     else:
-        inputs = {"cohort": job.cohort} | ({"healthy": job.healthy} if job.healthy else {})
         run = RunDir.create(out, STUDY, job.model, told, job.seed, inputs)
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
-        play(game, run, job, log, progress)  # type: ignore[arg-type]
+        play(game, run, job, log, progress)
     return run
 
 
@@ -141,11 +163,14 @@ def read_to_learn(path: Path, every: int, unlabelled: bool) -> LabelledSlices:
     path = Path(path)
     if path.is_dir() and (path / "img").is_dir() and not (path / TABLE_NAME).is_file():
         return read_labelled_folder(path)
-    cohort = open_cohort(path)
-    if any(case.split == PART for case in cohort.cases):
-        kept = tuple(case for case in cohort.cases if case.split in (PART, ""))
-        cohort = Cohort(cohort.name, cohort.folder, kept, cohort.note)
-    return read_labelled_cohort(cohort, unlabelled, every)
+    return read_labelled_cohort(part_to_learn(open_cohort(path)), unlabelled, every)
+
+
+def part_to_learn(cohort: Cohort) -> Cohort:
+    """The 'train' part of a cohort and what has no part; all of it where no scan is in 'train'."""
+    if not any(case.split == PART for case in cohort.cases):
+        return cohort
+    return replace(cohort, cases=tuple(case for case in cohort.cases if case.split in (PART, "")))
 
 
 def read_healthy(path: Path) -> LabelledSlices:
