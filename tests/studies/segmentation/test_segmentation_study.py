@@ -22,6 +22,7 @@ METHODS = {
     "U-Net": Segmenter("unet", SMALL),
     "U-Net+PL": Segmenter("unet", SMALL, rounds=Rounds(slices=2, most=4)),
     "Mean teacher": Segmenter("meanteacher", SMALL, unlabelled=True),
+    "StichNet": Segmenter("stichnet", SMALL, unlabelled=True),
     "Inf-Net": Segmenter("infnet", {**infnet.VARIANTS["light"], "width": 4}, classes={"width": 2}),
 }
 PLAN = replace(
@@ -80,6 +81,8 @@ def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs,
     told = page.read_text("utf-8")
     assert "Lesions from few labels" in told
     assert "Mean teacher" in told
+    assert "StichNet: a lung in other states" in told
+    assert numbers["cells"]["StichNet"]["3"]["collapse"][0]["verdict"]
     assert "http" not in told.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
@@ -137,7 +140,12 @@ def test_maps_come_back_as_they_were(tmp_path):
     maps = [np.random.default_rng(0).dirichlet(np.ones(3), (5, 7)).transpose(2, 0, 1).astype(np.float32)]
     contest.write_maps(["one"], maps, tmp_path / "maps.npz")
     back = contest.read_maps(tmp_path / "maps.npz")
+    assert contest.read_styles(tmp_path / "maps.npz") is None
     assert np.allclose(back["one"], maps[0][1:], atol=1 / 255)
+    shown = np.full((1, 5, 4, 4, 3), 7, np.uint8)
+    contest.write_maps(["one"], maps, tmp_path / "more.npz", shown)
+    assert list(contest.read_maps(tmp_path / "more.npz")) == ["one"]
+    assert np.array_equal(contest.read_styles(tmp_path / "more.npz"), shown)
     with pytest.raises(DataError, match="damaged or missing"):
         contest.read_maps(tmp_path / "nothing.npz")
 

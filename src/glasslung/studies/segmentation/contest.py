@@ -254,12 +254,19 @@ def ask(
     return found
 
 
-def write_maps(names: Sequence[str], maps: Sequence[np.ndarray], path: Path) -> None:
-    """Maps of lesion classes (without the first class) in 255 steps, by the slice's name, as one .npz."""
+def write_maps(
+    names: Sequence[str], maps: Sequence[np.ndarray], path: Path, styles: np.ndarray | None = None
+) -> None:
+    """Maps of lesion classes (without the first class) in 255 steps, by the slice's name, as one .npz.
+
+    styles  pictures of a model that has styles, uint8 (rows, columns, S, S, 3), to be shown beside them
+    """
     arrays = {
         f"maps-{name}": np.rint(each[1:].clip(0, 1) * WHITE).astype(np.uint8)
         for name, each in zip(names, maps, strict=True)
     }
+    if styles is not None:
+        arrays["styles"] = styles
     with whole_file(path) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -269,9 +276,17 @@ def read_maps(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {
-                name.removeprefix("maps-"): arrays[name].astype(np.float32) / WHITE for name in arrays.files
+                name.removeprefix("maps-"): arrays[name].astype(np.float32) / WHITE
+                for name in arrays.files
+                if name.startswith("maps-")
             }
     except (OSError, ValueError, KeyError) as problem:
         raise DataError(
             f"{path} is damaged or missing ({problem}); delete its .json, and run again"
         ) from problem
+
+
+def read_styles(path: Path) -> np.ndarray | None:
+    """The pictures of styles that `write_maps` was given, uint8 (rows, columns, S, S, 3); None: none were."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return np.asarray(arrays["styles"]) if "styles" in arrays.files else None

@@ -23,6 +23,7 @@ from glasslung.report.studypage import (
 )
 from glasslung.report.wording import NOTHING, number
 from glasslung.studies.jobs import Done
+from glasslung.studies.segmentation.contest import read_styles
 from glasslung.studies.segmentation.figures import TARGETS, cell_of, score_cell
 from glasslung.studies.segmentation.ground import LesionGround
 from glasslung.studies.segmentation.papers import printed_rows
@@ -207,15 +208,26 @@ def _pictures(numbers: Found, ground: LesionGround, done: Sequence[Done]) -> Cha
             shown.append((method, np.stack([overlay(slices[n], SIDE) / 255 for n in some])))
     if not shown:
         return Chapter("pictures", "What they see", ())
-    return Chapter(
-        "pictures",
-        "What they see",
-        (
-            strips(
-                f"Outlines with {labels} labels", shown, "The expert's outline and the method's; first seed."
-            ),
-        ),
+    outlines = strips(
+        f"Outlines with {labels} labels", shown, "The expert's outline and the method's; first seed."
     )
+    return Chapter("pictures", "What they see", (outlines, *_styles(numbers, done, labels)))
+
+
+def _styles(numbers: Found, done: Sequence[Done], labels: int) -> list[Html]:
+    """Slices in the styles of every method that has some, from its first fold."""
+    content = []
+    for method in numbers["cells"]:
+        mine = [one for one in done if cell_of(one) == (method, labels, 0) and one.answer is not None]
+        drawn = read_styles(mine[0].answer) if mine and mine[0].answer else None
+        if drawn is not None:
+            rows = [(f"slice {n}", row / 255) for n, row in enumerate(drawn, start=1)]
+            words = (
+                "The slice; what is seen in it (ground glass orange, consolidation purple); the same lung "
+                "wholly healthy, in ground glass, consolidated. Painted by the model, not scanned."
+            )
+            content.append(strips(f"{method}: a lung in other states", rows, words))
+    return content
 
 
 def _seeds(numbers: Found) -> Chapter:

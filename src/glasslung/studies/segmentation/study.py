@@ -37,10 +37,12 @@ from glasslung.studies.folder import (
 from glasslung.studies.jobs import Job, Product, finish
 from glasslung.studies.segmentation.contest import Budget, Segmenter, ask, segmenters, train, write_maps
 from glasslung.studies.segmentation.ground import LesionGround, cohort_ground, label_counts, phantom_ground
+from glasslung.studies.segmentation.styles import style_rows
 from glasslung.types import Progress
 
 BASELINE = "U-Net"
 LOOKED_AT = 32  # slices without labels, on which the paper's model collapsed
+STYLED = 3  # slices of each fold that a model with styles shows in all of them
 QUICK_METHODS = (BASELINE, "U-Net+PL", "Mean teacher", "UniMatch", "StichNet")
 
 
@@ -219,7 +221,8 @@ def _job(
         names = [ground.slices.names[row] for row in test]
         unlabelled = ground.slices.of_kind(Kind.UNLABELLED)[:LOOKED_AT]
         collapse = examine(trained.model, squares, unlabelled if len(unlabelled) else test)
-        return Product(None, partial(write_maps, names, maps), about | {"collapse": collapse})
+        styles = style_rows(trained.model, squares, test[:STYLED])
+        return Product(None, partial(write_maps, names, maps, styles=styles), about | {"collapse": collapse})
 
     return Job(f"{name}, {labels} labels, fold {fold + 1}", budget.seed, asked, work)
 

@@ -156,6 +156,18 @@ def style_slices(
     return found, examine_styles(plain, styles, labels)
 
 
+def style_rows(model: Any, squares: SquareSlices, rows: np.ndarray, side: int = 128) -> np.ndarray | None:
+    """Slices as on a sheet, small: the slice, its labels, three styles, uint8 (rows, 5, side, side, 3).
+
+    None for a model without styles.
+    """
+    if not hasattr(model, "restyle"):
+        return None
+    found, _ = style_slices(model, squares.slices.take(rows), squares.size)
+    cells = [(one.picture, tinted(one), *(one.made[name] for name in STYLES)) for one in found]
+    return np.stack([np.stack([np.asarray(_fitted(cell, side)) for cell in row]) for row in cells])
+
+
 def _changed(picture: np.ndarray, change: np.ndarray) -> np.ndarray:
     """(H, W) uint8 with a change of the framed slice (S, S), on the scale of 1, brought to its own size."""
     own = from_square(change, *picture.shape)
@@ -216,15 +228,14 @@ def _legend(pen: ImageDraw.ImageDraw, left: int) -> None:
         left += int(pen.textlength(name, _font(12))) + 8
 
 
-def _fitted(picture: np.ndarray) -> Image.Image:
+def _fitted(picture: np.ndarray, side: int = CELL) -> Image.Image:
     """A picture in a square, in proportion, black around it."""
     drawn = Image.fromarray(picture).convert("RGB")
-    scale = CELL / max(drawn.size)
-    size = (max(1, round(drawn.width * scale)), max(1, round(drawn.height * scale)))
-    square = Image.new("RGB", (CELL, CELL))
-    square.paste(
-        drawn.resize(size, Image.Resampling.BILINEAR), ((CELL - size[0]) // 2, (CELL - size[1]) // 2)
-    )
+    scale = side / max(drawn.size)
+    width, height = (max(1, round(length * scale)) for length in drawn.size)
+    square = Image.new("RGB", (side, side))
+    small = drawn.resize((width, height), Image.Resampling.BILINEAR)
+    square.paste(small, ((side - width) // 2, (side - height) // 2))
     return square
 
 
