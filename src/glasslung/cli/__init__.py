@@ -19,6 +19,7 @@ from glasslung.errors import GlasslungError
 
 VERBS = (  # in the order of --help
     scans.analyze,
+    scans.segment,
     scans.forecast,
     scans.inspect,
     scans.report,
@@ -62,7 +63,7 @@ def main() -> None:
         tell_problem(problem)
         raise SystemExit(2) from None
     except _Stopped:
-        resumes = sys.argv[1:2] in (["analyze"], ["phantom"], ["train"], ["study"])
+        resumes = sys.argv[1:2] in (["analyze"], ["segment"], ["phantom"], ["train"], ["study"])
         typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
         raise SystemExit(130) from None
 

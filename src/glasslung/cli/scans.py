@@ -21,6 +21,7 @@ from glasslung.cli.options import (
 from glasslung.cli.telling import (
     print_forecast,
     print_remarks,
+    print_segmented,
     print_story,
     progress_bar,
     show_page,
@@ -83,6 +84,37 @@ def analyze(
         story = tell_story(scans, out, settings, progress, then=write_report)
     print_story(story)
     show_page(out / "report.html", show)
+
+
+def segment(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A scan in any format, a cohort of scans or slices, or a folder of slices (img/).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for masks and maps.")] = Path(
+        "glasslung-masks"
+    ),
+    segmenter: SegmenterName = "",
+    slices: Annotated[
+        bool,
+        typer.Option("--slices", help="The pictures of a folder are slices of their own, not one scan."),
+    ] = False,
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+) -> None:
+    """Draw lungs and lesions of a scan, or of many slices: masks, a map of infection, amounts, pictures."""
+    from glasslung.analyze.segmenting import SegmentSettings
+    from glasslung.analyze.segmenting import segment as draw_masks
+
+    settings = SegmentSettings(segmenter, series or None, intensity_named(intensity), slices)
+    with progress_bar() as progress:
+        done = draw_masks(source, out, settings, progress)
+    print_segmented(done)
+    if done.failed:
+        raise typer.Exit(1)
 
 
 def forecast(

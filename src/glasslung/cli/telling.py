@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from glasslung.errors import GlasslungError
+from glasslung.types import DISCLAIMER
 
 if TYPE_CHECKING:
+    from glasslung.analyze.segmenting import Segmented
     from glasslung.forecast.outlook import Forecast
     from glasslung.types import Findings, Remark, Story
 
@@ -110,6 +112,24 @@ def _lesions_told(scan: Findings) -> str:
     quality = scan.lesion_quality
     doubt = "" if quality is None or quality.trusted else "  (do not trust them without looking)"
     return f"lesions by {who}: {kinds}{doubt}"
+
+
+def print_segmented(done: Segmented) -> None:
+    """The lesions of one scan, or how many of several were done, and what could not be read."""
+    for name, why in done.failed.items():
+        typer.echo(f"left out: {name}: {' '.join(why.split())}", err=True)
+    doubted = sum(not (r["lesions"] or r["lungs"])["trusted"] for r in done.records)
+    if len(done.records) == 1 and not done.failed:
+        both, quality = done.records[0]["regions"][0], done.records[0]["lesions"]
+        found = [f"{kind} {amount['percent']:.1f} %" for kind, amount in both["lesions"].items()]
+        size = "volume unknown (no spacing)" if both["lung_ml"] is None else f"lungs {both['lung_ml']:.0f} ml"
+        typer.echo(f"{size}; {', '.join(found) or 'no network was asked about lesions'}")
+        for reason in (quality or done.records[0]["lungs"])["reasons"]:
+            typer.echo(f"  doubt: {reason}")
+    else:
+        typer.echo(f"{len(done.records)} segmented, {doubted} of them not to be trusted without looking")
+    typer.echo(f"masks: {done.out.resolve()}")
+    typer.echo(DISCLAIMER)
 
 
 def print_forecast(told: Forecast) -> None:

@@ -6,7 +6,7 @@ the training):
     intensity   hu or display8
     spacing_mm  [z, y, x] of its slices, for hu
     window_hu   [lo, hi]: what is 0 and 1 to it, for hu
-    temperature by which its logits are divided so that its probabilities are those that hold; 1 if absent
+    temperature by which logits are divided so that probabilities hold, of methods without such a setting
     trained_on, limits   one sentence each, for the report
 
 Without them it reads 8-bit slices, framed at the side that its training had.
@@ -60,7 +60,7 @@ class Segmenter:
     size         side in pixels of the squares it learned from; of networks for display8
     one_window   whether it was shown slices as through one window (`data.slicewindows.alike`)
     finds_lungs  whether it has a lung output
-    temperature  by which its logits are divided
+    temperature  by which its logits are divided, beyond what the method does by itself
     digest       first 16 hex digits of the SHA-256 of its weights
     about        what its folder says of it
     """
@@ -86,7 +86,8 @@ class Segmenter:
         if self.finds_lungs:
             with evaluating(self.model):
                 answer = self.model(image)
-            return Told(_softmax(answer.lesion, self.temperature), answer.lung[:, 0].float().sigmoid())
+            own = getattr(self.model.config, "temperature", 1.0) * self.temperature
+            return Told(_softmax(answer.lesion, own), answer.lung[:, 0].float().sigmoid())
         given: Tensor = self.model.probabilities(image)  # type: ignore[operator]
         return Told(_softmax(given.float().clamp_min(1e-12).log(), self.temperature), None)
 
@@ -175,7 +176,7 @@ def _segmenter(
         size=int(reads.get("size", training.get("size", settings.get("size", SIDE)))),
         one_window=bool(training.get("one_window", reads.get("one_window", True))),
         finds_lungs=float(settings.get("lung_weight", 0) or 0) > 0,
-        temperature=_positive(name, reads),
+        temperature=1.0 if "temperature" in settings else _positive(name, reads),
         digest=_digest(weights),
         about=about,
     )

@@ -265,7 +265,7 @@ def share_bar(percent: float, label: str) -> Html:
 
 
 def profile_chart(profile: Profile) -> Html:
-    """Lung and opacity area of each slice, from the apex (top) to the base (bottom)."""
+    """Lung and affected area of each slice, from the apex (top) to the base (bottom)."""
     width, height, left, right, top, bottom = 420, 250, 62, 46, 10, 34
     found = np.flatnonzero(profile.lung)
     if not found.size:
@@ -296,7 +296,7 @@ def profile_chart(profile: Profile) -> Html:
         parts.append(_text(name, x=left - 8, y=y_of(place) + 4, class_="tick", text_anchor="end"))
     label = f"Lung area per slice from apex to base, at most {number(float(lung.max()))} cm²"
     if profile.affected is not None:
-        label += f"; opacity at most {number(float(profile.affected.max()))} cm²"
+        label += f"; affected at most {number(float(profile.affected.max()))} cm²"
     return tag(
         "svg", *parts, viewBox=f"0 0 {width} {height}", class_="chart profile", role="img", aria_label=label
     )

@@ -62,7 +62,15 @@ def over_time(story: Story) -> Html | None:
     if any(scan.involvement is not None for scan in scans):
         values = tuple(scan.involvement for scan in scans)
         line = charts.Series("", "involvement", values, hollow)
-        panels.append(charts.course_panel("Involvement, % of lung volume", "%", times, [line], decimals=1))
+        panels.append(
+            charts.course_panel("Involvement by density, % of lung volume", "%", times, [line], decimals=1)
+        )
+    lesions = tuple(_lesion_percent(scan) for scan in scans)
+    if any(value is not None for value in lesions):
+        doubt = tuple(h or _lesions_doubted(scan) for h, scan in zip(hollow, scans, strict=True))
+        line = charts.Series("", "involvement", lesions, doubt)
+        title_ = "Lesions by the network or mask, % of lung volume"
+        panels.append(charts.course_panel(title_, "%", times, [line], decimals=1))
     scores = [scan.severity for scan in scans if scan.severity is not None]
     if scores and len({score.most for score in scores}) == 1:
         points = tuple(None if s.severity is None else float(s.severity.points) for s in scans)
@@ -90,6 +98,15 @@ def over_time(story: Story) -> Html | None:
         else None
     )
     return section("course", "Course over time", tag("div", *panels, class_="panels"), note)
+
+
+def _lesion_percent(scan: Findings) -> float | None:
+    found = scan.regions[0].all_lesions if scan.regions else None
+    return None if found is None else found.percent
+
+
+def _lesions_doubted(scan: Findings) -> bool:
+    return scan.lesion_quality is not None and not scan.lesion_quality.trusted
 
 
 def _short(name: str) -> str:

@@ -1,8 +1,8 @@
 """Figures: planes of a scan as pictures with outline, overlay, side marks and scale bar.
 
-One plane is one SVG: the grey picture once per display window, the opacities as a clear layer, the lungs'
-outline as a crisp line. What is shown is set by the page through inherited CSS variables, so the same layers
-serve screen, print and the enlarged view.
+One plane is one SVG: the grey picture once per display window, lesions and opacities as clear layers of
+which one is shown, the lungs' outline as a crisp line. What is shown is set by the page through inherited CSS
+variables, so the same layers serve screen, print and the enlarged view.
 """
 
 from __future__ import annotations
@@ -15,22 +15,13 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from glasslung.data.montage import LESION_RGB, windowed
 from glasslung.data.preview import Plane, Preview, View, Window
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.wording import SPACE, number
 from glasslung.types import Lesion, Lung
 
-# Colours that stay apart for every kind of colour blindness and on paper; the style sheet repeats them.
-LESION_RGB = {
-    Lesion.GROUND_GLASS: (240, 165, 0),
-    Lesion.CONSOLIDATION: (170, 51, 160),
-    Lesion.CRAZY_PAVING: (0, 150, 136),
-}
-LESION_NAMES = {
-    Lesion.GROUND_GLASS: "ground glass",
-    Lesion.CONSOLIDATION: "consolidation",
-    Lesion.CRAZY_PAVING: "crazy paving",
-}
+LESION_NAMES = {lesion: lesion.words for lesion in LESION_RGB}
 _WEBP_QUALITY = 82  # no visible loss in the lung window at the size shown
 _OUTLINE_TOLERANCE_PX = 0.35  # how far a simplified outline may stray
 _SCALE_BARS_MM = (100, 50, 20, 10, 5)
@@ -45,13 +36,6 @@ _image = partial(tag, "image")
 def window_key(window: Window) -> str:
     """The window's name as a CSS word."""
     return window.name.replace(" ", "-")
-
-
-def windowed(grey: np.ndarray, window: Window) -> np.ndarray:
-    """(H, W) grey values -> uint8 as the window shows them, 0 black to 255 white."""
-    low = window.level - window.width / 2
-    shown = (grey.astype(np.float32) - low) * (255.0 / window.width)
-    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
 
 
 def caption(view: View) -> tuple[str, str]:
@@ -77,11 +61,21 @@ def picture(view: View, windows: Sequence[Window], key: str) -> Html:
         )
         for window in windows
     ]
-    layers += [_overlay(view), *_outlines(view), *_marks(view), _scale_bar(view)]
+    both = view.lesions is not None and view.opacities is not None
+    layers += [
+        _overlay(view.lesions, "opacity first" if both else "opacity"),
+        _overlay(view.opacities, "opacity second" if both else "opacity"),
+        *_outlines(view),
+        *_marks(view),
+        _scale_bar(view),
+    ]
     what, where = caption(view)
     label = f"{what}{f', {where}' if where else ''}; lungs outlined"
-    if view.opacities is not None:
-        label += ", opacities coloured" if view.opacities.any() else ", no opacity found in this plane"
+    shown = view.opacities if view.lesions is None else view.lesions
+    if shown is not None:
+        thing = "opacit" if view.lesions is None else "lesion"
+        many, one = ("ies", "y") if view.lesions is None else ("s", "")
+        label += f", {thing}{many} coloured" if shown.any() else f", no {thing}{one} found in this plane"
     return tag(
         "svg",
         tag("g", *layers, id=key),
@@ -119,8 +113,9 @@ def size_mm(view: View) -> tuple[float, float]:
 
 
 def lesions_in(preview: Preview) -> list[Lesion]:
-    """The kinds of opacity that any of the planes shows."""
-    shown = [view.opacities for view in preview.views if view.opacities is not None]
+    """The kinds of lesion or opacity that any of the planes shows."""
+    layers = [layer for view in preview.views for layer in (view.lesions, view.opacities)]
+    shown = [layer for layer in layers if layer is not None]
     return [lesion for lesion in LESION_RGB if any((layer == lesion).any() for layer in shown)]
 
 
@@ -134,18 +129,23 @@ def _webp(grey: np.ndarray) -> str:
     return _uri("webp", Image.fromarray(grey), quality=_WEBP_QUALITY, method=4)
 
 
-def _overlay(view: View) -> Html | None:
-    """The opacities as a picture that is clear wherever there are none; None where there are none at all."""
-    if view.opacities is None or not view.opacities.any():
+def two_overlays(preview: Preview) -> bool:
+    """Whether the planes show lesions beside opacities by density, so that there is a choice."""
+    return any(view.lesions is not None and view.opacities is not None for view in preview.views)
+
+
+def _overlay(labels: np.ndarray | None, style: str) -> Html | None:
+    """Lesions as a picture that is clear wherever there are none; None where there are none at all."""
+    if labels is None or not labels.any():
         return None
     palette = np.zeros((256, 3), np.uint8)
     for lesion, rgb in LESION_RGB.items():
         palette[lesion] = rgb
-    image = Image.fromarray(view.opacities)
+    image = Image.fromarray(labels)
     image.putpalette(palette.ravel().tolist())
-    height, width = view.opacities.shape
+    height, width = labels.shape
     href = _uri("png", image, transparency=0, optimize=True)
-    return _image(href=href, width=width, height=height, class_="opacity")
+    return _image(href=href, width=width, height=height, class_=style)
 
 
 def _outlines(view: View) -> list[Html]:

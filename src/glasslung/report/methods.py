@@ -30,12 +30,7 @@ def _paragraphs(story: Story) -> Iterator[Paragraph]:
         "tilt, orientation and whether the grey values are Hounsfield units. All masks lie on the scan's own "
         "grid; nothing was resampled to measure it.",
     )
-    yield Paragraph(
-        "Lungs",
-        f"The lungs were outlined by glasslung {story.provenance.glasslung} with rules of density and shape, "
-        "without learned weights; trachea and main bronchi are taken out and dense disease is taken in. A "
-        "rule-based check says whether the outline can be trusted; its score is not a probability.",
-    )
+    yield Paragraph("Lungs", _lungs(story))
     if any(region.name.endswith("third") for scan in story.scans for region in scan.regions):
         yield Paragraph(
             "Regions",
@@ -44,6 +39,7 @@ def _paragraphs(story: Story) -> Iterator[Paragraph]:
         )
     if any(scan.intensity is Intensity.HU for scan in story.scans):
         yield from _density()
+    yield from _lesions(story)
     scores = [scan.severity for scan in story.scans if scan.severity is not None]
     for definition in dict.fromkeys(score.definition for score in scores):
         yield Paragraph("CT severity score", definition)
@@ -52,13 +48,61 @@ def _paragraphs(story: Story) -> Iterator[Paragraph]:
     yield Paragraph("Pictures", _pictures(story))
 
 
+def _lungs(story: Story) -> str:
+    """Who drew the lungs, told once for each way that was used."""
+    ways = {scan.origin.lungs for scan in story.scans if scan.origin is not None} or {"rules"}
+    told = []
+    if ways & {"rules", "rules and network"}:
+        told.append(
+            f"The lungs were outlined by glasslung {story.provenance.glasslung} with rules of density and "
+            "shape; trachea and main bronchi are taken out and dense disease is taken in. A rule-based check "
+            "says whether the outline can be trusted; its score is not a probability."
+        )
+    if "rules and network" in ways:
+        told.append(
+            "A network outlines them as well. Where both agree on the whole, the network decides on every "
+            "part that is thicker than an edge: dense lung that hangs on the lungs is taken in, gas "
+            "elsewhere is taken out; the edge itself stays that of the rules. Where they do not agree, the "
+            "rules' outline stands and the scan says so."
+        )
+    if "given" in ways:
+        told.append(
+            "Lungs that were made elsewhere were used as given; the outline by rules served as a check."
+        )
+    return " ".join(told)
+
+
+def _lesions(story: Story) -> Iterator[Paragraph]:
+    """Each network that was asked, and masks made elsewhere."""
+    origins = [scan.origin for scan in story.scans if scan.origin is not None]
+    networks = {origin.network: origin for origin in origins if origin.lesions == "network"}
+    for name, origin in networks.items():
+        trained = f" Trained on: {origin.trained_on.rstrip('.')}." if origin.trained_on else ""
+        limits = f" Limits: {origin.limits.rstrip('.')}." if origin.limits else ""
+        yield Paragraph(
+            f"Lesions by {name}",
+            f"The network {name} (weights {origin.digest}) read the lungs slice by slice, each slice as it "
+            f"is and mirrored, and tells {listing(list(origin.kinds))}. A voxel of the lungs is lesion where "
+            "the probability of all lesions together is 0.5 or more; the map of that probability is kept "
+            "beside the mask. A rule-based score says how far to trust the lesions: how sure the network "
+            "was, whether the scan is like those it learned from, whether density tells much more or less, "
+            f"and whether the lungs can be trusted.{trained}{limits}",
+        )
+    if any(origin.lesions == "given" for origin in origins):
+        yield Paragraph(
+            "Lesions made elsewhere",
+            "The mask of lesions was given and not judged here; what of it lies outside the lungs does not "
+            "count.",
+        )
+
+
 def _density() -> Iterator[Paragraph]:
     yield Paragraph(
         "Density bands", f"Each lung voxel, vessels included, is in one band: {listing(_band_ranges())}."
     )
     used = Opacity()
     yield Paragraph(
-        "Opacity and involvement",
+        "Opacity and involvement, by density",
         f"Opacity is tissue denser than the scan's own healthy lung (by {used.over_healthy_sd:g} of its "
         f"spreads and at least {used.over_healthy_hu:g} HU) and, away from the pleura, thicker than "
         f"{2 * used.ball_mm:g} mm, so that vessels and airway walls stay out; above "

@@ -4,12 +4,14 @@
   var root = document.documentElement, find = function (id) { return document.getElementById(id); };
   var controls = document.querySelector(".controls");
   var windows = [].slice.call(document.querySelectorAll("input[name=window]"));
+  var layers = [].slice.call(document.querySelectorAll("input[name=layer]"));
   var outline = find("show-outline"), overlay = find("show-overlay"), strength = find("overlay-strength");
 
   function show() {
     var soft = windows.some(function (w) { return w.checked && w.value === "soft-tissue"; });
     root.classList.toggle("soft", soft);
     root.style.setProperty("--show-soft", soft ? 1 : 0);
+    root.classList.toggle("density", layers.some(function (l) { return l.checked && l.value === "density"; }));
     root.style.setProperty("--show-outline", outline.checked ? 1 : 0);
     if (overlay) root.style.setProperty("--show-overlay", overlay.checked ? strength.value / 100 : 0);
   }
@@ -55,6 +57,10 @@
     var key = e.key.toLowerCase(), typing = /^(input|textarea)$/i.test(e.target.tagName) && e.target.type !== "checkbox";
     if (key === "o" && !typing) flip(overlay);
     if (key === "l" && !typing) flip(outline);
+    if (key === "m" && !typing && layers.length > 1) {
+      layers[(layers.findIndex(function (l) { return l.checked; }) + 1) % layers.length].checked = true;
+      show();
+    }
     if (key === "w" && !typing && windows.length > 1) {
       windows[(windows.findIndex(function (w) { return w.checked; }) + 1) % windows.length].checked = true;
       show();

@@ -134,8 +134,19 @@ def _controls(previews: Previews) -> Html:
             value="45",
             aria_label="Overlay strength",
         )
-        parts += [_switch("overlay", "Opacity"), slider]
+        parts += [*_choice_of_overlay(shown), _switch("overlay", "Overlay"), slider]
     return tag("div", *parts, class_="controls", hidden=True)
+
+
+def _choice_of_overlay(shown: Sequence[Preview]) -> list[Html]:
+    """Which overlay: lesions, or opacity by density; nothing where there is one alone."""
+    if not any(figures.two_overlays(preview) for preview in shown):
+        return []
+    choices = [
+        tag("label", tag("input", type="radio", name="layer", value=value, checked=not n), text)
+        for n, (value, text) in enumerate((("lesions", "lesions"), ("density", "by density")))
+    ]
+    return [tag("fieldset", tag("legend", "Show"), *choices, class_="segments")]
 
 
 def _switch(name: str, text: str) -> Html:
@@ -163,7 +174,7 @@ def _enlarged() -> Html:
     head = tag("div", tag("p", id="big-caption"), tag("div", *button, class_="buttons"), class_="big-head")
     hint = tag(
         "p",
-        "← → picture · ↑ ↓ same picture in another scan · W window · O overlay · Esc close",
+        "← → picture · ↑ ↓ same picture in another scan · W window · O overlay · M which overlay · Esc close",
         class_="hint",
     )
     return tag("dialog", head, tag("div", id="big-picture"), hint, id="big", aria_label="Enlarged picture")

@@ -32,7 +32,8 @@ def verdict(scan: Findings) -> Verdict:
         return Verdict.REFUSED
     if not scan.lung_quality.trusted:
         return Verdict.BAD
-    return Verdict.CARE if Severity.WARN in worst else Verdict.GOOD
+    doubtful = scan.lesion_quality is not None and not scan.lesion_quality.trusted
+    return Verdict.CARE if Severity.WARN in worst or doubtful else Verdict.GOOD
 
 
 def slab(scan: Findings) -> bool:
@@ -75,6 +76,7 @@ def paragraph(story: Story) -> str:
         where = "" if len(story.scans) == 1 else f"On {_name(measured[0])}, "
         told += [_volume(measured[0], where), _state(measured[0], where), _score(measured[0])]
     told += [_left_out(scan) for scan in story.scans if scan not in measured]
+    told += [_lesions(story)]
     return (
         " ".join(dict.fromkeys(part for part in told if part))
         .replace("scan-", "scan\u2011")
@@ -105,6 +107,24 @@ def _left_out(scan: Findings) -> str:
             f"{percent(scan.involvement)} of the lung in it, and nothing can be said of the rest."
         )
     return f"On {scan.scan} involvement was not measured."
+
+
+def _lesions(story: Story) -> str:
+    """What networks, or masks made elsewhere, say of the last scan, or of the only one."""
+    told = [scan for scan in story.scans if scan.regions and scan.regions[0].lesions is not None]
+    if not told or verdict(told[-1]) in (Verdict.REFUSED, Verdict.BAD):
+        return ""
+    scan = told[-1]
+    both, quality = scan.regions[0], scan.lesion_quality
+    found = both.all_lesions
+    assert found is not None and both.lesions is not None and scan.origin is not None
+    who = f"the network {scan.origin.network}" if scan.origin.network else "the mask that was given"
+    where = "" if len(story.scans) == 1 else f"On {_name(scan)}, "
+    kinds = listing([f"{kind} {percent(amount.percent)}" for kind, amount in both.lesions.items()])
+    text = f"{where}{who} finds lesions in {percent(found.percent)} of the lungs ({kinds})"
+    if quality is not None and not quality.trusted:
+        text += ", which is not to be trusted without looking"
+    return sentence(text)
 
 
 def _name(scan: Findings) -> str:
@@ -219,6 +239,16 @@ def cannot_say(story: Story) -> list[Limit]:
     elif span_days(story) is None:
         told.append(Limit("How fast it moves.", "The days between the scans are not known."))
     told += _missing_units(story)
+    networks = [scan.origin for scan in story.scans if scan.origin is not None and scan.origin.network]
+    for name, limits in dict.fromkeys((origin.network, origin.limits) for origin in networks):
+        told.append(
+            Limit(
+                f"What {name} has not learned.",
+                limits
+                or "It calls lesion what looks like the lesions it was trained on, whatever the disease, and "
+                "has not been tried on any clinical population.",
+            )
+        )
     bad = [scan.scan for scan in story.scans if not scan.lung_quality.trusted]
     if bad:
         told.append(

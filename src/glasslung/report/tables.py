@@ -14,6 +14,7 @@ from glasslung.types import (
     Change,
     Findings,
     Intensity,
+    MaskQuality,
     RegionMeasures,
     Remark,
     Severity,
@@ -53,6 +54,12 @@ def verdict_chip(scan: Findings) -> Html:
     return tag("span", word.value, class_=f"chip {VERDICT_CLASS[word]}")
 
 
+def quality_chip(quality: MaskQuality) -> Html:
+    """Whether a mask is trusted, as a small label."""
+    word, style = ("trusted", "good") if quality.trusted else ("not trusted", "bad")
+    return tag("span", f"{word}, {number(quality.confidence, 2)} of 1", class_=f"chip {style}")
+
+
 def glance(story: Story) -> Html:
     """One row per scan: the figures looked for first, and whether to trust them; no column without any."""
     volume = "Lung scanned" if any(slab(scan) for scan in story.scans) else "Lung volume"
@@ -73,12 +80,14 @@ def glance(story: Story) -> Html:
 def _glance_figures(scan: Findings, volume: str) -> dict[str, str]:
     both = scan.regions[0] if scan.regions else None
     affected = both.affected if both else None
+    lesions = both.all_lesions if both else None
     score = scan.severity
     return {
         "Day": NOTHING if scan.day is None else f"{scan.day:g}",
         volume: ml(both.ml if both else None),
         "Involvement": percent(scan.involvement),
         "Opacity": ml(affected.ml if affected else None),
+        "Lesions": percent(lesions.percent if lesions else None),
         "Severity": NOTHING if score is None else f"{score.points} of {score.most}",
     }
 
@@ -115,9 +124,44 @@ def trust(scan: Findings) -> Html:
         ),
         "" if quality.trusted else "Look at the pictures before using any figure of this scan.",
     )
-    remarks = scan.gate if told else [*scan.gate, outline]
+    remarks = [*scan.gate] if told else [*scan.gate, outline]
+    remarks += _about_masks(scan)
     heading = tag("h3", tag("a", scan.scan, href=f"#{scan_id(scan)}"), verdict_chip(scan))
     return tag("section", heading, remark_list(remarks), class_="trust")
+
+
+def _about_masks(scan: Findings) -> list[Remark]:
+    """What was done about the lungs, and whether the lesions of a network can be trusted."""
+    origin, quality = scan.origin, scan.lesion_quality
+    if origin is None:
+        return []
+    known = set(scan.lung_quality.reasons)
+    said = [Remark("masks", Severity.NOTE, sentence(note)) for note in origin.notes if note not in known]
+    if quality is None:
+        return said
+    why = "; ".join(reason.strip().rstrip(".") for reason in quality.reasons)
+    text = (
+        f"Lesions by {origin.network} {'trusted' if quality.trusted else 'not trusted'} (rule-based score "
+        f"{number(quality.confidence, 2)} of 1){f': {why}' if why else ''}"
+    )
+    remedy = "" if quality.trusted else "Look at the pictures before using any figure of these lesions."
+    return [*said, Remark("lesions", Severity.NOTE if quality.trusted else Severity.WARN, text, remedy)]
+
+
+def lesions_table(scan: Findings) -> Html:
+    """Lesions of every region by kind, all of them first."""
+    kinds = list(dict.fromkeys(kind for region in scan.regions for kind in region.lesions or {}))
+    head = [_th("Region"), _th("All lesions", class_="num")]
+    head += [
+        _th(tag("i", class_=f"swatch lesion-{kind.replace(' ', '-')}"), kind, class_="num") for kind in kinds
+    ]
+    rows = []
+    for region in scan.regions:
+        amounts = [(region.lesions or {}).get(kind) for kind in kinds]
+        cells = [_amount_cell(region.all_lesions, strong=True), *map(_amount_cell, amounts)]
+        depth = "third" if region.name.endswith(("third", "lobe")) else "whole"
+        rows.append(tag("tr", tag("th", region.name, scope="row"), *cells, class_=depth))
+    return table(f"Lesions of {scan.scan}", head, rows, "regions lesions")
 
 
 def regions_table(scan: Findings) -> Html:

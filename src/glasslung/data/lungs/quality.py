@@ -13,6 +13,7 @@ TRUST = 0.5  # a mask below this confidence is not trusted
 ADULT_ML = (1200.0, 9500.0)  # both lungs, expiration of a small person to inspiration of a tall one
 SMALLER_SHARE = 0.30  # of both lungs; the smaller lung usually holds 0.43 to 0.48
 FEW_SLICES = 8
+FEW_COST, A_SAMPLE = 0.7, "a sample of the lungs, not their volume"
 SHORT_MM = 90.0  # a scan that shows less of the lungs than this along the body is a sample, not a chest
 CUT_SHARE = 0.12  # of the largest section: lung that large on the first or last slice goes on beyond it
 BORDER_SHARE = 0.02  # of the slices' outline: lung lying on the picture's border
@@ -69,6 +70,15 @@ def judge(evidence: Evidence) -> MaskQuality:
     return MaskQuality(confidence >= TRUST, round(confidence, 3), tuple(why for _, why in doubts))
 
 
+def of_single_slice(quality: MaskQuality) -> MaskQuality:
+    """The verdict on a slice that is not taken for a scan: that it is one alone is no doubt."""
+    reasons = tuple(why for why in quality.reasons if not why.endswith(A_SAMPLE))
+    if len(reasons) == len(quality.reasons):
+        return quality
+    confidence = round(quality.confidence / (1.0 - FEW_COST), 3)
+    return MaskQuality(confidence >= TRUST, confidence, reasons)
+
+
 def _size(e: Evidence) -> list[Doubt]:
     if not e.measured:
         return []
@@ -98,9 +108,7 @@ def _coverage(e: Evidence) -> list[Doubt]:
     seen = int(np.count_nonzero(areas))
     seen_mm = seen * e.spacing_mm[0]
     if len(areas) < FEW_SLICES:
-        doubts.append(
-            (0.7, f"the scan has only {len(areas)} slice(s): a sample of the lungs, not their volume")
-        )
+        doubts.append((FEW_COST, f"the scan has only {len(areas)} slice(s): {A_SAMPLE}"))
     elif e.measured and seen_mm < SHORT_MM:
         doubts.append((0.55, f"the slices cover only {seen_mm:.0f} mm of the lungs"))
     if len(areas) >= FEW_SLICES and e.measured:

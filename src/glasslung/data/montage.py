@@ -1,0 +1,88 @@
+"""Sheets of slices with lungs outlined and lesions coloured: one PNG to look at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from glasslung.data.preview import Plane, Preview, Window
+from glasslung.types import Lesion
+
+# Colours that stay apart for every kind of colour blindness and on paper; the report repeats them.
+LESION_RGB = {
+    Lesion.GROUND_GLASS: (240, 165, 0),
+    Lesion.CONSOLIDATION: (170, 51, 160),
+    Lesion.CRAZY_PAVING: (0, 150, 136),
+}
+OUTLINE_RGB = (86, 200, 245)
+STRENGTH = 0.45  # of the colour over the grey
+COLUMNS = 4
+TILE_PX = 320
+MOST_TILES = 24  # a sheet is looked at as a whole
+
+
+class Tile(NamedTuple):
+    """One slice: grey (H, W) uint8 as it is shown, lungs (H, W) and lesions (H, W) labels."""
+
+    grey: np.ndarray
+    lungs: np.ndarray
+    lesions: np.ndarray | None
+
+
+def windowed(grey: np.ndarray, window: Window) -> np.ndarray:
+    """(H, W) grey values -> uint8 as the window shows them, 0 black to 255 white."""
+    low = window.level - window.width / 2
+    shown = (grey.astype(np.float32) - low) * (255.0 / window.width)
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
+def tiles_of(preview: Preview) -> list[Tile]:
+    """The axial planes of a preview, from head to feet, in its first window."""
+    window = preview.windows[0]
+    return [
+        Tile(windowed(view.grey, window), view.lungs, view.lesions)
+        for view in preview.views
+        if view.plane is Plane.AXIAL
+    ]
+
+
+def sheet(tiles: Sequence[Tile]) -> bytes:
+    """Tiles in rows of four as a PNG; of more than two dozen a spread is shown."""
+    asked = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES)).astype(int))
+    drawn = [_framed(_coloured(tiles[n])) for n in asked]
+    columns = min(COLUMNS, len(drawn))
+    drawn += [np.zeros_like(drawn[0])] * (-len(drawn) % columns)
+    rows = [np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)]
+    written = io.BytesIO()
+    Image.fromarray(np.vstack(rows)).save(written, "png", optimize=True)
+    return written.getvalue()
+
+
+def _coloured(tile: Tile) -> np.ndarray:
+    """(H, W, 3) uint8: lesions laid over the grey, the lungs' inner rim as a line."""
+    rgb = np.repeat(tile.grey[..., None].astype(np.float32), 3, axis=2)
+    for lesion, colour in LESION_RGB.items():
+        if tile.lesions is not None:
+            there = tile.lesions == lesion
+            rgb[there] = (1 - STRENGTH) * rgb[there] + STRENGTH * np.array(colour)
+    inside = tile.lungs > 0
+    rim = inside & ~ndimage.binary_erosion(inside, border_value=1)
+    rgb[rim] = OUTLINE_RGB
+    return np.rint(rgb).astype(np.uint8)
+
+
+def _framed(picture: np.ndarray) -> np.ndarray:
+    """The picture inside a square of one size, on black."""
+    height, width = picture.shape[:2]
+    scale = TILE_PX / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    square = np.zeros((TILE_PX, TILE_PX, 3), np.uint8)
+    top, left = (TILE_PX - size[1]) // 2, (TILE_PX - size[0]) // 2
+    square[top : top + size[1], left : left + size[0]] = small
+    return square
