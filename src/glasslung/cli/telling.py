@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from glasslung.errors import GlasslungError
-from glasslung.types import DISCLAIMER
 
 if TYPE_CHECKING:
     from glasslung.analyze.segmenting import Segmented
@@ -116,6 +115,8 @@ def _lesions_told(scan: Findings) -> str:
 
 def print_segmented(done: Segmented) -> None:
     """The lesions of one scan, or how many of several were done, and what could not be read."""
+    from glasslung.types import DISCLAIMER
+
     for name, why in done.failed.items():
         typer.echo(f"left out: {name}: {' '.join(why.split())}", err=True)
     doubted = sum(not (r["lesions"] or r["lungs"])["trusted"] for r in done.records)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from glasslung.errors import DataError
-from glasslung.types import Change, Findings, Intensity, Remark, Severity
+from glasslung.types import Change, Findings, Intensity, RegionMeasures, Remark, Severity
 
 # What is measured on a slab of the chest says nothing about another slab: gate codes that stop every
 # comparison.
@@ -26,7 +26,8 @@ def changes(scans: Sequence[Findings]) -> tuple[Change, ...]:
     """The change of each measure between each two consecutive scans.
 
     scans in order of time. Compared are lung volume, affected tissue (ml, per cent) per side, involvement,
-    severity points and the bands of both lungs, wherever both scans have the figure. A pair is left out when
+    severity points, the bands of both lungs and lesions by the same network, wherever both scans have the
+    figure. A pair is left out when
     intensities differ, a lung mask is not trusted or a scan is only a slab, and its volumes in ml are when
     lungs are cut off: `comparison_remarks` says so. DataError when the days run backwards.
     """
@@ -109,7 +110,7 @@ def _cautions(before: Findings, after: Findings) -> Iterator[Remark]:
         yield Remark(
             "change-no-hu",
             Severity.NOTE,
-            f"{pair} have 8-bit grey values: densities, affected tissue and severity could not be compared.",
+            f"{pair} have 8-bit grey values: densities, opacity and severity could not be compared.",
             "Give both scans in Hounsfield units.",
         )
     old, new = max(before.spacing_mm), max(after.spacing_mm)
@@ -153,6 +154,20 @@ def _pair(before: Findings, after: Findings, days: float | None, without_ml: boo
         )
 
 
+def _lesion_measures(scan: Findings, region: RegionMeasures) -> dict[tuple[str, str], float | None]:
+    """Lesions of a network that is trusted, or made elsewhere; whose they are is part of the name."""
+    all_of_it, origin, quality = region.all_lesions, scan.origin, scan.lesion_quality
+    if all_of_it is None or origin is None or not (quality is None or quality.trusted):
+        return {}
+    who = origin.network or "mask given"
+    amounts = {"lesions": all_of_it, **(region.lesions or {})}
+    return {
+        (f"{kind} by {who}, {region.name}", unit): getattr(amount, unit)
+        for kind, amount in amounts.items()
+        for unit in ("ml", "percent")
+    }
+
+
 def _measures(scan: Findings) -> Measures:
     """Every figure of a scan that can be followed, in the order of a report."""
     found: dict[tuple[str, str], float | None] = {}
@@ -168,6 +183,7 @@ def _measures(scan: Findings) -> Measures:
         # the total is part of the name: points of two definitions must never be subtracted
         found[f"severity, of {scan.severity.most}", "points"] = float(scan.severity.points)
     for region in regions[:1]:
+        found |= _lesion_measures(scan, region)
         for band, amount in (region.bands or {}).items():
             found[f"{band}, {region.name}", "ml"] = amount.ml
             found[f"{band}, {region.name}", "percent"] = amount.percent
