@@ -273,7 +273,10 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(help="Folder of a run, or the name of shipped weights.", show_default=False)
     ],
-    data: Annotated[Path, typer.Argument(help="Folder of labelled slices, or a cohort.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(help="Folder of labelled slices, or a cohort of slices or scans.", show_default=False),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="New folder for figures, masks and pictures.", show_default=False),

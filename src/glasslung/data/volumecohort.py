@@ -25,7 +25,7 @@ from glasslung.data.cohort import Cohort
 from glasslung.data.lungs.pictures import assumed_spacing_mm
 from glasslung.data.lungs.settings import DEFAULT
 from glasslung.data.orientation import orientation_of, to_upright, upright_spacing_mm
-from glasslung.data.volumebatches import CLASSES, IN_LUNG, NO_LESION, Scan, Settings
+from glasslung.data.volumebatches import IN_LUNG, NO_LESION, Scan, Settings
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Case, Geometry, Intensity, Lesion, Lung, Progress, Remark, Severity, Volume
 
@@ -99,16 +99,16 @@ def read_volume_cohort(cohort: Cohort, settings: Settings, progress: Progress | 
     Where no lung mask is given the whole scan is kept. One scan at a time is held on its own grid.
     """
     cases = labelled_cases(cohort)
-    scans, digests, outside = [], [], []
+    scans, digests, seen = [], [], []
     for number, case in enumerate(cases):
         if progress:
             progress(f"reading scans: {case.scan}", number / len(cases))
         labelled = read_labelled_scan(cohort, case)
         scans.append(on_cohort_grid(labelled, settings))
         digests.append(labelled.volume.source.sha256)
-        outside.append(labelled.outside)
+        seen.append(labels_of(labelled))
     names = tuple(case.scan for case in cases)
-    remarks = (*_told_of(cohort, cases), *volume_remarks(scans, names, outside))
+    remarks = (*_told_of(cohort, cases), *label_remarks(seen))
     return VolumeSet(tuple(scans), names, tuple(digests), remarks)
 
 
@@ -260,48 +260,60 @@ def _told_of(cohort: Cohort, cases: Sequence[Case]) -> list[Remark]:
     return found
 
 
-def volume_remarks(
-    scans: Sequence[Scan], names: Sequence[str], outside: Sequence[float]
-) -> tuple[Remark, ...]:
+@dataclass(frozen=True)
+class Labels:
+    """What the masks of one scan hold.
+
+    looked   whether anybody looked for lesions
+    kinds    those that are there
+    darker   whether consolidation is darker than ground glass on average; None unless both are there
+    outside  as in `Labelled`
+    """
+
+    name: str
+    looked: bool
+    kinds: frozenset[Lesion]
+    darker: bool | None
+    outside: float
+
+
+def labels_of(labelled: Labelled) -> Labels:
+    """A summary of a scan's masks, for `label_remarks`."""
+    lesions, voxels = labelled.lesions, labelled.volume.voxels
+    kinds, darker = frozenset[Lesion](), None
+    if lesions is not None:
+        kinds = frozenset(kind for kind in Lesion if kind and (lesions == kind).any())
+    if lesions is not None and {Lesion.GROUND_GLASS, Lesion.CONSOLIDATION} <= kinds:
+        glass, dense = (voxels[lesions == kind] for kind in (Lesion.GROUND_GLASS, Lesion.CONSOLIDATION))
+        darker = bool(dense.mean() < glass.mean())
+    return Labels(labelled.case.scan, lesions is not None, kinds, darker, labelled.outside)
+
+
+def label_remarks(seen: Sequence[Labels]) -> tuple[Remark, ...]:
     """What the labels of a set make doubtful: kinds of lesion that no scan has, or that look exchanged."""
-    remarks = [
-        _absent(CLASSES[kind]) for kind in (2, 3, 4) if not any((s.label == kind).any() for s in scans)
-    ]
-    if not any((s.label == NO_LESION).any() or (s.label > 0).any() for s in scans):
-        remarks = []  # nobody looked for lesions: that is told already
-    darker, both = _consolidation_darker(scans)
-    if both and darker > both / 2:
+    remarks = []
+    if any(one.looked for one in seen):
+        there = frozenset[Lesion]().union(*(one.kinds for one in seen))
+        remarks += [_absent(kind) for kind in Lesion if kind and kind not in there]
+    both = [one.darker for one in seen if one.darker is not None]
+    if both and sum(both) > len(both) / 2:
         text = (
-            f"Consolidation is darker than ground glass in {darker} of the {both} scans that have both: the "
-            "two labels may be exchanged."
+            f"Consolidation is darker than ground glass in {sum(both)} of the {len(both)} scans that have "
+            "both: the two labels may be exchanged."
         )
         remedy = "Check that 1 is ground glass and 2 consolidation."
         remarks.append(Remark("labels-swapped", Severity.WARN, text, remedy))
-    if far := [name for name, share in zip(names, outside, strict=True) if share > NOTED_OUTSIDE]:
+    if far := [one.name for one in seen if one.outside > NOTED_OUTSIDE]:
         text = (
             f"In {len(far)} scan(s), first {far[0]!r}, more than {NOTED_OUTSIDE:.0%} of the lesions lie "
             "outside the lung mask; they count as lung."
         )
-        remarks.append(
-            Remark("lesions-outside-lungs", Severity.WARN, text, "Look at the masks of these scans.")
-        )
+        remedy = "Look at the masks of these scans."
+        remarks.append(Remark("lesions-outside-lungs", Severity.WARN, text, remedy))
     return tuple(remarks)
 
 
-def _absent(name: str) -> Remark:
+def _absent(kind: Lesion) -> Remark:
+    name = kind.name.lower().replace("_", " ")
     text = f"No scan has {name}: nothing can be learned of it, and its scores mean nothing."
     return Remark("class-absent", Severity.NOTE, text)
-
-
-def _consolidation_darker(scans: Sequence[Scan]) -> tuple[int, int]:
-    """In how many scans consolidation is darker than ground glass on average, of how many with both."""
-    darker = both = 0
-    for scan in scans:
-        glass, dense = (
-            scan.label == CLASSES.index("ground glass"),
-            scan.label == CLASSES.index("consolidation"),
-        )
-        if glass.any() and dense.any():
-            both += 1
-            darker += int(scan.hu[dense].mean() < scan.hu[glass].mean())
-    return darker, both

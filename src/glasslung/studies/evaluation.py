@@ -1,9 +1,10 @@
-"""Score a trained model on a folder: a segmenter on labelled slices, a U-SVAE or CAGE on every slice.
+"""Score a trained model: a segmenter on labelled slices or scans, a U-SVAE or CAGE on every slice.
 
 A model is the folder of a run, or the name of weights that come with the package. What it is decides what is
 measured:
 
     segmenter      `segmentation.scores`: overlap, soft maps, lesions one by one, beside what papers print
+                   of a cohort of whole scans `segmentation.volumescores`: overlap, surfaces, millilitres
     usvae, cage    `likelihoods`: the paper's units and what they hide, on every slice
 
 Where slices that the model was trained on can be told among those it is asked about, that is said first.
@@ -14,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glasslung.data.cohort import Cohort
 from glasslung.data.labelbatches import SquareSlices, from_square
 from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
 from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
@@ -39,7 +42,7 @@ from glasslung.studies.segmentation.table import table_of
 from glasslung.studies.trained import TRAINING, Trained, input_hashes, open_trained, picture_digest, told_of
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
 
-SEGMENTATION, LIKELIHOOD = "segmentation", "likelihood"
+SEGMENTATION, VOLUMES, LIKELIHOOD = "segmentation", "volumes", "likelihood"
 LIKELIHOOD_METHODS = ("usvae", "cage")
 SIDE = 256  # pixels at which a segmenter sees slices, where its run does not say
 BATCH = 8
@@ -53,11 +56,11 @@ Predict = Callable[[np.ndarray], np.ndarray]
 class Evaluation:
     """What was measured.
 
-    kind      'segmentation' or 'likelihood'
+    kind      'segmentation', 'volumes' or 'likelihood'
     figures   plain values, as evaluation.json keeps them
     text      the table a person reads first
     remarks   what to beware of
-    scores    of a segmenter: everything slice by slice; None otherwise
+    scores    of a segmenter of slices: everything slice by slice; None otherwise
     """
 
     model: str
@@ -90,7 +93,8 @@ def evaluate(
     """Score a model on a folder or cohort, and write what was found into a new folder `out`.
 
     model  folder of a run, or the name of weights that come with the package
-    data   for a segmenter: a folder with img/ and multiclass/, or a cohort with lesion masks; for usvae and
+    data   for a segmenter: a folder with img/ and multiclass/, or a cohort with lesion masks; for a network
+           for whole scans, or a segmenter that can read them: a cohort of scans with masks; for usvae and
            cage: a folder with the layout of the CAGE set, a cohort of slices, or a folder of `prepare`
     UsageError for a model that cannot be scored, DataError for data that does not fit, or an `out` in use.
     """
@@ -98,6 +102,8 @@ def evaluate(
     if out is not None:
         _check_free(Path(out))
     trained = open_trained(model)
+    if (scans := scans_for(trained, data)) is not None:
+        return _evaluate_volumes(trained, model, scans, out, seed, progress)
     if trained.method in LIKELIHOOD_METHODS:
         from glasslung.studies.likelihoods import evaluate_likelihood
 
@@ -114,16 +120,61 @@ def evaluate(
 def write_evaluation(found: Evaluation, out: Path) -> None:
     """evaluation.json, evaluation.txt, of a segmenter what `segmentation.sheet` draws: all or none."""
     with whole_folder(out) as part:
-        write_json(part / "evaluation.json", found.as_dict())
-        write_whole(part / "evaluation.txt", found.text)
+        _write_into(part, found)
         if found.scores is not None:
             write_segmented(found.scores, part)
+
+
+def _write_into(part: Path, found: Evaluation) -> None:
+    write_json(part / "evaluation.json", found.as_dict())
+    write_whole(part / "evaluation.txt", found.text)
 
 
 def _check_free(out: Path) -> None:
     """Before an hour's work, not after it."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} is there already and not empty; choose a new folder or remove it")
+
+
+# ---------------------------------------------------------------------------------------------- whole scans
+
+
+def scans_for(trained: Trained, data: Path) -> Cohort | None:
+    """The cohort of whole scans that a model is asked about; None where it is asked about slices.
+
+    DataError where a network for whole scans is given anything else.
+    """
+    from glasslung.data.cohort import TABLE_NAME
+    from glasslung.data.sources import open_cohort
+    from glasslung.data.volumecohort import holds_volumes
+    from glasslung.studies.segmentation.volumes import USUAL
+
+    if trained.method in USUAL:
+        return open_cohort(data)
+    if trained.method in LIKELIHOOD_METHODS or not (data.is_file() or (data / TABLE_NAME).is_file()):
+        return None
+    cohort = open_cohort(data)
+    return cohort if holds_volumes(cohort) else None
+
+
+def _evaluate_volumes(
+    trained: Trained,
+    model: str | Path,
+    scans: Cohort,
+    out: Path | None,
+    seed: int,
+    progress: Progress | None,
+) -> Evaluation:
+    """Masks are written scan by scan, so that no more than one is held; all of `out` is there or nothing."""
+    from glasslung.studies.segmentation.volumeevaluation import evaluate_volumes
+
+    with nullcontext() if out is None else whole_folder(Path(out)) as part:
+        whole, table, remarks = evaluate_volumes(trained, model, scans, seed, part, progress)
+        text = _text(trained, remarks, table)
+        found = Evaluation(trained.name, trained.method, VOLUMES, whole, text, remarks)
+        if part is not None:
+            _write_into(part, found)
+    return found
 
 
 # ------------------------------------------------------------------------------------------- a segmenter
