@@ -11,7 +11,7 @@ from glasslung.types import Intensity, Volume
 
 SHAPE = (20, 40, 44)
 SPACING = (6.0, 5.0, 5.0)
-HU = {"outside": 20, "lung": -850, "ground glass": -550, "consolidation": -20, "crazy paving": -450}
+HU = {"outside": 20, "lung": -850, "ground glass": -550, "consolidation": -150, "crazy paving": -450}
 
 
 def chest(seed: int, ill: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
