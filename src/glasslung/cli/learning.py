@@ -73,7 +73,8 @@ def train(
         bool, typer.Option("--mirror", help="Turn slices left to right by chance; not for segmenters.")
     ] = False,
     augment: Annotated[
-        str, typer.Option(help="Segmenters: how slices are varied; strong if not given.", show_default=False)
+        str,
+        typer.Option(help="Segmenters: how slices are varied; moderate if not given.", show_default=False),
     ] = "",
     size: Annotated[
         int | None, typer.Option(help="Segmenters: side of the framed slices; 192 if not given.")

@@ -99,6 +99,20 @@ POLICIES = {
     "paper": Policy(mirror=0.5, upend=0.5, cutout=0.25),
     # its released code; rows of its files run from right to left, so that its vertical flip is our mirror
     "released": Policy(mirror=0.5, quarter=0.5, crop=0.5),
+    # for few slices and few steps: views that differ as much as hospitals do, no holes, no other windows
+    "moderate": Policy(
+        mirror=0.5,
+        turn_deg=12.0,
+        scale=0.15,
+        shear=0.1,
+        shift=0.08,
+        bend=0.02,
+        gamma=0.25,
+        contrast=0.15,
+        brightness=0.1,
+        blur=0.1,
+        noise=0.02,
+    ),
     "strong": Policy(
         mirror=0.5,
         turn_deg=25.0,

@@ -53,7 +53,7 @@ class SegmentTraining:
     """... those without labels, for methods that learn from them ..."""
     healthy: int = 0
     """... and those of healthy people, which have no lesion anywhere."""
-    augment: str = "strong"
+    augment: str = "moderate"
     """Other views of slices and masks: see `data.pairaugment.POLICIES`."""
     one_window: bool = True
     """Show all slices as if seen through one window: sets come in windows of all kinds."""
