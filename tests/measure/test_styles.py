@@ -40,6 +40,13 @@ def test_identical_styles_are_named(separated) -> None:
     assert report.verdict.startswith("COLLAPSED: styles coincide")
 
 
+def test_styles_that_repeat_the_slice_exactly_are_one_style(separated) -> None:
+    """Painting without an error: still no difference that an eye could see."""
+    images, _, labels = separated
+    report = examine_styles(images, np.repeat(images[:, None], 4, 1), labels)
+    assert report.error == pytest.approx(0) and report.styles_coincide
+
+
 def test_two_styles_that_coincide_are_named_as_a_part(separated) -> None:
     images, styles, labels = separated
     styles = styles.copy()

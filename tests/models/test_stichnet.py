@@ -64,7 +64,9 @@ def trained() -> StichNet:
 # ------------------------------------------------------------------------------------------- learning
 
 
-@pytest.mark.parametrize("settings", [{}, {"consistency": 0.0}, {"piece": "lesion", "evidence": 0.1}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"consistency": 0.0}, {"piece": "lesion", "evidence": 0.1, "heard": 1.0}]
+)
 @pytest.mark.parametrize("unlabelled", [0, 1, 3])
 def test_every_batch_reaches_every_parameter(settings: dict[str, Any], unlabelled: int) -> None:
     terms, found = gradients(made(**settings), discs(3, unlabelled))
@@ -104,7 +106,8 @@ def test_greys_of_labelled_slices_are_remembered() -> None:
     model, batch = made(), discs(4, 0)
     for _ in range(60):
         with torch.no_grad():
-            model.remember(model(batch.image), batch.image, stitch.possible_labels(batch.lesion, batch.lung))
+            allowed = stitch.possible_labels(batch.lesion, batch.lung)
+            model.remember(model(batch.image).log_y, batch.image, allowed)
     greys = (torch.arange(model.config.bins) + 0.5) / model.config.bins
     means = (model.known_styles * greys).sum(1).tolist()
     assert means == pytest.approx([0.9, 0.5, 0.8, 0.15], abs=0.06)
@@ -188,7 +191,7 @@ def test_greys_move_an_answer_that_the_network_leaves_open() -> None:
         {"classes": 4},
         {"loss": "hinge"},
         {"piece": "all"},
-        {"temper": 0.0},
+        {"temper": -0.1},
         {"sure": 1.5},
         {"teacher_decay": 1.0},
         {"consistency": -1.0},

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from glasslung.errors import ShapeError, UsageError
+from glasslung.measure.styles import examine_styles
 from glasslung.models.stitchladders import VARIANTS, Config, StichNet, loss, players, stitch_bound
 from glasslung.nn import stitch
 from glasslung.nn.batches import LabelledBatch
@@ -270,3 +271,21 @@ def test_styles_come_apart_and_lesions_are_found_on_two_tone_discs() -> None:
     restyled = model.restyle(fresh.image, stitch.CONSOLIDATION)[:, 0]
     assert restyled[inside].mean() > fresh.image[:, 0][inside].mean() + 0.1
     assert background.isfinite().all()
+
+
+def test_the_printed_model_collapses_on_slices_without_labels_and_that_is_named() -> None:
+    """Labelled and unlabelled slices together, lungs unknown: the paper's failure, by its name."""
+    model = StichNet(Config(**(VARIANTS["PAPER"] | SMALL)), seeded())
+    (player,) = players(model)
+    optimiser, rng = torch.optim.Adam(player.parameters, lr=2e-3), seeded(2)
+    for step in range(25):
+        batch = discs(4, 2, seed=step)
+        batch = LabelledBatch(batch.image, batch.lesion, torch.full_like(batch.lung, -1))
+        optimiser.zero_grad()
+        player.loss(batch, step, rng)["total"].backward()
+        torch.nn.utils.clip_grad_norm_(player.parameters, 1.0)
+        optimiser.step()
+    image = discs(6, 6, seed=99).image
+    found = examine_styles(image[:, 0].numpy(), model.styles(image).numpy(), model.labels(image).numpy())
+    assert found.styles_coincide and found.labels_constant
+    assert "styles coincide" in found.verdict and "labels constant" in found.verdict

@@ -4,7 +4,7 @@ The paper's failure, in its own words: on slices without labels "all the styles 
 segmentations are the exact same for every image". Both are measured here, with the levels that say nothing.
 
 Rules   styles coincide when they lie closer together inside the lung than the model errs in painting the
-        slice: an eye could not tell them apart beside the original
+        slice, or than `LEAST_GAP`: an eye could not tell them apart beside the original
         labels are constant when knowing which slice it is tells less than `LEAST_SHARE` of what there is to
         know about a pixel's lesion, or when there is nothing to know: the same class everywhere
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NAMES = ("background", "ground glass", "consolidation", "healthy")  # the order of the four pictures
 LUNG_STYLES = (1, 2, 3)
 COINCIDE = 1.0  # distance of two styles in reconstruction errors, below which they are one
+LEAST_GAP = 4 / 255  # of the grey scale: noise of a slice hides as much
 LEAST_SHARE = 0.1  # of the lesions' entropy; drawn masks tell all of it, a timid segmenter a third
 LEAST_NATS = 1e-3  # per pixel: lesions on one pixel in ten thousand hold as much
 FAINT = 1e-6  # of a probability: logarithms stay finite
@@ -66,7 +67,7 @@ class StyleReport:
     @property
     def coinciding(self) -> tuple[PairGap, ...]:
         """Pairs of styles that cannot be told apart."""
-        return tuple(pair for pair in self.gaps if pair.gap < COINCIDE * self.error)
+        return tuple(pair for pair in self.gaps if pair.gap < max(LEAST_GAP, COINCIDE * self.error))
 
     @property
     def styles_coincide(self) -> bool:

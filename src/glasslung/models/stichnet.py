@@ -4,8 +4,9 @@ Notation  x slice; y label of a pixel (background, ground glass, consolidation, 
           sees; z the slice's four styles, each a law of grey values
 Model     y ~ p(y | k), the U-Net's; x under y has a grey drawn from style y; z has a Dirichlet prior, which
           labelled slices teach, and its posterior mean is taken (`nn.stitchstyles`); y is summed out exactly
-Answer    p(y | x) ~ p(y | k) p(x | y, z)^t: the U-Net's opinion, once the greys were heard. t is learned; it
-          begins below 1 because neighbouring pixels are no independent witnesses
+Answer    p(y | x) ~ p(y | k) p(x | y, z)^t: the U-Net's opinion, once the greys were heard. t is below 1
+          because neighbouring pixels are no independent witnesses. The U-Net learns its opinion alone: on
+          slices that it knows by heart nothing is left for greys to tell, on others they tell much
 
 The paper's StichNet (`models.stitchladders`) draws styles from two ladders of latents. On slices without
 labels its styles coincide and its labels are constant: styles that can paint every detail need no label. A
@@ -60,8 +61,8 @@ class Config:
     weight_decay: float = 1e-4
     bins: int = 64  # greys that a style tells apart: four grey levels of 256 are within the noise
     strength: float = 200.0  # pixels that the styles of labelled slices count for, of some 5000 of a lung
-    temper: float = 0.5  # the power of p(x | y) that learning begins with
-    opinion: float = 0.5  # weight of the U-Net's loss before the greys are heard
+    temper: float = 0.7  # the power of p(x | y); from 0.5 to 1.0 much the same, by cross-validation
+    heard: float = 0.0  # weight of the loss of the answer, beside that of the opinion, which is 1
     lung: float = 0.2  # weight of what is known of the lungs
     evidence: float = 0.0  # weight of -log p(x), nats per pixel
     consistency: float = 1.0  # weight of the loss on stitched slices; 0: labels alone
@@ -78,12 +79,21 @@ class Config:
             raise UsageError(
                 f"loss is one of {', '.join(LOSSES)}, greys of {', '.join(GREYS)}, piece of box, lesion"
             )
-        weights = ("strength", "opinion", "lung", "evidence", "consistency", "strength_greys", "weight_decay")
+        weights = (
+            "strength",
+            "temper",
+            "heard",
+            "lung",
+            "evidence",
+            "consistency",
+            "strength_greys",
+            "weight_decay",
+        )
         for name in weights:
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.temper > 0 or not 0 <= self.teacher_decay < 1:
-            raise UsageError("temper must be positive, teacher_decay 0 to below 1")
+        if not 0 <= self.teacher_decay < 1:
+            raise UsageError(f"teacher_decay {self.teacher_decay} is no decay; choose 0 to below 1")
         if min(self.bins, self.steps) < 2 or not 0 <= self.ramp <= 1 or not 0 <= self.sure <= 1:
             raise UsageError("bins and steps must be 2 or more; ramp and sure lie in 0 .. 1")
 
@@ -115,7 +125,6 @@ class StichNet(nn.Module):
             config.encoder, LABELS, 1, config.width, config.decoder_width, storeys=config.storeys
         )
         initialise_he(self.unet, rng)
-        self.log_temper = nn.Parameter(torch.tensor(float(config.temper)).log())
         self.register_buffer("known_styles", torch.full((LABELS, config.bins), 1 / config.bins))
         self.teacher = copy.deepcopy(self.unet).requires_grad_(False) if config.consistency > 0 else None
 
@@ -127,8 +136,11 @@ class StichNet(nn.Module):
 
     def read_by(self, unet: nn.Module, image: Tensor) -> Reading:
         """The reading with the opinion of this U-Net."""
-        log_y = torch.log_softmax(unet(present(image, self.config.greys)).float(), 1)
-        return self.hear(log_y, image)
+        return self.hear(self.opinion(unet, image), image)
+
+    def opinion(self, unet: nn.Module, image: Tensor) -> Tensor:
+        """log p(y | k) by this U-Net, (B, 4, H, W)."""
+        return torch.log_softmax(unet(present(image, self.config.greys)).float(), 1)
 
     def hear(self, log_y: Tensor, image: Tensor) -> Reading:
         """Fit the slice's styles to an opinion of its labels, and weigh that by the greys."""
@@ -136,7 +148,7 @@ class StichNet(nn.Module):
         counts = stitchstyles.count_greys(log_y.exp(), bins, self.config.bins)
         styles = stitchstyles.fit_styles(counts, self.known_styles, self.config.strength)
         log_x = stitchstyles.log_density(styles, bins)
-        answer = torch.log_softmax(log_y + self.log_temper.exp() * log_x, 1)
+        answer = torch.log_softmax(log_y + self.config.temper * log_x, 1)
         return Reading(log_y, styles, log_x, answer)
 
     # ------------------------------------------------------------------------------ what it is asked for
@@ -184,9 +196,10 @@ class StichNet(nn.Module):
             own.copy_(other)  # what batch normalisation knows is a running average already
 
     @torch.no_grad()
-    def remember(self, reading: Reading, image: Tensor, allowed: Tensor) -> None:
+    def remember(self, log_y: Tensor, image: Tensor, allowed: Tensor) -> None:
         """Take note of the greys of each label on labelled slices, as far as they are known."""
-        share = torch.softmax(reading.answer.masked_fill(~allowed, stitch.NEVER), 1)
+        answer = self.hear(log_y, image).answer
+        share = torch.softmax(answer.masked_fill(~allowed, stitch.NEVER), 1)
         bins = stitchstyles.grey_bins(image, self.config.bins)
         counts = stitchstyles.count_greys(share, bins, self.config.bins).sum(0)
         seen = counts.sum(1, keepdim=True)
@@ -201,9 +214,9 @@ class StichNet(nn.Module):
 def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator) -> dict[str, Tensor]:
     """What is minimised; 'total' is the weighted sum of the others. 0 where there is nothing to learn.
 
-    answer, opinion  against labels, after and before the greys are heard
+    opinion, answer  against labels, before and after the greys are heard
     lung             -log p(what is known of lung and lesion), mean over pixels whose lung is known
-    stitched         the same as answer and opinion, on stitched slices; sure  share of their pixels
+    stitched         as opinion, on stitched slices; sure  share of their pixels
     evidence         -log p(x) of all slices, nats per pixel
     In training it also moves the teacher and the styles that are known.
     """
@@ -221,37 +234,38 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
     elif not bool(drawn.any()):
         images, lesions = [batch.image], [batch.lesion]
     image = torch.cat(images)
-    reading = model(image)
+    log_y = model.opinion(model.unet, image)
     count = len(image) - stitched
     nothing = image.new_zeros(())
     known = torch.cat([batch.lung[drawn], batch.lung.new_full((stitched, *batch.lung.shape[1:]), UNKNOWN)])
     if not bool(drawn.any()):
         known = batch.lung
     terms = {
-        "answer": _of_lesions(reading.answer[:count], lesions[0], config),
-        "opinion": _of_lesions(reading.log_y[:count], lesions[0], config),
-        "lung": _of_lungs(reading.answer[:count], lesions[0], known[:count]),
+        "opinion": _of_lesions(log_y[:count], lesions[0], config),
+        "lung": _of_lungs(log_y[:count], lesions[0], known[:count]),
         "stitched": nothing,
-        "evidence": -torch.logsumexp(reading.log_y + reading.log_x, 1).mean(),
+        "answer": nothing,
+        "evidence": nothing,
     }
     if stitched:
-        terms["stitched"] = _of_lesions(reading.answer[count:], lesions[1], config)
-        if config.opinion:
-            terms["stitched"] = terms["stitched"] + config.opinion * _of_lesions(
-                reading.log_y[count:], lesions[1], config
-            )
+        terms["stitched"] = _of_lesions(log_y[count:], lesions[1], config)
+    reading = model.hear(log_y, image) if config.heard or config.evidence else None
+    if reading is not None and config.heard:
+        terms["answer"] = _of_lesions(reading.answer[:count], lesions[0], config)
+    if reading is not None and config.evidence:
+        terms["evidence"] = -torch.logsumexp(reading.log_y + reading.log_x, 1).mean()
     if model.training and bool(drawn.any()) and step % REMEMBER_EVERY == 0:
-        some = Reading(*(part[:count] for part in reading))
-        model.remember(some, images[0], stitch.possible_labels(lesions[0], known[:count]))
+        allowed = stitch.possible_labels(lesions[0], known[:count])
+        model.remember(log_y[:count].detach(), images[0], allowed)
     weights = {
-        "answer": 1.0,
-        "opinion": config.opinion,
+        "opinion": 1.0,
+        "answer": config.heard,
         "lung": config.lung,
         "stitched": warm_up(step, round(config.ramp * config.steps), config.consistency),
         "evidence": config.evidence,
     }
     total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
-    told = {"total": total, **terms, "temper": model.log_temper.detach().exp()}
+    told = {"total": total, **terms}
     return told if sure is None else told | {"sure": sure}
 
 
@@ -292,7 +306,7 @@ def stitch_in(model: StichNet, batch: LabelledBatch, rng: torch.Generator) -> tu
 
 
 def players(model: StichNet) -> list[Player]:
-    """The U-Net and the temper, by the baseline's optimiser; the teacher has none."""
+    """The U-Net by the baseline's optimiser; the teacher has none."""
     config = model.config
     return [
         Player(
