@@ -8,6 +8,8 @@ import pytest
 from made_cohort import write_folder, write_table
 from verb_process import glasslung_here, refused
 
+from made_volumes import write_cohort as write_volumes
+
 TO = ["--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"]
 SMALL = ["--steps", "4", "--size", "32", "--set", "width=4", "--device", "cpu"]
 
@@ -33,6 +35,17 @@ SMALL = ["--steps", "4", "--size", "32", "--set", "width=4", "--device", "cpu"]
         (["train", "unet", *TO, "--batch", "4", "--healthy", "{tmp}"], "--batch 4,0,2"),
         (["train", "unet", *TO, "--ema", "2"], "is no decay"),
         (["train", "unet", *TO, "--resume"], "no run to go on with"),
+        (["train", "unet3d", *TO], "none of the known layouts"),
+        (["train", "unet3d", *TO, "--size", "64"], "--size is not for unet3d; give the edges of its boxes"),
+        (["train", "twopath", *TO, "--healthy", "{tmp}"], "--healthy is not for twopath"),
+        (["train", "unet3d", *TO, "--box", "64,64"], "--box: give three numbers"),
+        (["train", "unet3d", *TO, "--spacing", "2,0,2"], "--spacing: give three numbers above 0"),
+        (["train", "unet3d", *TO, "--reads", "grey"], "one of hu, display8"),
+        (["train", "unet3d", *TO, "--batch", "4,4"], "takes one number, its boxes"),
+        (["train", "patchnet", *TO, "--augment", "weak"], "--augment is not for patchnet"),
+        (["train", "unet3d", *TO, "--resume"], "no run to go on with"),
+        (["train", "unet", *TO, "--box", "4,4,4"], "--box is not for unet"),
+        (["train", "usvae", *TO, "--reads", "hu"], "--reads is not for usvae"),
         (["runs", "{tmp}/none"], "there is no folder"),
         (["evaluate", "{tmp}/none", "{tmp}"], "there is no run"),
         (["evaluate", "usvae", "{tmp}/empty"], "none of the known layouts"),
@@ -95,3 +108,53 @@ def test_a_batch_has_the_kinds_its_method_learns_from(tmp_path):
         training = json.loads((run / "settings.json").read_text())["settings"]["training"]
         assert (training["labelled"], training["unlabelled"], training["healthy"]) == kinds
         assert training["ema"] == (None if "--ema" in words else 0.99)
+
+
+def test_a_network_for_whole_scans_from_a_cohort_to_scores(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "scores"
+    cohort = write_volumes(tmp_path / "set", columns=("lungs",))
+    command = ["train", "twopath", "--cohort", cohort, "--out", run, "--steps", "2", "--device", "cpu"]
+    own = ["--spacing", "6,5,5", "--box", "16,16,16", "--batch", "1", "--set", "width=0.1"]
+    done = glasslung_here(*command, *own)
+    assert done.returncode == 0, done.stderr
+    assert "twopath: 2 steps done" in done.stdout
+    assert "2 of 3 scans have no lesion mask" in done.stdout
+    training = json.loads((run / "settings.json").read_text())["settings"]["training"]
+    assert training["reads"]["spacing_mm"] == [6.0, 5.0, 5.0] and training["ema"] == 0.99
+    assert "2/2" in glasslung_here("runs", tmp_path).stdout
+    done = glasslung_here("evaluate", run, cohort, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "The model was trained on 3 of these 3 scans" in done.stdout
+    assert "lungs, all voxels together" in done.stdout
+    assert (out / "masks" / "s0" / "lungs.nii.gz").is_file()
+    told = json.loads((out / "evaluation.json").read_text())
+    assert (told["kind"], told["method"]) == ("volumes", "twopath")
+
+
+def test_labels_that_look_exchanged_are_told_after_training(tmp_path):
+    import numpy as np
+
+    from glasslung.data.formats import write_mask
+    from made_volumes import chest, volume_of
+
+    cohort = write_volumes(tmp_path / "set", count=1)
+    hu, _, lesions = chest(0)
+    swapped = np.array([0, 2, 1, 3], np.uint8)[lesions]
+    write_mask(swapped, volume_of(hu), cohort / "s0" / "lesions.nii.gz")
+    small = ["--spacing", "6,5,5", "--box", "8,8,8", "--set", "width=2", "--set", "levels=2"]
+    done = glasslung_here(
+        "train", "unet3d", "--cohort", cohort, "--out", tmp_path / "run", "--steps", "1", *small
+    )
+    assert done.returncode == 0, done.stderr
+    assert "may be exchanged" in done.stdout
+
+
+def test_a_mask_of_another_scan_ends_in_one_line(tmp_path):
+    from glasslung.data.formats import write_mask
+    from made_volumes import chest, volume_of
+
+    cohort = write_volumes(tmp_path / "set", count=1)
+    hu, lungs, _ = chest(0)
+    write_mask(lungs[1:], volume_of(hu[1:]), cohort / "s0" / "lungs.nii.gz")
+    words = ["train", "unet3d", "--cohort", "{cohort}", "--out", "{tmp}/run", "--steps", "1"]
+    assert "scan 's0': lungs.nii.gz: the mask has" in refused(words, tmp_path, cohort=cohort)
