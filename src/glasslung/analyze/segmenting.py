@@ -42,6 +42,8 @@ from glasslung.types import (
 RECORD, TABLE, SHEET = "segment.json", "segment.csv", "overlay.png"
 FORMAT = "glasslung-segment/1"
 PICTURES = "img"  # the folder of pictures in a set of single slices
+OF_ONE = {RECORD, SHEET, "lungs.nii.gz", "lesions.nii.gz", "infection.nii.gz"}
+OF_MANY = {TABLE, SHEET, "lungs", "lesions", "infection", "records"}
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 GREYEST = 255  # of the map of infection as a picture
 
@@ -93,12 +95,12 @@ def segment(
     """
     tell = progress or (lambda what, done: None)
     cases = _cases(source, settings)
-    results_of_one = cases is None
-    _check_free(out, source)
+    of_one = cases is None
+    _check_free(out, source, single=of_one)
     segmenters = Segmenters(settings.segmenter)
     segmenters.check()
     who = segmenters.identity()
-    if results_of_one:
+    if of_one:
         case = _Case("", source, False, settings.intensity)
         tell("segmenting", 0.0)
         return Segmented(out, (_one(case, out, settings, segmenters, who, tell),))
@@ -165,7 +167,7 @@ def _is_picture(path: Path) -> bool:
     )
 
 
-def _check_free(out: Path, source: Path) -> None:
+def _check_free(out: Path, source: Path, single: bool) -> None:
     """Refuse a folder that holds something else, or lies in what is read (UsageError)."""
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"--out {out} lies inside {source}: choose a folder outside it")
@@ -173,10 +175,11 @@ def _check_free(out: Path, source: Path) -> None:
         raise UsageError(f"--out {out} is a file: choose a folder")
     if not out.is_dir():
         return
-    ours = {RECORD, TABLE, SHEET, "lungs", "lesions", "infection", "records"}
-    known = [p for p in out.iterdir() if p.name in ours or (p / RECORD).is_file() or p.name.startswith(".")]
-    if len(known) < len(list(out.iterdir())):
-        raise UsageError(f"--out {out} holds other files: choose an empty or a new folder")
+    ours = OF_ONE if single else OF_MANY
+    for path in out.iterdir():
+        of_a_scan = not single and ((path / RECORD).is_file() or path.name.startswith("."))
+        if path.name not in ours and not of_a_scan:
+            raise UsageError(f"--out {out} holds other files: choose an empty or a new folder")
 
 
 # ------------------------------------------------------------------------------------------------- one scan
@@ -355,8 +358,6 @@ def _write_table(records: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _write_sheet(cases: Sequence[_Case], out: Path) -> None:
     """The single slices with what was found, as one picture; nothing where there are none."""
-    from PIL import Image
-
     from glasslung.data.formats import read_scan
     from glasslung.data.montage import MOST_TILES, Tile, sheet
 
@@ -366,7 +367,14 @@ def _write_sheet(cases: Sequence[_Case], out: Path) -> None:
     tiles = []
     for case in (cases[n] for n in asked):
         masks = [out / what / f"{case.name}.png" for what in ("lungs", "lesions")]
-        lungs, lesions = (np.asarray(Image.open(file)) if file.is_file() else None for file in masks)
+        lungs, lesions = (_picture(file) if file.is_file() else None for file in masks)
         grey = read_scan(case.path, intensity=case.intensity).voxels[0]
         tiles.append(Tile(grey, np.zeros_like(grey) if lungs is None else lungs, lesions))
     write_whole(out / SHEET, sheet(tiles))
+
+
+def _picture(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.array(image)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import glasslung.data.lungs
+import glasslung.predict.opening
 from glasslung.analyze import Settings, analyze
 from glasslung.data.formats import read_mask, read_scan, write_volume
 from glasslung.data.phantom import draw_patient, render, write_patient
@@ -18,8 +19,16 @@ from glasslung.types import Geometry, Intensity, Volume
 SMALL = (40, 96, 96)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def rules_alone():
+    """No network is asked: what networks say of scans has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glasslung.predict.opening, "shipped_for", lambda intensity: None)
+        yield
+
+
 @pytest.fixture(scope="module")
-def told(course, tmp_path_factory):
+def told(course, tmp_path_factory, rules_alone):
     """The story of the patient's three scans, given out of order, and its folder."""
     out = tmp_path_factory.mktemp("told") / "out"
     scans = [course / "day30.nii.gz", course / "day00.nii.gz", course / "day09.nii.gz"]
