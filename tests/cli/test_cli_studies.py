@@ -24,6 +24,8 @@ from verb_process import glasslung_here, refused
         (["study", "segmentation", "--quick", "--out", "{course}"], "holds no study"),
         (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--seeds", "0"], "one training at least"),
         (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--minutes", "0"], "needs some time"),
+        (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--size", "100"], "a multiple of 32"),
+        (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--folds", "1"], "two at least"),
         (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--labels", "5,x"], "whole numbers"),
         (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--labels", "0"], "one label at least"),
         (["study", "segmentation", "--quick", "--out", "{tmp}/o", "--methods", "V"], "no method 'V'"),

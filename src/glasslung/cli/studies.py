@@ -80,6 +80,14 @@ def segmentation(
             show_default=False,
         ),
     ] = "",
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Parts of the labelled slices; 5 in full, 2 quick.", show_default=False),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the framed slices, pixels; 192 in full, 128 quick.", show_default=False),
+    ] = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -95,6 +103,7 @@ def segmentation(
     if healthy is not None and data is None:
         raise UsageError("--healthy goes with --cohort; phantoms bring healthy slices of their own")
     plan = (QUICK if quick else FULL).for_minutes(minutes).for_labels(whole_numbers(labels, "--labels"))
+    plan = plan.for_folds(folds).for_size(size)
     chosen = choose_segmenters(methods, plan)
     with progress_bar() as progress:
         page = run_segmentation(data, out, plan, seeds, chosen, healthy, progress)

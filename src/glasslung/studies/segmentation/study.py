@@ -41,6 +41,7 @@ from glasslung.studies.segmentation.styles import style_rows
 from glasslung.types import Progress
 
 BASELINE = "U-Net"
+SIDE_STEP = 32  # sides that every network can halve five times
 LOOKED_AT = 32  # slices without labels, on which the paper's model collapsed
 STYLED = 3  # slices of each fold that a model with styles shows in all of them
 QUICK_METHODS = (BASELINE, "U-Net+PL", "Mean teacher", "UniMatch", "StichNet")
@@ -75,6 +76,22 @@ class Plan:
         if min(labels) < 1:
             raise UsageError(f"--labels {min(labels)}: one label at least")
         return replace(self, labels=tuple(sorted(set(labels))))
+
+    def for_size(self, size: int | None) -> Plan:
+        """The same on framed slices of another side, pixels."""
+        if size is None:
+            return self
+        if size < SIDE_STEP or size % SIDE_STEP:
+            raise UsageError(f"--size {size}: a multiple of {SIDE_STEP}, for example 128 or 192")
+        return replace(self, budget=replace(self.budget, size=size))
+
+    def for_folds(self, folds: int | None) -> Plan:
+        """The same with the labelled slices in another number of folds."""
+        if folds is None:
+            return self
+        if folds < 2:
+            raise UsageError(f"--folds {folds}: two at least, one to learn from and one to be scored on")
+        return replace(self, folds=folds)
 
 
 FULL = Plan(
