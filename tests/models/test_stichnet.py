@@ -115,7 +115,7 @@ def test_greys_of_labelled_slices_are_remembered() -> None:
 
 def test_stitched_slices_have_true_labels_where_pieces_came_from_labelled_ones() -> None:
     batch = discs(5, 2)
-    image, label = stitch_in(made(sure=1.0, strength_greys=0.0), batch, seeded(1))
+    image, label = stitch_in(made(sure=1.0, strength=0.0), batch, seeded(1))
     assert image.shape == (2, 1, 64, 64) and (label >= 0).any() and (label < 0).any()
     for made_, known, free in zip(image, label, batch.image[3:], strict=True):
         assert torch.allclose(made_[0][known < 0], free[0][known < 0], atol=1e-6)
@@ -170,16 +170,25 @@ def test_it_has_not_collapsed_on_slices_without_labels(trained: StichNet) -> Non
     assert not found.collapsed, found.verdict
 
 
-def test_greys_move_an_answer_that_the_network_leaves_open() -> None:
-    """An undecided network and known styles: each pixel is what its grey says."""
-    model = made(temper=1.0)
-    bins = model.config.bins
-    greys = (torch.arange(bins) + 0.5) / bins
-    centres = torch.tensor([0.95, 0.5, 0.75, 0.15])[:, None]
-    model.known_styles.copy_(torch.softmax(-0.5 * ((greys - centres) / 0.05) ** 2, 1))
-    image = torch.tensor([0.95, 0.5, 0.75, 0.15]).view(1, 1, 1, 4).expand(1, 1, 8, 4)
-    reading = model.hear(torch.full((1, 4, 8, 4), 0.25).log(), image)
-    assert (reading.answer.argmax(1)[0] == torch.arange(4)).all()
+def test_greys_spread_an_opinion_to_what_looks_alike() -> None:
+    """Sure of a corner of each tissue, undecided elsewhere: each pixel goes with its own grey."""
+    grain = 0.02 * torch.randn(1, 1, 16, 16, generator=seeded(3))
+    truth = torch.arange(4).repeat_interleave(4).expand(16, 16)
+    image = (torch.tensor([0.95, 0.5, 0.75, 0.15])[truth] + grain).clamp(0, 1)
+    p = torch.full((1, 4, 16, 16), 0.25)
+    known = torch.nn.functional.one_hot(truth, 4).permute(2, 0, 1).float()
+    p[0, :, :4] = 0.97 * known[:, :4] + 0.01
+    reading = made(prior=0.01).hear(p.log(), image)
+    assert (reading.answer.argmax(1)[0] == truth).float().mean() > 0.95
+
+
+def test_a_tissue_that_is_hardly_there_is_neither_found_nor_ruled_out() -> None:
+    """Its style is the whole slice's: the answer keeps the opinion's faint belief in it."""
+    image = torch.rand(1, 1, 32, 32, generator=seeded(4))
+    p = torch.tensor([0.4998, 0.0001, 0.0001, 0.5]).view(1, 4, 1, 1).expand(1, 4, 32, 32)
+    answer = made().hear(p.log(), image).answer.exp()
+    assert float(answer[:, 1:3].max()) < 0.001
+    assert float(answer[:, 1:3].min()) > 0.00001
 
 
 # ----------------------------------------------------------------------------------------------- refused

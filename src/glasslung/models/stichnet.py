@@ -2,11 +2,12 @@
 
 Notation  x slice; y label of a pixel (background, ground glass, consolidation, healthy lung); k what a U-Net
           sees; z the slice's four styles, each a law of grey values
-Model     y ~ p(y | k), the U-Net's; x under y has a grey drawn from style y; z has a Dirichlet prior, which
-          labelled slices teach, and its posterior mean is taken (`nn.stitchstyles`); y is summed out exactly
-Answer    p(y | x) ~ p(y | k) p(x | y, z)^t: the U-Net's opinion, once the greys were heard. t is below 1
-          because neighbouring pixels are no independent witnesses. The U-Net learns its opinion alone: on
-          slices that it knows by heart nothing is left for greys to tell, on others they tell much
+Model     y ~ p(y | k), the U-Net's; x under y has a grey drawn from style y; z has a Dirichlet prior around
+          the greys of the whole slice, and its posterior mean is taken (`nn.stitchstyles`): a tissue that is
+          hardly there has a style that speaks neither for nor against it. y is summed out exactly
+Answer    p(y | x) ~ p(y | k) p(x | y, z)^t: the U-Net's opinion, once the greys were heard. The U-Net learns
+          its opinion alone: on slices that it knows by heart greys have nothing to add, on others they have
+Pictures  a tissue that a slice lacks is painted as labelled slices showed it
 
 The paper's StichNet (`models.stitchladders`) draws styles from two ladders of latents. On slices without
 labels its styles coincide and its labels are constant: styles that can paint every detail need no label. A
@@ -41,6 +42,7 @@ from glasslung.nn.unet import GREYS, make_unet, present
 
 LABELS = len(stitch.STYLES)
 LUNG_STYLES = tuple(range(1, LABELS))
+PAINTED = 200.0  # pixels that the styles of labelled slices count for in pictures, of some 5000 of a lung
 REMEMBER_EVERY = 4  # steps between notes of what styles labelled slices have
 
 
@@ -60,8 +62,8 @@ class Config:
     lr: float = 2e-3
     weight_decay: float = 1e-4
     bins: int = 64  # greys that a style tells apart: four grey levels of 256 are within the noise
-    strength: float = 200.0  # pixels that the styles of labelled slices count for, of some 5000 of a lung
-    temper: float = 0.7  # the power of p(x | y); from 0.5 to 1.0 much the same, by cross-validation
+    prior: float = 0.02  # weight of the slice's greys in each style, as a share of its pixels
+    temper: float = 1.0  # the power of p(x | y); 1 is the posterior, from 0.5 on much the same
     heard: float = 0.0  # weight of the loss of the answer, beside that of the opinion, which is 1
     lung: float = 0.2  # weight of what is known of the lungs
     evidence: float = 0.0  # weight of -log p(x), nats per pixel
@@ -69,7 +71,7 @@ class Config:
     ramp: float = 0.3  # share of the steps over which that weight climbs
     sure: float = 0.8  # probability from which the teacher's answer is a label
     teacher_decay: float = 0.99  # its memory is a hundred steps
-    strength_greys: float = 1.0  # of the change of greys on stitched slices
+    strength: float = 1.0  # of the change of greys on stitched slices
     piece: str = "box"  # what of a labelled slice is stitched in; 'lesion': its lesions alone
 
     def __post_init__(self) -> None:
@@ -79,17 +81,8 @@ class Config:
             raise UsageError(
                 f"loss is one of {', '.join(LOSSES)}, greys of {', '.join(GREYS)}, piece of box, lesion"
             )
-        weights = (
-            "strength",
-            "temper",
-            "heard",
-            "lung",
-            "evidence",
-            "consistency",
-            "strength_greys",
-            "weight_decay",
-        )
-        for name in weights:
+        weights = ("temper", "heard", "lung", "evidence", "consistency", "weight_decay")
+        for name in (*weights, "prior", "strength"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.teacher_decay < 1:
@@ -102,7 +95,7 @@ class Reading(NamedTuple):
     """What the model made of a batch.
 
     log_y   (B, 4, H, W) log p(y | k), the U-Net's opinion
-    styles  (B, 4, K) the slice's laws of grey
+    styles  (B, 4, K) the slice's laws of grey, by which it is judged
     log_x   (B, 4, H, W) log p(x | y, z)
     answer  (B, 4, H, W) log p(y | x)
     """
@@ -144,11 +137,12 @@ class StichNet(nn.Module):
 
     def hear(self, log_y: Tensor, image: Tensor) -> Reading:
         """Fit the slice's styles to an opinion of its labels, and weigh that by the greys."""
-        bins = stitchstyles.grey_bins(image, self.config.bins)
-        counts = stitchstyles.count_greys(log_y.exp(), bins, self.config.bins)
-        styles = stitchstyles.fit_styles(counts, self.known_styles, self.config.strength)
+        config, bins = self.config, stitchstyles.grey_bins(image, self.config.bins)
+        counts = stitchstyles.count_greys(log_y.exp(), bins, config.bins)
+        whole = counts.sum(1, keepdim=True)
+        styles = stitchstyles.fit_styles(counts, whole / bins[0].numel(), config.prior * bins[0].numel())
         log_x = stitchstyles.log_density(styles, bins)
-        answer = torch.log_softmax(log_y + self.config.temper * log_x, 1)
+        answer = torch.log_softmax(log_y + config.temper * log_x, 1)
         return Reading(log_y, styles, log_x, answer)
 
     # ------------------------------------------------------------------------------ what it is asked for
@@ -169,8 +163,11 @@ class StichNet(nn.Module):
 
     def styles(self, image: Tensor) -> Tensor:
         """The slice wholly in each style, in the order of `nn.stitch.STYLES`: (B, 4, H, W) in [0, 1]."""
-        reading = self.read(image)
-        return stitchstyles.repaint(image, reading.answer.exp(), reading.styles)
+        share = self.labels(image)
+        bins = stitchstyles.grey_bins(image, self.config.bins)
+        counts = stitchstyles.count_greys(share, bins, self.config.bins)
+        styles = stitchstyles.fit_styles(counts, self.known_styles, PAINTED)
+        return stitchstyles.repaint(image, share, styles)
 
     def restyle(self, image: Tensor, style: int) -> Tensor:
         """This slice with its lungs wholly in one style (1 ground glass, 2 consolidation, 3 healthy).
@@ -302,7 +299,7 @@ def stitch_in(model: StichNet, batch: LabelledBatch, rng: torch.Generator) -> tu
     if config.piece == "lesion":
         piece = lesion > 0
     made, label = mix(free, image, piece), mix(label, lesion, piece)
-    return change_greys(made, rng, config.strength_greys), label
+    return change_greys(made, rng, config.strength), label
 
 
 def players(model: StichNet) -> list[Player]:

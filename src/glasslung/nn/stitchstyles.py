@@ -1,8 +1,8 @@
 """Styles of one slice as laws of grey: fitted to the slice in closed form, and slices repainted by them.
 
 A style says how often each grey value is met in a tissue of this slice. Beside what the slice shows stands
-what labelled slices showed, as if so many pixels more had been seen (a Dirichlet prior and its posterior
-mean), so a tissue that the slice does not have still has a style.
+what is known before, as if so many pixels more had been seen (a Dirichlet prior and its posterior mean), so a
+tissue that the slice does not have still has a style.
 
 Notation  B slices; Y labels, in the order of `nn.stitch.STYLES`; K bins of grey from 0 (black) to 1
 Shapes    bins (B, H, W) int64; share (B, Y, H, W) how much each pixel is of each label; styles (B, Y, K)
@@ -38,7 +38,7 @@ def count_greys(share: Tensor, bins: Tensor, count: int) -> Tensor:
 
 
 def fit_styles(counts: Tensor, known: Tensor, strength: float) -> Tensor:
-    """Styles from counts (B, Y, K) and from `known` (Y, K), which counts as `strength` pixels."""
+    """Styles from counts (B, Y, K) and `known` (Y, K) or (B, 1, K), which counts as `strength` pixels."""
     seen = counts + strength * known
     styles = seen / seen.sum(2, keepdim=True).clamp_min(1e-6)
     return (styles + FAINT) / (1 + FAINT * counts.shape[2])
