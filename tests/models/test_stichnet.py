@@ -15,7 +15,7 @@ from glasslung.models.stichnet import Config, StichNet, loss, players, stitch_in
 from glasslung.nn import stitch
 from glasslung.nn.batches import LabelledBatch
 
-SMALL: dict[str, Any] = {"width": 8, "steps": 40, "climb": 5, "lr": 5e-3}
+SMALL: dict[str, Any] = {"width": 8, "steps": 40, "climb": 5, "lr": 5e-3, "every": 1}
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -80,6 +80,12 @@ def test_without_stitching_slices_without_labels_change_nothing() -> None:
     assert torch.equal(
         loss(model.eval(), batch, 0, seeded())["total"], loss(model, some, 0, seeded())["total"]
     )
+
+
+def test_slices_without_labels_are_looked_at_now_and_then() -> None:
+    model, batch = made(every=3).eval(), discs(3, 1)
+    seen = [float(loss(model, batch, step, seeded())["stitched"].detach()) > 0 for step in range(6)]
+    assert seen == [False, False, True, False, False, True]
 
 
 def test_crazy_paving_is_ground_glass_here() -> None:
@@ -205,6 +211,7 @@ def test_a_tissue_that_is_hardly_there_is_neither_found_nor_ruled_out() -> None:
         {"teacher_decay": 1.0},
         {"consistency": -1.0},
         {"bins": 1},
+        {"every": 0},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:

@@ -69,6 +69,9 @@ class Config:
     evidence: float = 0.0  # weight of -log p(x), nats per pixel
     consistency: float = 1.0  # weight of the loss on stitched slices; 0: labels alone
     ramp: float = 0.3  # share of the steps over which that weight climbs
+    every: int = (
+        1  # a slice without labels is looked at in one of so many steps: it costs twice a labelled one
+    )
     sure: float = 0.8  # probability from which the teacher's answer is a label
     teacher_decay: float = 0.99  # its memory is a hundred steps
     strength: float = 1.0  # of the change of greys on stitched slices
@@ -87,8 +90,12 @@ class Config:
                 raise UsageError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.teacher_decay < 1:
             raise UsageError(f"teacher_decay {self.teacher_decay} is no decay; choose 0 to below 1")
-        if min(self.bins, self.steps) < 2 or not 0 <= self.ramp <= 1 or not 0 <= self.sure <= 1:
-            raise UsageError("bins and steps must be 2 or more; ramp and sure lie in 0 .. 1")
+        if (
+            min(self.bins, self.steps, self.every + 1) < 2
+            or not 0 <= self.ramp <= 1
+            or not 0 <= self.sure <= 1
+        ):
+            raise UsageError("bins and steps must be 2 or more, every 1 or more; ramp and sure lie in 0 .. 1")
 
 
 class Reading(NamedTuple):
@@ -223,7 +230,8 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
     drawn = batch.labelled
     batch = replace(batch, lesion=batch.lesion.where(batch.lesion < 3, 1))  # crazy paving is ground glass
     images, lesions, stitched, sure = [batch.image[drawn]], [batch.lesion[drawn]], 0, None
-    if model.teacher is not None and bool(drawn.any()) and not bool(drawn.all()):
+    turn = step % config.every == config.every - 1
+    if turn and model.teacher is not None and bool(drawn.any()) and not bool(drawn.all()):
         made, label = stitch_in(model, batch, rng)
         stitched, sure = len(made), (label != UNKNOWN).float().mean()
         images.append(made)

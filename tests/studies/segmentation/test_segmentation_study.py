@@ -120,6 +120,17 @@ def test_methods_get_no_slices_they_must_not_see(ground):
         assert set(ground.slices.of_kind(Kind.UNLABELLED)) <= set(rows)
 
 
+def test_lungs_are_told_on_the_labelled_slices_it_may_learn_from_alone(ground, monkeypatch):
+    from glasslung.data.labelbatches import SquareSlices
+
+    looked = []
+    monkeypatch.setattr(contest, "with_lungs", lambda slices, rows: (looked.extend(rows), slices)[1])
+    rows = ground.rows(0, 2, seed=0)
+    contest.told_lungs(SquareSlices(ground.slices, 32), rows)
+    assert len(looked) == 2
+    assert not set(looked) & set(ground.folds[0].test)
+
+
 def test_labels_are_nested_and_capped(ground):
     assert label_counts(ground, (2, 10, 50)) == (2, 3)
     assert set(ground.rows(0, 1, 0)) <= set(ground.rows(0, 3, 0))

@@ -224,6 +224,7 @@ def _job(
         "settings": dict(method.settings),
         "unlabelled": method.unlabelled,
         "healthy": method.healthy,
+        "lungs": method.lungs,
         "rounds": asdict(method.rounds) if method.rounds else None,
         "classes": None if method.classes is None else dict(method.classes),
         "budget": asdict(budget),

@@ -211,7 +211,7 @@ def _sheet(part: Sequence[Styled], number: str) -> Image.Image:
     pen.text((MARGIN, 34), words, FAINT, _font(13))
     for column, head in enumerate(heads):
         pen.text((MARGIN + column * (CELL + GAP), 66), head, INK, _font(15))
-    _legend(pen, MARGIN + CELL + GAP + int(pen.textlength(heads[1], _font(15))) + 14)
+    _legend(pen, width - MARGIN)
     for row, one in enumerate(part):
         top = HEAD + row * (CELL + NAME)
         cells = (one.picture, tinted(one), *(one.made[name] for name in STYLES))
@@ -222,10 +222,13 @@ def _sheet(part: Sequence[Styled], number: str) -> Image.Image:
     return sheet
 
 
-def _legend(pen: ImageDraw.ImageDraw, left: int) -> None:
-    for name, index in (("ground glass", 1), ("consolidation", 2)):
-        pen.text((left, 69), name, TINTS[index], _font(12))
-        left += int(pen.textlength(name, _font(12))) + 8
+def _legend(pen: ImageDraw.ImageDraw, right: int) -> None:
+    """The two colours, in the corner above the pictures."""
+    for name, index in (("consolidation", 2), ("ground glass", 1)):
+        right -= int(pen.textlength(name, _font(15)))
+        pen.text((right, 8), name, TINTS[index], _font(15))
+        pen.rectangle((right - 20, 11, right - 6, 25), TINTS[index])
+        right -= 36
 
 
 def _fitted(picture: np.ndarray, side: int = CELL) -> Image.Image:

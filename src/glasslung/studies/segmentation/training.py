@@ -28,6 +28,7 @@ from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
 from glasslung.nn.batches import LabelledBatch
+from glasslung.studies.segmentation.contest import segmenters, told_lungs
 from glasslung.studies.trained import picture_digest
 from glasslung.studies.training import check_same, config_of, play
 from glasslung.train.game import Game
@@ -186,8 +187,11 @@ def new_game(job: SegmentJob, config: Any, slices: LabelledSlices) -> Game:
     """Model, players and stream as they are before the first step."""
     model = build(job.model, job.seed, **{name: getattr(config, name) for name in asdict(config)})
     shown = alike(slices) if job.training.one_window else slices
+    squares = SquareSlices(shown, job.training.size)
+    if any(one.lungs for one in segmenters().values() if one.model == job.model):
+        squares = told_lungs(squares, np.arange(len(shown)))
     stream = LabelledBatches(
-        SquareSlices(shown, job.training.size),
+        squares,
         job.training.plan,
         np.random.default_rng([job.seed, BATCH_STREAM]),
         augment=augmenter(job.training.augment),
