@@ -1,12 +1,13 @@
 """How long `glasslung analyze` takes on a large scan, stage by stage, beside the plain way to do each stage.
 
-    python benchmarks/analyze_stages.py [--shape 300 512 512] [--runs 3]
+    python benchmarks/analyze_stages.py [--shape 300 512 512] [--runs 3] [--segmenter RUN]
 
 The scan is a phantom, resampled to the shape asked for. The plain way is what a user would write at full
-resolution with SimpleITK and scipy. Ours and the plain way take turns in one process, so their ratio holds
-when the machine's speed drifts; the median of the runs is printed. The whole command is then run as a
-process of its own, with its peak memory. The plain lungs and opacities are cruder answers, not only slower
-or faster ones: benchmarks/lung_accuracy.py compares the answers.
+resolution with SimpleITK and scipy; for lesions, MONAI's sliding window over the whole scan with the same
+network, every class brought back to the scan's grid before the likeliest is taken. Ours and the plain way
+take turns in one process, so their ratio holds when the machine's speed drifts; the median of the runs is
+printed. The whole command is then run as a process of its own, with its peak memory. The plain lungs and
+opacities are cruder answers, not only slower or faster ones: benchmarks/lung_accuracy.py compares the answers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from glasslung.data.preview import make_preview
 from glasslung.measure.opacity import opacities
 from glasslung.measure.regions import measure_scan
 from glasslung.measure.zones import regions_of
-from glasslung.types import Lungs, MaskQuality, Volume
+from glasslung.predict.masks import segment_scan
+from glasslung.predict.opening import Segmenter, open_segmenter, shipped_for
+from glasslung.types import Intensity, Lungs, MaskQuality, Volume
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -84,6 +87,27 @@ def plain_measures(volume: Volume, labels: np.ndarray, regions: int) -> list[flo
     ]
 
 
+def plain_lesions(volume: Volume, segmenter: Segmenter) -> np.ndarray:
+    """MONAI's sliding window, slice by slice over the whole scan, at the network's spacing."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    scale = [mm / wanted for mm, wanted in zip(volume.spacing_mm, segmenter.spacing_mm, strict=True)]
+    low, high = segmenter.window_hu
+    grey = ndimage.zoom(volume.voxels.astype(np.float32), scale, order=1)
+    slices = torch.from_numpy(np.clip((grey - low) / (high - low), 0, 1))[:, None]
+    with torch.no_grad():
+        maps = torch.cat(
+            [
+                sliding_window_inference(part, (192, 192), 8, lambda some: segmenter.ask(some).kinds, 0.25)
+                for part in slices.split(1)
+            ]
+        ).numpy()
+    back = [a / b for a, b in zip(volume.shape, grey.shape, strict=True)]
+    whole = np.stack([ndimage.zoom(each, back, order=1) for each in maps.swapaxes(0, 1)])
+    return whole.argmax(0).astype(np.uint8)
+
+
 # --- timing -------------------------------------------------------------------------------------------------
 
 
@@ -111,7 +135,9 @@ def _resident() -> float:
     return float(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
-def stages(scan: Path, folder: Path) -> list[tuple[str, Callable[[], object], Callable[[], object] | None]]:
+def stages(
+    scan: Path, folder: Path, segmenter: Segmenter | None
+) -> list[tuple[str, Callable[[], object], Callable[[], object] | None]]:
     """Name, ours, plain (None where there is no plain counterpart)."""
     volume = read_scan(scan)
     lungs = segment_lungs(volume)
@@ -119,9 +145,19 @@ def stages(scan: Path, folder: Path) -> list[tuple[str, Callable[[], object], Ca
     regions = regions_of(volume, lungs)
     plain = Lungs(plain_lungs(volume.voxels), MaskQuality(True, 1.0))
     image = sitk.GetImageFromArray(lungs.mask)
+    network: list[tuple[str, Callable[[], object], Callable[[], object] | None]] = []
+    if segmenter is not None:
+        network = [
+            (
+                "lesions",
+                lambda: segment_scan(volume, segmenter, lungs),
+                lambda: plain_lesions(volume, segmenter),
+            )
+        ]
     return [
         ("reading", lambda: read_scan(scan), lambda: sitk.GetArrayFromImage(sitk.ReadImage(str(scan)))),
         ("lungs", lambda: segment_lungs(volume), lambda: plain_lungs(volume.voxels)),
+        *network,
         (
             "opacities",
             lambda: opacities(volume, lungs),
@@ -141,10 +177,11 @@ def stages(scan: Path, folder: Path) -> list[tuple[str, Callable[[], object], Ca
     ]
 
 
-def whole_command(scan: Path, folder: Path) -> tuple[float, float]:
+def whole_command(scan: Path, folder: Path, which: str) -> tuple[float, float]:
     """Seconds and peak GB of `glasslung analyze` as a process of its own."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "glasslung", "analyze", str(scan), "--out", str(folder / "out")]
+    command += ["--segmenter", which] if which else []
     subprocess.run(command, check=True, capture_output=True)
     seconds = time.perf_counter() - begun
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
@@ -155,16 +192,19 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--shape", type=int, nargs=3, default=(300, 512, 512))
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--segmenter", default="", help="a run, a shipped name or none; else what ships")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan = folder / "scan.nii.gz"
         large_scan(tuple(given.shape), scan)
-        seconds, gigabytes = whole_command(scan, folder)
+        seconds, gigabytes = whole_command(scan, folder, given.segmenter)
+        name_of = given.segmenter or shipped_for(Intensity.HU) or "none"
+        segmenter = None if name_of == "none" else open_segmenter(name_of)
         print(f"{' x '.join(map(str, given.shape))} voxels, {os.cpu_count()} cores, {given.runs} runs\n")
         print("| stage | ours, s | plain, s | ours / plain | ours, MB | plain, MB |")
         print("|---|---|---|---|---|---|")
-        for stage, ours, plain in stages(scan, folder):
+        for stage, ours, plain in stages(scan, folder, segmenter):
             pairs = [(timed(ours), timed(plain) if plain else None) for _ in range(given.runs)]
             mine = [statistics.median(pair[0][n] for pair in pairs) for n in (0, 1)]
             row = f"| {stage} | {mine[0]:.2f} |"
