@@ -7,7 +7,7 @@ resolution with SimpleITK and scipy; for lesions, MONAI's sliding window over th
 network, every class brought back to the scan's grid before the likeliest is taken. Ours and the plain way
 take turns in one process, so their ratio holds when the machine's speed drifts; the median of the runs is
 printed. The whole command is then run as a process of its own, with its peak memory. The plain lungs and
-opacities are cruder answers, not only slower or faster ones: benchmarks/lung_accuracy.py compares the answers.
+opacities are cruder answers, not only slower or faster ones: lung_accuracy.py compares the answers.
 """
 
 from __future__ import annotations
