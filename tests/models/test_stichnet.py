@@ -184,7 +184,7 @@ def test_greys_spread_an_opinion_to_what_looks_alike() -> None:
     p = torch.full((1, 4, 16, 16), 0.25)
     known = torch.nn.functional.one_hot(truth, 4).permute(2, 0, 1).float()
     p[0, :, :4] = 0.97 * known[:, :4] + 0.01
-    reading = made(prior=0.01).hear(p.log(), image)
+    reading = made(prior=0.01, one_law=False).hear(p.log(), image)
     assert (reading.answer.argmax(1)[0] == truth).float().mean() > 0.95
 
 
@@ -222,3 +222,9 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
 def test_there_is_no_style_of_the_surroundings() -> None:
     with pytest.raises(UsageError, match="style 0"):
         made().restyle(torch.rand(1, 1, 64, 64), 0)
+
+
+def test_one_law_leaves_lung_and_outside_to_the_network() -> None:
+    reading = made().read(discs(2, 0).image)
+    assert torch.equal(reading.log_x[:, stitch.BACKGROUND], reading.log_x[:, stitch.HEALTHY])
+    assert torch.allclose(reading.styles.sum(2), torch.ones(2, 4), atol=1e-4)

@@ -63,6 +63,7 @@ class Config:
     weight_decay: float = 1e-4
     bins: int = 64  # greys that a style tells apart: four grey levels of 256 are within the noise
     prior: float = 0.02  # weight of the slice's greys in each style, as a share of its pixels
+    one_law: bool = True  # what is no lesion is judged by one law; False: healthy lung and outside by theirs
     temper: float = 1.0  # the power of p(x | y); 1 is the posterior, from 0.5 on much the same
     heard: float = 0.0  # weight of the loss of the answer, beside that of the opinion, which is 1
     lung: float = 0.2  # weight of what is known of the lungs
@@ -147,6 +148,9 @@ class StichNet(nn.Module):
         config, bins = self.config, stitchstyles.grey_bins(image, self.config.bins)
         counts = stitchstyles.count_greys(log_y.exp(), bins, config.bins)
         whole = counts.sum(1, keepdim=True)
+        if config.one_law:
+            sound = counts[:, [stitch.BACKGROUND]] + counts[:, [stitch.HEALTHY]]
+            counts = torch.cat([sound, counts[:, 1:3], sound], 1)
         styles = stitchstyles.fit_styles(counts, whole / bins[0].numel(), config.prior * bins[0].numel())
         log_x = stitchstyles.log_density(styles, bins)
         answer = torch.log_softmax(log_y + config.temper * log_x, 1)
