@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glasslung.data.formats import write_mask, write_volume
+from glasslung.data.formats import read_scan, write_mask, write_volume
 from glasslung.types import Intensity, Volume
 
 SHAPE = (20, 40, 44)
@@ -80,3 +80,15 @@ def write_scan(
     write_volume(volume, folder / f"s{n}" / f"image{ending}")
     write_mask(lungs, volume, folder / f"s{n}" / f"lungs{ending}")
     write_mask(lesions, volume, folder / f"s{n}" / f"lesions{ending}")
+
+
+def write_pictures(folder: Path) -> Path:
+    """cohort.csv with one stack of pictures, and its masks as pictures."""
+    hu, lungs, lesions = chest(0)
+    write_volume(volume_of(eight_bit(hu)), folder / "stack")
+    stack = read_scan(folder / "stack")
+    write_mask(lungs, stack, folder / "lungs")
+    write_mask(lesions, stack, folder / "lesions")
+    row = "p,s,stack,display8,lungs,lesions"
+    (folder / "cohort.csv").write_text(f"patient,scan,image,intensity,lungs,lesions\n{row}\n")
+    return folder

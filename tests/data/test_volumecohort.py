@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_volumes import HU, SPACING, chest, volume_of, write_cohort, write_scan
 
 from glasslung.data.cohort import read_cohort
 from glasslung.data.formats import write_mask, write_volume
@@ -18,6 +17,7 @@ from glasslung.data.volumecohort import (
 )
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Intensity
+from made_volumes import HU, SPACING, chest, volume_of, write_cohort, write_pictures, write_scan
 
 OWN = Settings(spacing_mm=SPACING, margin_mm=1000.0)  # the scans' own grid, all of it
 
@@ -61,6 +61,29 @@ def test_pictures_as_volumes_keep_their_greys(tmp_path):
     assert scan.intensity is Intensity.DISPLAY8
     assert scan.hu.min() >= 0 and scan.hu.max() <= 255
     assert scan.hu[scan.label == 3].mean() > scan.hu[scan.label == 1].mean()
+
+
+def test_a_dicom_series_takes_masks_of_its_grid(tmp_path):
+    hu, lungs, lesions = chest(0)
+    write_volume(volume_of(hu), tmp_path / "series")
+    for name, mask in (("lungs", lungs), ("lesions", lesions)):
+        write_mask(mask, volume_of(hu), tmp_path / f"{name}.nii.gz")
+    row = "p,s,series,hu,lungs.nii.gz,lesions.nii.gz"
+    (tmp_path / "cohort.csv").write_text(f"patient,scan,image,intensity,lungs,lesions\n{row}\n")
+    scan = read(tmp_path).scans[0]
+    assert (scan.hu == hu).all()
+    assert (scan.label == np.where(lesions > 0, lesions + 1, lungs > 0)).all()
+
+
+def test_a_stack_of_pictures_takes_masks_of_pictures(tmp_path):
+    folder = write_pictures(tmp_path)
+    assert not holds_volumes(read_cohort(folder))  # a model of slices reads it too
+    scan = read(folder, Settings(spacing_mm=(6.0, 4.0, 4.0), margin_mm=1000.0)).scans[0]
+    _, lungs, lesions = chest(0)
+    assert scan.intensity is Intensity.DISPLAY8
+    assert set(np.unique(scan.label)) == {0, 1, 2, 3, 4}
+    share = np.count_nonzero(scan.label > 1) / np.count_nonzero(scan.label > 0)
+    assert share == pytest.approx(np.count_nonzero(lesions) / np.count_nonzero(lungs), rel=0.35)
 
 
 def test_what_nobody_drew_is_unknown(tmp_path):

@@ -18,7 +18,7 @@ from glasslung.studies.segmentation import volumeevaluation
 from glasslung.studies.segmentation.volumeevaluation import finder_of
 from glasslung.studies.segmentation.volumes import VolumeJob, VolumeTraining, train_volumes
 from glasslung.studies.trained import Trained
-from made_volumes import HU, SPACING, chest, write_cohort
+from made_volumes import HU, SPACING, chest, write_cohort, write_pictures
 
 NAMES = ("outside", "lung", "ground glass", "consolidation", "crazy paving")
 
@@ -117,6 +117,17 @@ def test_a_cohort_without_truth_is_refused_and_leaves_nothing(opened, folder, tm
     with pytest.raises(UsageError, match="Hounsfield"):
         evaluate("run", pictures, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stack_of_pictures_gets_its_masks_as_pictures(opened, tmp_path):
+    """Its spacing is only assumed: overlap is told, millilitres are not."""
+    reads = {"intensity": "display8", "spacing_mm": [6, 5, 5], "window_hu": [-1000, 400], "margin_mm": 1000.0}
+    opened(stand_in(reads=reads))
+    found = evaluate("run", write_pictures(tmp_path), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "masks" / "s" / "lungs").glob("*.png"))) == 20
+    told = found.figures["figures"]
+    assert told["overlap"]["infection"]["perfect"]["f1"]["value"] is not None
+    assert told["volume"]["lungs"]["error_ml"]["value"] is None
 
 
 def test_two_scans_of_one_name_are_kept_apart(opened, tmp_path):
