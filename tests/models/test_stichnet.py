@@ -112,8 +112,7 @@ def test_greys_of_labelled_slices_are_remembered() -> None:
     model, batch = made(), discs(4, 0)
     for _ in range(60):
         with torch.no_grad():
-            allowed = stitch.possible_labels(batch.lesion, batch.lung)
-            model.remember(model(batch.image).log_y, batch.image, allowed)
+            model.remember(model(batch.image).log_y, batch)
     greys = (torch.arange(model.config.bins) + 0.5) / model.config.bins
     means = (model.known_styles * greys).sum(1).tolist()
     assert means == pytest.approx([0.9, 0.5, 0.8, 0.15], abs=0.06)
@@ -121,7 +120,8 @@ def test_greys_of_labelled_slices_are_remembered() -> None:
 
 def test_stitched_slices_have_true_labels_where_pieces_came_from_labelled_ones() -> None:
     batch = discs(5, 2)
-    image, label = stitch_in(made(sure=1.0, strength=0.0), batch, seeded(1))
+    found = stitch_in(made(sure=1.0, strength=0.0), batch, seeded(1))
+    image, label = found.image, found.lesion
     assert image.shape == (2, 1, 64, 64) and (label >= 0).any() and (label < 0).any()
     for made_, known, free in zip(image, label, batch.image[3:], strict=True):
         assert torch.allclose(made_[0][known < 0], free[0][known < 0], atol=1e-6)

@@ -65,9 +65,9 @@ class Config:
     prior: float = 0.02  # weight of the slice's greys in each style, as a share of its pixels
     one_law: bool = True  # what is no lesion is judged by one law; False: healthy lung and outside by theirs
     temper: float = 1.0  # the power of p(x | y); 1 is the posterior, from 0.5 on much the same
-    heard: float = 0.0  # weight of the loss of the answer, beside that of the opinion, which is 1
+    heard: float = 0.0  # weight of the answer's loss, beside the opinion's: with it consolidation was lost
     lung: float = 0.2  # weight of what is known of the lungs
-    evidence: float = 0.0  # weight of -log p(x), nats per pixel
+    evidence: float = 0.0  # weight of -log p(x), nats per pixel: what the paper learns from such slices
     consistency: float = 1.0  # weight of the loss on stitched slices; 0: labels alone
     ramp: float = 0.3  # share of the steps over which that weight climbs
     every: int = (
@@ -204,8 +204,9 @@ class StichNet(nn.Module):
             own.copy_(other)  # what batch normalisation knows is a running average already
 
     @torch.no_grad()
-    def remember(self, log_y: Tensor, image: Tensor, allowed: Tensor) -> None:
+    def remember(self, log_y: Tensor, batch: LabelledBatch) -> None:
         """Take note of the greys of each label on labelled slices, as far as they are known."""
+        image, allowed = batch.image, stitch.possible_labels(batch.lesion, batch.lung)
         answer = self.hear(log_y, image).answer
         share = torch.softmax(answer.masked_fill(~allowed, stitch.NEVER), 1)
         bins = stitchstyles.grey_bins(image, self.config.bins)
@@ -228,54 +229,46 @@ def loss(model: StichNet, batch: LabelledBatch, step: int, rng: torch.Generator)
     evidence         -log p(x) of all slices, nats per pixel
     In training it also moves the teacher and the styles that are known.
     """
-    config = model.config
+    config, nothing = model.config, batch.image.new_zeros(())
     if model.training:
         model.follow(step)
-    drawn = batch.labelled
     batch = replace(batch, lesion=batch.lesion.where(batch.lesion < 3, 1))  # crazy paving is ground glass
-    images, lesions, stitched, sure = [batch.image[drawn]], [batch.lesion[drawn]], 0, None
+    drawn = batch.labelled
+    both = bool(drawn.any()) and not bool(drawn.all())
+    some = _rows(batch, drawn) if both else batch
     turn = step % config.every == config.every - 1
-    if turn and model.teacher is not None and bool(drawn.any()) and not bool(drawn.all()):
-        made, label = stitch_in(model, batch, rng)
-        stitched, sure = len(made), (label != UNKNOWN).float().mean()
-        images.append(made)
-        lesions.append(label)
-    elif not bool(drawn.any()):
-        images, lesions = [batch.image], [batch.lesion]
-    image = torch.cat(images)
+    made = stitch_in(model, batch, rng) if both and turn and model.teacher is not None else None
+    image = some.image if made is None else torch.cat([some.image, made.image])
     log_y = model.opinion(model.unet, image)
-    count = len(image) - stitched
-    nothing = image.new_zeros(())
-    known = torch.cat([batch.lung[drawn], batch.lung.new_full((stitched, *batch.lung.shape[1:]), UNKNOWN)])
-    if not bool(drawn.any()):
-        known = batch.lung
+    mine = log_y[: len(some)]
     terms = {
-        "opinion": _of_lesions(log_y[:count], lesions[0], config),
-        "lung": _of_lungs(log_y[:count], lesions[0], known[:count]),
-        "stitched": nothing,
+        "opinion": _of_lesions(mine, some.lesion, config),
+        "lung": _of_lungs(mine, some),
+        "stitched": nothing if made is None else _of_lesions(log_y[len(some) :], made.lesion, config),
         "answer": nothing,
         "evidence": nothing,
     }
-    if stitched:
-        terms["stitched"] = _of_lesions(log_y[count:], lesions[1], config)
-    reading = model.hear(log_y, image) if config.heard or config.evidence else None
-    if reading is not None and config.heard:
-        terms["answer"] = _of_lesions(reading.answer[:count], lesions[0], config)
-    if reading is not None and config.evidence:
+    if config.heard or config.evidence:
+        reading = model.hear(log_y, image)
+        terms["answer"] = _of_lesions(reading.answer[: len(some)], some.lesion, config)
         terms["evidence"] = -torch.logsumexp(reading.log_y + reading.log_x, 1).mean()
     if model.training and bool(drawn.any()) and step % REMEMBER_EVERY == 0:
-        allowed = stitch.possible_labels(lesions[0], known[:count])
-        model.remember(log_y[:count].detach(), images[0], allowed)
+        model.remember(mine.detach(), some)
     weights = {
         "opinion": 1.0,
-        "answer": config.heard,
         "lung": config.lung,
         "stitched": warm_up(step, round(config.ramp * config.steps), config.consistency),
+        "answer": config.heard,
         "evidence": config.evidence,
     }
     total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
-    told = {"total": total, **terms}
-    return told if sure is None else told | {"sure": sure}
+    sure = {} if made is None else {"sure": (made.lesion != UNKNOWN).float().mean()}
+    return {"total": total, **terms, **sure}
+
+
+def _rows(batch: LabelledBatch, rows: Tensor) -> LabelledBatch:
+    """Some slices of a batch, by a mask (B,) or by their places."""
+    return LabelledBatch(batch.image[rows], batch.lesion[rows], batch.lung[rows])
 
 
 def _of_lesions(log_y: Tensor, lesion: Tensor, config: Config) -> Tensor:
@@ -284,34 +277,34 @@ def _of_lesions(log_y: Tensor, lesion: Tensor, config: Config) -> Tensor:
     return lesion_loss(torch.stack([none, log_y[:, 1], log_y[:, 2]], 1), lesion, config.loss)
 
 
-def _of_lungs(log_y: Tensor, lesion: Tensor, lung: Tensor) -> Tensor:
-    known = (lung != UNKNOWN).to(log_y)
+def _of_lungs(log_y: Tensor, batch: LabelledBatch) -> Tensor:
+    """-log p(what is known) of an opinion, mean over pixels whose lung is known."""
+    known = (batch.lung != UNKNOWN).to(log_y)
     if not known.any():
         return known.sum()
-    told = stitch.log_possible(log_y, stitch.possible_labels(lesion, lung))
-    return -(told * known).sum() / known.sum().clamp_min(1)
+    told = stitch.log_possible(log_y, stitch.possible_labels(batch.lesion, batch.lung))
+    return -(told * known).sum() / known.sum()
 
 
-def stitch_in(model: StichNet, batch: LabelledBatch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def stitch_in(model: StichNet, batch: LabelledBatch, rng: torch.Generator) -> LabelledBatch:
     """Slices without labels with pieces of labelled ones in them, greys changed; and what is known of them.
 
-    (U, 1, H, W) in [0, 1] and labels (U, H, W), -1 where the teacher is not sure.
+    What the teacher is not sure of is unknown (-1), as are the lungs.
     """
     config, drawn = model.config, batch.labelled
     assert model.teacher is not None
-    free = batch.image[~drawn]
+    free, donors = _rows(batch, ~drawn), _rows(batch, drawn)
     with evaluating(model, model.teacher):
-        p = stitch.lesion_probabilities(model.read_by(model.teacher, free).answer)
+        p = stitch.lesion_probabilities(model.read_by(model.teacher, free.image).answer)
     confidence, label = p.max(1)
     label = torch.where(confidence >= config.sure, label, UNKNOWN)
-    count, height, width = len(free), *free.shape[2:]
-    donors = torch.randint(int(drawn.sum()), (count,), generator=rng, device=free.device)
-    image, lesion = batch.image[drawn][donors], batch.lesion[drawn][donors]
-    piece = draw_boxes(count, height, width, rng, free.device)
-    if config.piece == "lesion":
-        piece = lesion > 0
-    made, label = mix(free, image, piece), mix(label, lesion, piece)
-    return change_greys(made, rng, config.strength), label
+    count, (height, width), device = len(free), free.image.shape[2:], free.image.device
+    donors = _rows(donors, torch.randint(len(donors), (count,), generator=rng, device=device))
+    piece = donors.lesion > 0
+    if config.piece == "box":
+        piece = draw_boxes(count, height, width, rng, device)
+    image = change_greys(mix(free.image, donors.image, piece), rng, config.strength)
+    return LabelledBatch(image, mix(label, donors.lesion, piece), torch.full_like(free.lung, UNKNOWN))
 
 
 def players(model: StichNet) -> list[Player]:
