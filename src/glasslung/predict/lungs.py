@@ -17,7 +17,7 @@ from glasslung.data.boxgrid import Triple
 
 LUNG = 0.5  # probability from which the network says lung
 AGREE = 0.85  # Dice from which the two outlines agree on the whole
-HELD = 0.95  # share of the rules' lungs that the network's hold: then dense lung may have been missed
+LOST = 0.03  # of the rules' lungs, edges aside: with less outside the network's, dense lung was missed
 MOST_ADDED = 0.6  # of the rules' lungs: one lung all white at the most
 EDGE_MM = 4.0  # radius: what is thinner than twice this is a matter of edges
 ISLAND_SHARE = 0.01  # of all the network calls lung: smaller pieces that touch no lung of the rules are noise
@@ -52,10 +52,11 @@ def weigh(rules: np.ndarray, chance: np.ndarray, spacing_mm: Triple, stacked: bo
     total = int(np.count_nonzero(rules)) + int(np.count_nonzero(network))
     dice = 2.0 * both / total if total else 1.0
     added = _hanging(_thick(network & ~rules, mm), rules, stacked)
-    held = both / max(int(np.count_nonzero(rules)), 1)
-    grown = int(np.count_nonzero(added)) / max(int(np.count_nonzero(rules)), 1)
-    agree = dice >= AGREE or (held >= HELD and grown <= MOST_ADDED)
     removed = _thick(rules & ~network, mm)
+    grown, lost = (
+        int(np.count_nonzero(part)) / max(int(np.count_nonzero(rules)), 1) for part in (added, removed)
+    )
+    agree = dice >= AGREE or (lost <= LOST and grown <= MOST_ADDED)
     nothing = np.zeros(rules.shape, bool)
     return Weighed(dice, agree, added if agree else nothing, removed if agree else nothing)
 
