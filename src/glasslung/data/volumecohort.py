@@ -264,7 +264,7 @@ def _told_of(cohort: Cohort, cases: Sequence[Case]) -> list[Remark]:
 class Labels:
     """What the masks of one scan hold.
 
-    looked   whether anybody looked for lesions
+    looked   whether there is a lesion mask; that somebody is healthy needs none
     kinds    those that are there
     darker   whether consolidation is darker than ground glass on average; None unless both are there
     outside  as in `Labelled`
@@ -286,7 +286,7 @@ def labels_of(labelled: Labelled) -> Labels:
     if lesions is not None and {Lesion.GROUND_GLASS, Lesion.CONSOLIDATION} <= kinds:
         glass, dense = (voxels[lesions == kind] for kind in (Lesion.GROUND_GLASS, Lesion.CONSOLIDATION))
         darker = bool(dense.mean() < glass.mean())
-    return Labels(labelled.case.scan, lesions is not None, kinds, darker, labelled.outside)
+    return Labels(labelled.case.scan, labelled.case.lesions is not None, kinds, darker, labelled.outside)
 
 
 def label_remarks(seen: Sequence[Labels]) -> tuple[Remark, ...]:
