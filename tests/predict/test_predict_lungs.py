@@ -17,6 +17,14 @@ def chest() -> np.ndarray:
     return lungs
 
 
+def density(lungs: np.ndarray, body: np.ndarray | None = None) -> np.ndarray:
+    """Aerated lungs in soft tissue, ribs around: what position is judged by."""
+    hu = np.full(lungs.shape, 40.0)
+    hu[lungs] = -850
+    hu[:, 4:8, 5:85] = hu[:, 52:56, 5:85] = hu[:, 4:56, 3:6] = hu[:, 4:56, 84:87] = 500
+    return hu
+
+
 def chance(lungs: np.ndarray) -> np.ndarray:
     return np.where(lungs, 0.9, 0.1).astype(np.float16)
 
@@ -97,3 +105,18 @@ def test_what_is_added_gets_the_side_of_the_nearest_lung():
     found = nearest_side(sides, asked, (1.0, 1.0, 1.0))
     assert (found[:, :, :5] == 1).all() and (found[:, :, 7:] == 2).all() and not found[:, :, 5:7].any()
     assert (nearest_side(sides, np.zeros_like(asked), MM) == sides).all()
+
+
+def test_position_must_speak_for_what_is_added_to_a_scan():
+    """Dense lung between aerated lung is given back; an organ under the lungs is not."""
+    whole = chest()
+    sides = np.where(whole, np.where(np.arange(90) < 45, 1, 2), 0).astype(np.uint8)
+    rules = sides.copy()
+    rules[8:20, 22:38, 12:34] = 0  # enclosed
+    organ = whole.copy()
+    organ[0:3, 15:45, 10:36] = True  # beneath the right lung
+    weighed = weigh(rules, chance(organ), (5.0, 5.0, 5.0), stacked=True, hu=density(rules > 0))
+    given = weighed.added & whole
+    assert np.count_nonzero(given) > 0.8 * np.count_nonzero(whole & (rules == 0))
+    assert np.count_nonzero(weighed.added & ~whole) < 0.1 * np.count_nonzero(organ & ~whole)
+    assert weighed.refused.any() and not (weighed.refused & weighed.added).any()

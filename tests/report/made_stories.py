@@ -213,7 +213,7 @@ POOR = MaskQuality(
 SURE = MaskQuality(True, 0.86)
 UNSURE = MaskQuality(False, 0.31, ("the network is unsure inside what it calls lesion",))
 KINDS = ("ground glass", "consolidation", "crazy paving")
-NOTE_ADDED = "2.4 % of the lungs of dense lung, which the rules had left out, was taken in by the network"
+NOTE_ADDED = "dense lung that the rules had left out (2.4 % of the lungs) was taken in by the network"
 NOTE_GIVEN = "the mask of the lesions lay on another grid and was brought to the scan's, nearest voxel"
 
 EXAMPLES: dict[str, tuple[Drawn, ...]] = {

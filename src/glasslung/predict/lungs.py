@@ -4,6 +4,10 @@ The rules draw the edge of aerated lung at full resolution; the network knows de
 gas in the bowel from lung. So the edge is the rules', and where the two differ by more than an edge the
 network decides, as long as they agree on the whole: consolidation that hangs on the lungs is taken in, gas
 elsewhere is taken out. Where they do not agree on the whole, the rules' outline stands, and the scan says so.
+
+Spleen, liver and chest wall look like consolidated lung to a network that saw few of them. So what it adds to
+a scan must also lie where lung can be: the vote by position, with which the rules themselves give dense parts
+back (`data.lungs.dense`), must speak for it, if less loudly than it must where the rules decide alone.
 """
 
 from __future__ import annotations
@@ -14,12 +18,20 @@ import numpy as np
 from scipy import ndimage
 
 from glasslung.data.boxgrid import Triple
+from glasslung.data.lungs.cage import find_cage
+from glasslung.data.lungs.dense import vote
+from glasslung.data.lungs.settings import DEFAULT
+from glasslung.types import Lung
 
 LUNG = 0.5  # probability from which the network says lung
 AGREE = 0.85  # Dice from which the two outlines agree on the whole
 LOST = 0.03  # of the rules' lungs, edges aside: with less outside the network's, dense lung was missed
 MOST_ADDED = 0.6  # of the rules' lungs: one lung all white at the most
 EDGE_MM = 4.0  # radius: what is thinner than twice this is a matter of edges
+VOTE = 0.3  # of the lines through a place that speak for lung; the rules alone ask for 0.66
+VOTE_MM = 4.0  # grid of the vote, as the rules have it
+ROUNDS = 2  # what was added votes in the second round
+PIECE = 0.5  # share of a piece for which position speaks from which all of it is taken in
 ISLAND_SHARE = 0.01  # of all the network calls lung: smaller pieces that touch no lung of the rules are noise
 FAR_MM = 1e6  # slices of pictures: what lies in the next one is no neighbour
 
@@ -32,33 +44,83 @@ class Weighed:
     agree    whether the network has a say
     added    (z, y, x) bool: lung by the network alone, thicker than an edge and hanging on lung
     removed  (z, y, x) bool: lung by the rules alone, thicker than an edge
+    refused  (z, y, x) bool: lung by the network alone that does not lie where lung can be
     """
 
     dice: float
     agree: bool
     added: np.ndarray
     removed: np.ndarray
+    refused: np.ndarray
 
 
-def weigh(rules: np.ndarray, chance: np.ndarray, spacing_mm: Triple, stacked: bool) -> Weighed:
+def weigh(
+    sides: np.ndarray, chance: np.ndarray, spacing_mm: Triple, stacked: bool, hu: np.ndarray | None = None
+) -> Weighed:
     """Compare the rules' lungs with the network's.
 
-    rules    (z, y, x) bool, chance (z, y, x) probability of lung, both on the working grid
+    sides    (z, y, x) the rules' lungs, labels of `Lung`; chance (z, y, x) probability of lung, both on the
+             working grid
     stacked  False: slices are apart from each other, as in pictures whose spacing nobody knows
+    hu       (z, y, x) of a scan: what is added must lie where lung can be; None: position is not asked
     """
+    rules = sides > 0
     mm: Triple = spacing_mm if stacked else (FAR_MM, *spacing_mm[1:])
     network = _without_islands(chance >= LUNG, rules, stacked)
     both = int(np.count_nonzero(rules & network))
     total = int(np.count_nonzero(rules)) + int(np.count_nonzero(network))
     dice = 2.0 * both / total if total else 1.0
-    added = _hanging(_thick(network & ~rules, mm), rules, stacked)
+    more = _hanging(_thick(network & ~rules, mm), rules, stacked)
+    added = more
+    if hu is not None:
+        placed = _placed(sides, more, hu, mm)
+        added = _hanging(_thick(placed | _mostly(more, placed, stacked), mm), rules, stacked)
     removed = _thick(rules & ~network, mm)
     grown, lost = (
         int(np.count_nonzero(part)) / max(int(np.count_nonzero(rules)), 1) for part in (added, removed)
     )
     agree = dice >= AGREE or (lost <= LOST and grown <= MOST_ADDED)
     nothing = np.zeros(rules.shape, bool)
-    return Weighed(dice, agree, added if agree else nothing, removed if agree else nothing)
+    refused = more & ~added
+    return Weighed(dice, agree, *((added, removed, refused) if agree else (nothing,) * 3))
+
+
+def _mostly(more: np.ndarray, placed: np.ndarray, stacked: bool) -> np.ndarray:
+    """The pieces for most of which position speaks, whole."""
+    labels, count = ndimage.label(more, _touch(stacked))
+    share = np.bincount(labels[placed], minlength=count + 1) / np.bincount(
+        labels.ravel(), minlength=count + 1
+    )
+    keep = share >= PIECE
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _placed(sides: np.ndarray, asked: np.ndarray, hu: np.ndarray, mm: Triple) -> np.ndarray:
+    """The asked voxels for which position speaks: between aerated lung, or between it and the ribs."""
+    if not asked.any():
+        return asked
+    steps = [max(1, round(VOTE_MM / step)) for step in mm]
+    coarse = tuple(slice(None, None, step) for step in steps)
+    z, y, x = (step * many for step, many in zip(mm, steps, strict=True))
+    at, grey = asked[coarse], hu[coarse]
+    lungs = {side: sides[coarse] == side for side in (Lung.RIGHT, Lung.LEFT)}
+    both = sides[coarse] > 0
+    won = np.zeros(at.shape, bool)
+    for _ in range(ROUNDS):
+        votes = {}
+        for side, lung in lungs.items():
+            if lung.any():
+                cage = find_cage(lung, both, grey, (z, y, x), DEFAULT)
+                votes[side] = vote(lung, cage.wall, at & ~won & cage.inside, (z, y, x), DEFAULT)
+        most = np.max(list(votes.values()), axis=0)
+        for side, said in votes.items():
+            new = (said >= VOTE) & (said == most)
+            lungs[side] = lungs[side] | new
+            won |= new
+    for axis, step in enumerate(steps):
+        won = np.repeat(won, step, axis)
+    return asked & np.asarray(won[tuple(slice(n) for n in asked.shape)])
 
 
 def nearest_side(sides: np.ndarray, asked: np.ndarray, spacing_mm: Triple) -> np.ndarray:

@@ -30,6 +30,7 @@ LESION = 0.5  # probability of all lesions together from which a voxel is one
 UNSURE = (0.25, 0.75)  # probabilities between these are neither lesion nor none
 SLAB = 16  # slices of the scan brought back at a time
 LEAST_NOTED = 0.001  # of the lungs: less is not worth a sentence
+ASTRAY = 0.05  # of the lungs, taken for lung where none can be: the scan is foreign to the network
 WORSE = 0.6  # what is left of the confidence in lungs on which the network and the rules do not agree
 
 
@@ -98,7 +99,7 @@ def segment_scan(
     low = boxgrid.labels_to_grid(sides, reading.grid)
     weighed = None
     if reading.lung is not None and not keep_lungs:
-        weighed = weigh(low > 0, reading.lung, reading.spacing_mm, volume.has_ml)
+        weighed = weigh(low, reading.lung, reading.spacing_mm, volume.has_ml, reading.hu)
     out = [np.zeros(volume.shape, np.uint8) for _ in range(3)]
     _bring_back(reading, weighed, sides, low, [to_upright(one, orientation) for one in out])
     mask, lesions, infection = out
@@ -164,16 +165,18 @@ def _bring_back(
 
 def _doubts(reading: Reading, low: np.ndarray, weighed: Weighed | None) -> Doubts:
     """How sure the network was inside the lungs that stand, counted on its own grid."""
-    inside = low > 0
+    inside, foreign = low > 0, reading.foreign
     if weighed is not None:
+        if np.count_nonzero(weighed.refused) > ASTRAY * np.count_nonzero(inside):
+            foreign += ("the network takes tissue far from the lungs for lung",)
         inside = (inside | weighed.added) & ~weighed.removed
     chance = reading.infection
     lesion = inside & (chance >= LESION)
     found = int(np.count_nonzero(lesion))
     if not found:
-        return Doubts(0.0, 0.0, reading.foreign)
+        return Doubts(0.0, 0.0, foreign)
     grey = int(np.count_nonzero(inside & (chance > UNSURE[0]) & (chance < UNSURE[1])))
-    return Doubts(float(reading.doubt[lesion].mean(dtype=np.float64)), grey / found, reading.foreign)
+    return Doubts(float(reading.doubt[lesion].mean(dtype=np.float64)), grey / found, foreign)
 
 
 def _told(
@@ -196,12 +199,13 @@ def _told(
         )
     lung = int(np.count_nonzero(low))
     notes = []
-    for cells, what in (
-        (weighed.added, "of dense lung, which the rules had left out, was taken in by the network"),
-        (weighed.removed, "of what the rules had taken for lung was left out by the network"),
+    for cells, said in (
+        (weighed.added, "dense lung that the rules had left out ({}) was taken in by the network"),
+        (weighed.removed, "what the rules had taken for lung ({}) was left out by the network"),
+        (weighed.refused, "what the network takes for lung where no lung can be ({}) was left out"),
     ):
         share = int(np.count_nonzero(cells)) / lung
         if share >= LEAST_NOTED:
             size = "" if spacing_mm is None else f"{share * lung * np.prod(spacing_mm) / 1000:.0f} ml, "
-            notes.append(f"{size}{share:.1%} of the lungs {what}".replace("%", " %"))
+            notes.append(said.format(f"{size}{100 * share:.1f} % of the lungs"))
     return tuple(notes), quality

@@ -46,6 +46,7 @@ class Reading:
     kinds      (z, y, x) uint8, labels of `Lesion`: the likeliest lesion, where there is one
     doubt      (z, y, x) float16: entropy of the classes, 0 sure to 1 (all alike)
     lung       (z, y, x) float16: probability of lung; None from a network without that output
+    hu         (z, y, x) float16: what the network saw, clipped to its window; None of pictures
     foreign    what in the scan is unlike the slices that the network learned from, a sentence each
     """
 
@@ -55,6 +56,7 @@ class Reading:
     kinds: np.ndarray
     doubt: np.ndarray
     lung: np.ndarray | None
+    hu: np.ndarray | None = None
     foreign: tuple[str, ...] = ()
 
 
@@ -97,7 +99,8 @@ def read_scan(
     z, y, x = (mm * size / n for mm, size, n in zip(spacing_mm, grid.size, grid.shape, strict=True))
     own = (z, y, x)
     answer = _answer(segmenter, calmed(maps, own[0], axis=1))
-    return Reading(grid, own, *answer, foreign=_thick(segmenter, spacing_mm))
+    seen = (image * (high - low) + low).astype(np.float16)
+    return Reading(grid, own, *answer, seen, _thick(segmenter, spacing_mm))
 
 
 def _widened(box: Box, shape: tuple[int, ...], spacing_mm: Triple, target_mm: Triple) -> Box:

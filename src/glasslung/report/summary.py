@@ -244,7 +244,7 @@ def cannot_say(story: Story) -> list[Limit]:
         told.append(
             Limit(
                 f"What {name} has not learned.",
-                limits
+                sentence(limits)
                 or "It calls lesion what looks like the lesions it was trained on, whatever the disease, and "
                 "has not been tried on any clinical population.",
             )
