@@ -11,6 +11,7 @@ import torch
 from glasslung.errors import UsageError
 from glasslung.models import unet
 from glasslung.nn.batches import HAZE, LabelledBatch
+from glasslung.nn.stitchstyles import Hearing, hear
 
 SMALL = unet.Config(width=8, steps=100, climb=5, lr=5e-3)
 
@@ -191,3 +192,19 @@ def test_settings_are_checked_and_survive_json():
         assert unet.Config(**variant).loss == "focal", name
     with pytest.raises(UsageError, match="no lung output"):
         unet.Segmenter(SMALL, generator()).lung_probability(torch.rand(1, 1, 32, 32))
+
+
+def test_a_net_that_hears_greys_weighs_its_opinion_by_them() -> None:
+    rng = torch.Generator().manual_seed(0)
+    plain = unet.Segmenter(unet.Config(width=4, lung_weight=1.0), rng)
+    hearing = unet.Segmenter(unet.Config(width=4, lung_weight=1.0, heard=1.0), rng)
+    hearing.load_state_dict(plain.state_dict())
+    image = torch.rand(2, 1, 32, 32, generator=rng)
+    opinion = plain.probabilities(image)
+    _, log_x = hear(opinion.log(), image, Hearing())
+    assert torch.allclose(hearing.probabilities(image), (opinion.log() + log_x).softmax(1), atol=1e-5)
+    kinds, lung = hearing.opinions(image)
+    assert torch.allclose(kinds, hearing.probabilities(image), atol=1e-6)
+    assert torch.allclose(lung, plain.lung_probability(image), atol=1e-6)  # lungs have no style here
+    with pytest.raises(UsageError, match="must not be negative"):
+        unet.Config(heard=-1.0)

@@ -109,3 +109,21 @@ def test_sixteen_bit_surroundings_do_not_blur_counts(pieces: tuple[Tensor, Tenso
     with torch.autocast("cpu", torch.bfloat16):
         found = stitchstyles.count_greys(share, bins, BINS)
     assert torch.equal(found, stitchstyles.count_greys(share, bins, BINS))
+
+
+def test_greys_are_heard_as_the_formula_says(pieces: tuple[Tensor, Tensor]) -> None:
+    image, share = pieces
+    how = stitchstyles.Hearing(bins=BINS, prior=0.1, sound=(0, 3))
+    styles, log_x = stitchstyles.hear(share.log(), image, how)
+    bins = stitchstyles.grey_bins(image, BINS)
+    counts = stitchstyles.count_greys(share, bins, BINS)
+    whole, pixels = counts.sum(1), bins[0].numel()
+    for label in range(4):
+        seen = counts[:, 0] + counts[:, 3] if label in (0, 3) else counts[:, label]
+        seen = seen + 0.1 * whole  # a tenth of the slice's pixels, with the slice's own greys
+        law = seen / seen.sum(1, keepdim=True)
+        expected = (law + stitchstyles.FAINT) / (1 + BINS * stitchstyles.FAINT)
+        assert torch.allclose(styles[:, label], expected, atol=1e-6)
+        for b in range(len(bins)):
+            assert torch.allclose(log_x[b, label], expected[b].log()[bins[b]], atol=1e-5)
+    assert pixels == image[0, 0].numel()

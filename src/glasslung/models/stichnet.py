@@ -145,14 +145,11 @@ class StichNet(nn.Module):
 
     def hear(self, log_y: Tensor, image: Tensor) -> Reading:
         """Fit the slice's styles to an opinion of its labels, and weigh that by the greys."""
-        config, bins = self.config, stitchstyles.grey_bins(image, self.config.bins)
-        counts = stitchstyles.count_greys(log_y.exp(), bins, config.bins)
-        whole = counts.sum(1, keepdim=True)
-        if config.one_law:
-            sound = counts[:, [stitch.BACKGROUND]] + counts[:, [stitch.HEALTHY]]
-            counts = torch.cat([sound, counts[:, 1:3], sound], 1)
-        styles = stitchstyles.fit_styles(counts, whole / bins[0].numel(), config.prior * bins[0].numel())
-        log_x = stitchstyles.log_density(styles, bins)
+        config = self.config
+        sound = (stitch.BACKGROUND, stitch.HEALTHY) if config.one_law else ()
+        styles, log_x = stitchstyles.hear(
+            log_y, image, stitchstyles.Hearing(config.bins, config.prior, sound)
+        )
         answer = torch.log_softmax(log_y + config.temper * log_x, 1)
         return Reading(log_y, styles, log_x, answer)
 

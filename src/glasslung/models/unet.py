@@ -26,6 +26,7 @@ from glasslung.nn.encoders import LIGHT_WIDTH, initialise_he
 from glasslung.nn.player import Player
 from glasslung.nn.schedules import cosine
 from glasslung.nn.seglosses import LOSSES, UNKNOWN, binary_loss, exact, lesion_loss, silence
+from glasslung.nn.stitchstyles import Hearing, hear
 from glasslung.nn.unet import GREYS, make_unet, present
 from glasslung.types import Lesion
 
@@ -49,6 +50,7 @@ class Config:
     climb: int = 50  # steps over which it first climbs, while batch normalisation settles
     lr: float = 2e-3  # the highest
     weight_decay: float = 1e-4  # against learning fifty slices by heart
+    heard: float = 0.0  # power of what the slice's own greys say, at the answer: see `nn.stitchstyles`
     temperature: float = 1.0  # divides the lesion logits when asked: fitted on slices never trained on
 
     def __post_init__(self) -> None:
@@ -59,8 +61,10 @@ class Config:
                 f"loss is one of {', '.join(LOSSES)} and greys of {', '.join(GREYS)}; "
                 f"got {self.loss!r} and {self.greys!r}"
             )
-        if not min(self.lr, self.temperature) > 0 or min(self.weight_decay, self.lung_weight) < 0:
-            raise UsageError("lr and temperature must be positive, weight_decay and lung_weight not negative")
+        if not min(self.lr, self.temperature) > 0:
+            raise UsageError("lr and temperature must be positive")
+        if min(self.weight_decay, self.lung_weight, self.heard) < 0:
+            raise UsageError("weight_decay, lung_weight and heard must not be negative")
         if self.focal_alpha is not None and not 0 < self.focal_alpha < 1:
             raise UsageError(f"focal_alpha must lie between 0 and 1, got {self.focal_alpha}")
 
@@ -99,7 +103,7 @@ class Segmenter(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         """What each pixel may be: (B, 1, S, S) in [0, 1] -> (B, C, S, S), which sums to 1 over C."""
         with evaluating(self):
-            return self._lesions(self(image))
+            return self._lesions(self(image), image)
 
     def lung_probability(self, image: Tensor) -> Tensor:
         """Where there is lung: (B, 1, S, S) in [0, 1] -> (B, S, S); UsageError without that output."""
@@ -115,10 +119,20 @@ class Segmenter(nn.Module):
         with evaluating(self):
             answer = self(image)
             lung = _lungs(answer)[:, None]
-            return torch.cat([1 - lung, lung * self._lesions(answer)], 1)
+            return torch.cat([1 - lung, lung * self._lesions(answer, image)], 1)
 
-    def _lesions(self, answer: Answer) -> Tensor:
-        return (exact(answer.lesion) / self.config.temperature).softmax(1)
+    def opinions(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Both answers of one look: lesions (B, C, S, S), summing to 1, and lung (B, S, S)."""
+        with evaluating(self):
+            answer = self(image)
+            return self._lesions(answer, image), _lungs(answer)
+
+    def _lesions(self, answer: Answer, image: Tensor) -> Tensor:
+        log_y = (exact(answer.lesion) / self.config.temperature).log_softmax(1)
+        if self.config.heard:
+            _, log_x = hear(log_y, image, Hearing())
+            log_y = log_y + self.config.heard * log_x
+        return log_y.softmax(1)
 
 
 def _lungs(answer: Answer) -> Tensor:

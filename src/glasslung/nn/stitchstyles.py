@@ -11,6 +11,8 @@ Shapes    bins (B, H, W) int64; share (B, Y, H, W) how much each pixel is of eac
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,6 +44,38 @@ def fit_styles(counts: Tensor, known: Tensor, strength: float) -> Tensor:
     seen = counts + strength * known
     styles = seen / seen.sum(2, keepdim=True).clamp_min(1e-6)
     return (styles + FAINT) / (1 + FAINT * counts.shape[2])
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How greys are heard.
+
+    bins   greys that a style tells apart
+    prior  weight of the slice's own greys in each style, as a share of its pixels
+    sound  labels that one law judges together: what is no lesion is not told apart by greys; () for none
+    """
+
+    bins: int = 64  # four grey levels of 256 are within the noise
+    prior: float = 0.02
+    sound: tuple[int, ...] = ()
+
+
+def hear(log_y: Tensor, image: Tensor, how: Hearing) -> tuple[Tensor, Tensor]:
+    """Fit each slice's styles to an opinion of its labels, and judge its greys by them.
+
+    log_y (B, Y, H, W) log p(y), image (B, 1, H, W) in [0, 1] -> styles (B, Y, K), log p(x | y) (B, Y, H, W)
+    """
+    seen = grey_bins(image, how.bins)
+    counts = count_greys(log_y.exp(), seen, how.bins)
+    whole = counts.sum(1, keepdim=True)
+    if how.sound:
+        together = counts[:, list(how.sound)].sum(1)
+        counts = torch.stack(
+            [together if label in how.sound else counts[:, label] for label in range(counts.shape[1])], 1
+        )
+    pixels = seen[0].numel()
+    styles = fit_styles(counts, whole / pixels, how.prior * pixels)
+    return styles, log_density(styles, seen)
 
 
 def log_density(styles: Tensor, bins: Tensor) -> Tensor:

@@ -81,15 +81,12 @@ class Segmenter:
 
     def ask(self, image: Tensor) -> Told:
         """image (B, 1, H, W) float32 in [0, 1], H and W multiples of 32 -> calibrated probabilities."""
-        from glasslung.nn.borrow import evaluating
-
+        lung: Tensor | None = None
         if self.finds_lungs:
-            with evaluating(self.model):
-                answer = self.model(image)
-            own = getattr(self.model.config, "temperature", 1.0) * self.temperature
-            return Told(_softmax(answer.lesion, own), answer.lung[:, 0].float().sigmoid())
-        given: Tensor = self.model.probabilities(image)  # type: ignore[operator]
-        return Told(_softmax(given.float().clamp_min(1e-12).log(), self.temperature), None)
+            kinds, lung = self.model.opinions(image)  # type: ignore[operator]
+        else:
+            kinds = self.model.probabilities(image)  # type: ignore[operator]
+        return Told(_softmax(kinds.float().clamp_min(1e-12).log(), self.temperature), lung)
 
     def told(self, what: str) -> str:
         """A sentence that its settings hold about it ('trained_on', 'limits'); '' where there is none."""
