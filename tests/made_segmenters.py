@@ -37,6 +37,10 @@ class GreyNet(nn.Module):
     def probabilities(self, image: Tensor) -> Tensor:
         return self(image).lesion.softmax(1)
 
+    def opinions(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        answer = self(image)
+        return answer.lesion.softmax(1), answer.lung[:, 0].sigmoid()
+
 
 def grey_segmenter(intensity: Intensity = Intensity.HU, model: nn.Module | None = None, **more) -> Segmenter:
     """A segmenter that reads scans at 4 mm, or pictures of 96 pixels."""

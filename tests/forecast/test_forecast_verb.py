@@ -135,13 +135,13 @@ def test_a_wrong_run_is_told_before_anything_is_measured(course, tmp_path):
     assert not out.exists()
 
 
-def test_without_a_run_no_network_is_loaded(course, tmp_path):
+def test_without_a_run_or_a_segmenter_no_network_is_loaded(course, tmp_path):
     probe = """
 import sys
 from pathlib import Path
-from glasslung.analyze import analyze
+from glasslung.analyze import MaskMaking, Settings, analyze
 from glasslung.report.page import write_report
-analyze([Path(sys.argv[1])], Path(sys.argv[2]), then=write_report)
+analyze([Path(sys.argv[1])], Path(sys.argv[2]), Settings(masks=MaskMaking("none")), then=write_report)
 print('torch' in sys.modules)
 """
     command = [sys.executable, "-c", probe, str(course / "day09.nii.gz"), str(tmp_path / "out")]

@@ -35,13 +35,27 @@ def as_pictures(volume: Volume) -> Volume:
 
 def test_dense_tissue_inside_the_lungs_is_found(drawn):
     lungs = Lungs(drawn.lungs, GOOD)
-    found = segment_scan(drawn.volume, grey_segmenter(), lungs)
+    found = segment_scan(drawn.volume, grey_segmenter(), lungs, keep_lungs=True)
     assert found.lesions.shape == drawn.volume.shape and found.lesions.dtype == np.uint8
     assert not found.lesions[drawn.lungs == 0].any() and not found.infection[drawn.lungs == 0].any()
     assert found.infection.max() <= STEPS
     assert ((found.lesions > 0) == (found.infection >= STEPS // 2))[found.infection != STEPS // 2].all()
     assert dice(found.lesions > 0, drawn.lesions > 0) > 0.6  # vessels are dense too
     assert found.agreement is None and not found.learned and found.lungs.mask is drawn.lungs
+
+
+def test_lesions_that_hang_on_the_lungs_tell_of_more_lung(drawn):
+    """A network without a lung output: dense parts that the rules missed come back with its lesions."""
+    missed = drawn.lungs.copy()
+    missed[12:26, 40:70, 20:76] = 0
+    dense = (missed == 0) & (drawn.lungs > 0)
+    volume = Volume(
+        np.where(dense, 30, drawn.volume.voxels).astype(np.int16), drawn.volume.affine, Intensity.HU
+    )
+    found = segment_scan(volume, grey_segmenter(), Lungs(missed, GOOD))
+    assert found.agreement is None and found.learned
+    assert dice(found.lungs.mask > 0, drawn.lungs > 0) > dice(missed > 0, drawn.lungs > 0) + 0.02
+    assert (found.lesions[dense & (found.lungs.mask > 0)] == 2).mean() > 0.8
 
 
 def test_slices_from_head_to_feet_get_the_same_answer(drawn):

@@ -55,7 +55,8 @@ class Segmentation:
     lungs      the outline that stands, and how far to trust it
     lesions    (D, H, W) uint8, labels of `Lesion`; 0 outside the lungs
     infection  (D, H, W) uint8, 0 to STEPS: probability of any lesion times STEPS; 0 outside the lungs
-    agreement  Dice of the network's lungs and the rules'; None from a network without a lung output
+    agreement  Dice of the network's lungs and the rules'; None from a network without a lung output, of
+               which only the lesions that hang on the lungs can tell of more lung
     learned    whether the network had a say in the lungs
     doubts     how sure the network was
     notes      what was done about the lungs, a sentence each
@@ -98,7 +99,11 @@ def segment_scan(
         return Segmentation(classical, nothing, nothing.copy(), None, False, Doubts(0.0, 0.0, ()))
     low = boxgrid.labels_to_grid(sides, reading.grid)
     weighed = None
-    if reading.lung is not None and not keep_lungs:
+    if not keep_lungs:
+        if reading.lung is None:  # then only what it calls lesion can tell of more lung
+            told = np.where(low > 0, np.float16(1.0), reading.infection)
+            reading = replace(reading, lung=told)
+        assert reading.lung is not None
         weighed = weigh(low, reading.lung, reading.spacing_mm, volume.has_ml, reading.hu)
     out = [np.zeros(volume.shape, np.uint8) for _ in range(3)]
     _bring_back(reading, weighed, sides, low, [to_upright(one, orientation) for one in out])
@@ -109,8 +114,8 @@ def segment_scan(
         Lungs(mask if changed else classical.mask, quality),
         lesions,
         infection,
-        None if weighed is None else round(weighed.dice, 4),
-        weighed is not None and weighed.agree,
+        round(weighed.dice, 4) if weighed is not None and segmenter.finds_lungs else None,
+        weighed is not None and weighed.agree and (segmenter.finds_lungs or changed),
         _doubts(reading, low, weighed),
         notes,
     )

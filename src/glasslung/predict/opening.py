@@ -172,7 +172,7 @@ def _segmenter(
         window_hu=_numbers(name, reads, "window_hu", WINDOW_HU),
         size=int(reads.get("size", training.get("size", settings.get("size", SIDE)))),
         one_window=bool(training.get("one_window", reads.get("one_window", True))),
-        finds_lungs=float(settings.get("lung_weight", 0) or 0) > 0,
+        finds_lungs=float(settings.get("lung_weight", 0) or 0) > 0 and hasattr(model, "opinions"),
         temperature=1.0 if "temperature" in settings else _positive(name, reads),
         digest=_digest(weights),
         about=about,
