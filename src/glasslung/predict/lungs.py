@@ -75,6 +75,7 @@ def weigh(
     if hu is not None:
         placed = _placed(sides, more, hu, mm)
         added = _hanging(_thick(placed | _mostly(more, placed, stacked), mm), rules, stacked)
+    added = _with_rims(added, network & ~rules, mm)
     removed = _thick(rules & ~network, mm)
     grown, lost = (
         int(np.count_nonzero(part)) / max(int(np.count_nonzero(rules)), 1) for part in (added, removed)
@@ -151,6 +152,13 @@ def _thick(mask: np.ndarray, mm: Triple) -> np.ndarray:
     if not core.any():
         return np.zeros(mask.shape, bool)
     return mask & (ndimage.distance_transform_edt(~core, sampling=mm) <= 1.5 * EDGE_MM)
+
+
+def _with_rims(added: np.ndarray, more: np.ndarray, mm: Triple) -> np.ndarray:
+    """What is added, with the thin remains of the same difference beside it: there the rules saw no edge."""
+    if not added.any():
+        return added
+    return added | (more & (ndimage.distance_transform_edt(~added, sampling=mm) <= 2 * EDGE_MM))
 
 
 def _hanging(added: np.ndarray, rules: np.ndarray, stacked: bool) -> np.ndarray:
