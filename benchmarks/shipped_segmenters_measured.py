@@ -2,7 +2,7 @@
 
 Called by `train_shipped_segmenters.py measure`. Prints markdown tables and draws overlays, which are to be
 looked at: cyan the network's lungs, green dashed the classical ones, white those given; yellow ground glass,
-red consolidation, violet crazy paving.
+red consolidation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from glasslung.predict.masks import LESION, segment_scan
 from glasslung.predict.opening import Segmenter, open_segmenter
 from glasslung.predict.reading import read_scan as read_by_network
 from glasslung.studies.trained import open_trained
-from glasslung.types import Lungs, Volume
+from glasslung.types import Lesion, Lungs, Volume
 
 CASES = (
     (900001, "covid", 0.9, 9.0),
@@ -52,8 +52,8 @@ REAL = (
     ("lidc-idri-0314", "lidc-idri-0314_ct.nii.gz", None),
 )
 TUMOUR = 3  # label in the mask of lung1-001
-LESIONS = ("ground glass", "consolidation", "crazy paving")
-STACKS = ("coronacases_001", "coronacases_008", "radiopaedia_10_85902_1", "radiopaedia_29_86490_1")
+LESIONS = ("ground glass", "consolidation")  # crazy paving counts as ground glass
+STACKS = ("coronacases_001", "coronacases_008", "radiopaedia-10_85902_1", "radiopaedia-29_86490_1")
 LEAST_ML = 1.0  # of a class, for its Dice to be told
 
 
@@ -64,12 +64,14 @@ class Found:
     lungs    (D, H, W) bool: the network's
     lesions  (D, H, W) uint8, labels of `Lesion`, inside these lungs
     stand    (D, H, W) bool: the lungs that `analyze` goes on with
+    told     (D, H, W) uint8: the lesions in them, as `analyze` tells them
     seconds  process time of the network
     """
 
     lungs: np.ndarray
     lesions: np.ndarray
     stand: np.ndarray
+    told: np.ndarray
     seconds: float
 
 
@@ -91,7 +93,8 @@ def find(segmenter: Segmenter, volume: Volume, classical: Lungs) -> Found:
         up_lungs[at] = lung >= 0.5
         up_lesions[at] = np.where((lung >= 0.5) & (ill >= LESION), kinds, 0)
     seconds = time.process_time() - began
-    return Found(lungs, lesions, segment_scan(volume, segmenter, classical).lungs.mask > 0, seconds)
+    both = segment_scan(volume, segmenter, classical)
+    return Found(lungs, lesions, both.lungs.mask > 0, both.lesions, seconds)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
@@ -133,7 +136,7 @@ def phantoms(network: Segmenter, cases: int, out: Path) -> None:
         "ml off",
         "s",
     )
-    row(*["---"] * 12)
+    row(*["---"] * 11)
     kept = []
     for seed, disease, severity, day in CASES[:cases]:
         chest = render(draw_patient(seed, disease, SITE, severity), day, shape=None)
@@ -164,7 +167,8 @@ def phantoms(network: Segmenter, cases: int, out: Path) -> None:
 
 def case_figures(chest: Any, found: Found, classical: Lungs) -> dict[str, Any]:
     """Everything of one phantom. Dice of a class with less than a millilitre is undefined."""
-    ml, true, dense = chest.volume.voxel_ml, chest.lungs > 0, chest.lesions == 2
+    ml, true, dense = chest.volume.voxel_ml, chest.lungs > 0, chest.lesions == Lesion.CONSOLIDATION
+    lesions = np.where(chest.lesions == Lesion.CRAZY_PAVING, Lesion.GROUND_GLASS, chest.lesions)
     told: dict[str, Any] = {
         "lungs": dice(found.lungs, true),
         "classical": dice(classical.mask > 0, true),
@@ -176,7 +180,7 @@ def case_figures(chest: Any, found: Found, classical: Lungs) -> dict[str, Any]:
     }
     told["ml off"] = float((found.lesions > 0).sum() * ml - told["ml"])
     for label, name in enumerate(LESIONS, 1):
-        there, seen = chest.lesions == label, found.lesions == label
+        there, seen = lesions == label, found.lesions == label
         amount = float(there.sum() * ml)
         told[name] = (dice(there, seen) if amount >= LEAST_ML else np.nan, amount, float(seen.sum() * ml))
     return told
@@ -189,16 +193,18 @@ def real(network: Segmenter, folder: Path, names: tuple[str, str, str | None], o
     by_rules = segment_lungs(volume)
     classical, found = by_rules.mask, find(network, volume, by_rules)
     given = None if mask is None else read_mask(folder / mask, volume)
-    ml = [round(float((found.lesions == label).sum() * volume.voxel_ml)) for label in (1, 2, 3)]
+    ml = [round(float((found.lesions == label).sum() * volume.voxel_ml)) for label in (1, 2)]
     lungs = round(float(found.lungs.sum() * volume.voxel_ml))
     print(f"{name}: lungs {lungs} ml, {dict(zip(LESIONS, ml, strict=True))}; {found.seconds:.1f} s")
+    ml = [round(float((found.told == label).sum() * volume.voxel_ml)) for label in (1, 2)]
+    print(f"  with the rules' lungs: {dict(zip(LESIONS, ml, strict=True))}")
     print(f"  Dice with the classical lungs {dice(found.lungs, classical > 0):.4f}")
     if given is not None:
         ours, theirs, both = (dice(one > 0, given > 0) for one in (found.lungs, classical, found.stand))
         print(f"  Dice with the given lungs {ours:.4f}, the classical {theirs:.4f}, both {both:.4f}")
     if given is not None and name.startswith("lung1"):
         tumour = given == TUMOUR
-        counts = np.bincount(found.lesions[tumour], minlength=4) / np.count_nonzero(tumour)
+        counts = np.bincount(found.lesions[tumour], minlength=3) / np.count_nonzero(tumour)
         inside = found.lungs[tumour].mean(), (classical > 0)[tumour].mean()
         print(
             f"  of the tumour in the lungs {inside[0]:.2f}, classical {inside[1]:.2f}; as {counts.round(2)}"

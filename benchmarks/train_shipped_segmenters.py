@@ -2,14 +2,15 @@
 
     S=benchmarks/train_shipped_segmenters.py; DATA=../shared/data
     python $S draw --out scans.npz                                        phantom scans to learn from
-    python $S train hu --scans scans.npz --data $DATA --out run-hu
+    python $S train hu --scans scans.npz --data $DATA --out first-hu --steps 2500
+    python $S train hu --scans scans.npz --data $DATA --out run-hu --steps 500 --start first-hu
     python $S validate --scans scans.npz --data $DATA --out cv            what phantoms and others add
     python $S train 8bit --scans scans.npz --data $DATA --out run-8bit
-    python benchmarks/ship_run.py run-hu --half --out src/glasslung/weights/lesions-hu
+    python benchmarks/ship_run.py run-hu --half --classes 3 --out src/glasslung/weights/lesions-hu
     python $S measure hu --weights lesions-hu --data $DATA --out pictures
 
 One core is enough: set OMP_NUM_THREADS=1. Everything is drawn from seeds; DATA holds covid_semiseg, cage,
-chest_ct_hu and dicom. Scans that `measure` judges (lung1-001, cip_ct-64, phantoms of site d) are not learned.
+chest_ct_hu and dicom. Of what `measure` judges, lung1-001 and phantoms of site d are not learned from.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.formats import read_scan
+from glasslung.data.formats import read_mask, read_scan
 from glasslung.data.labelbatches import LabelledBatches, SquareSlices
 from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_folder
 from glasslung.data.labelled import Kind, LabelledSlices, folds, join
@@ -43,6 +44,7 @@ from glasslung.data.scanslices import (
     placed,
     stack_of_scan,
     stack_of_volume,
+    stack_with_lungs,
 )
 from glasslung.data.slicelungs import with_lungs
 from glasslung.data.slicewindows import alike
@@ -76,11 +78,13 @@ EVERY = 8  # slice of the stacks without labels
 HU = Settings(size=160, slices=4)  # a square of 32 cm: slices are cut, anywhere, where they are wider
 PICTURES = Settings(slices=2, pictures=True)
 REAL_HU = {
-    "chest_ct_hu/lidc-idri-0314_ct.nii.gz": False,
-    "dicom/lidc_small": True,
-    "dicom/lungmask_testdata": True,
+    "chest_ct_hu/lidc-idri-0314_ct.nii.gz": 22,
+    "dicom/lidc_small": 99,
+    "dicom/lungmask_testdata": 99,
 }
-"""Scans without a mask, and whether no part of their lungs is dense, to the eye."""
+"""Scans without a mask: on how many slices, from the feet, no part of the lungs is dense, to the eye."""
+HEALTHY_HU = "chest_ct_hu/cip_ct-64.nrrd", "chest_ct_hu/cip_wholeLung-64.nrrd"
+"""The one healthy scan with drawn lungs, from the neck to the kidneys."""
 STREAM = 3
 SIZE, FRAMED = 192, 160  # FRAMED: at which cropped pictures have about 1.8 mm to the pixel
 
@@ -168,11 +172,15 @@ def read_ground(data: Path, scans: Path, with_real: bool = False) -> Ground:
         if with_real
         else []
     )
+    if with_real:
+        scan, mask = (data / name for name in HEALTHY_HU)
+        volume = read_scan(scan)
+        real.append(stack_with_lungs(volume, read_mask(mask, volume), HU))
     healthy = read_healthy(data / "cage")
     return Ground(alike(labelled), alike(others).take(told), healthy, read_scans(scans), real)
 
 
-def real_stacks(path: Path, clear: bool) -> list[SliceStack]:
+def real_stacks(path: Path, clear: int) -> list[SliceStack]:
     """Every scan of a file or folder on which the lungs of some slice are told."""
     files = sorted(part for part in path.iterdir()) if path.is_dir() else [path]
     found = []
@@ -215,36 +223,43 @@ def pictures_stream(slices: LabelledSlices, kinds: dict[str, int], size: int, au
     )
 
 
-def hu_stream(ground: Ground, seed: int) -> MixedBatches:
-    """Eight slices: four of phantoms, one real scan's, two labelled pictures and one with its lungs."""
+def hu_stream(ground: Ground, seed: int, calmer: bool = False) -> MixedBatches:
+    """Eight slices: four of phantoms, one real scan's, two labelled pictures and one with its lungs.
+
+    calmer  three, three, one and one, and less dense lung: real organs beside the lungs, to go on with
+    """
     rng = np.random.default_rng
-    touch = Retouch(dense=0.2, gas=0.1, cut=0.05, crop=0.2, window_hu=HU.window_hu)
+    how = replace(HU, slices=3, often=(0.2, 0.35, 0.2, 0.15, 0.1)) if calmer else HU
+    touch = Retouch(dense=0.05 if calmer else 0.2, gas=0.1, cut=0.05, crop=0.2, window_hu=HU.window_hu)
+    some = replace(HU, slices=3 if calmer else 1, often=(0.3, 0.7, 0, 0, 0))
     slices = join(ground.labelled, ground.others)
+    kinds = {"labelled": 1 if calmer else 2, "unlabelled": 1}
     return MixedBatches(
         [
-            ScanSliceBatches(ground.phantoms, HU, rng([seed, STREAM, 1]), views(CALM, touch)),
-            ScanSliceBatches(
-                ground.real,
-                replace(HU, slices=1, often=(0.15, 0.85, 0, 0, 0)),
-                rng([seed, STREAM, 2]),
-                views(CALM, touch),
-            ),
-            pictures_stream(slices, {"labelled": 2, "unlabelled": 1}, FRAMED, as_hu, seed),
+            ScanSliceBatches(ground.phantoms, how, rng([seed, STREAM, 1]), views(CALM, touch)),
+            ScanSliceBatches(ground.real, some, rng([seed, STREAM, 2]), views(CALM, touch)),
+            pictures_stream(slices, kinds, FRAMED, as_hu, seed),
         ]
     )
 
 
-def picture_streams(ground: Ground, labelled: LabelledSlices, seed: int) -> MixedBatches:
-    """Ten slices: six labelled, one whose lungs are known, a healthy one and two of phantoms."""
+def picture_streams(
+    ground: Ground, labelled: LabelledSlices, seed: int, calmer: bool = False
+) -> MixedBatches:
+    """Ten slices: six labelled, one whose lungs are known, a healthy one and two of phantoms.
+
+    calmer  eight, one, one and one: mostly what radiologists drew, to go on with
+    """
     real = Retouch(dense=0.05, cut=0.1, window_hu=PICTURE_WINDOW)
     touch = Retouch(dense=0.1, gas=0.1, cut=0.1, crop=0.5, window_hu=PICTURE_WINDOW)
     slices = join(labelled, ground.others, ground.healthy)
-    kinds = {"labelled": 6, "unlabelled": 1, "healthy": 1}
+    kinds = {"labelled": 8 if calmer else 6, "unlabelled": 1, "healthy": 1}
+    shown = replace(PICTURES, slices=1 if calmer else 2)
     return MixedBatches(
         [
             pictures_stream(slices, kinds, SIZE, views(MODERATE, real), seed),
             ScanSliceBatches(
-                ground.phantoms, PICTURES, np.random.default_rng([seed, STREAM, 1]), views(WIDE, touch)
+                ground.phantoms, shown, np.random.default_rng([seed, STREAM, 1]), views(WIDE, touch)
             ),
         ]
     )
@@ -258,15 +273,14 @@ def plain_stream(labelled: LabelledSlices, seed: int) -> Any:
 # --------------------------------------------------------------------------------------------- training
 
 
-def job_of(kind: str, data: Path, steps: int, seed: int) -> SegmentJob:
+def job_of(kind: str, data: Path, steps: int, seed: int, calmer: bool = False) -> SegmentJob:
     """What the run's folder says of its training."""
-    plan = (
-        {"labelled": 2, "unlabelled": 1} if kind == "hu" else {"labelled": 6, "unlabelled": 1, "healthy": 1}
-    )
+    hu = {"labelled": 1 if calmer else 2, "unlabelled": 1}
+    plan = hu if kind == "hu" else {"labelled": 8 if calmer else 6, "unlabelled": 1, "healthy": 1}
     size = HU.size if kind == "hu" else SIZE
     training = SegmentTraining(steps, size=size, every=EVERY, checkpoint_every=250, **plan)  # type: ignore[arg-type]
     shape = {"classes": 4} if kind == "hu" else {"classes": 3, "storeys": 4}  # two thirds of the time
-    settings = {**shape, "lung_weight": 1.0, "steps": steps}
+    settings = {**shape, "lung_weight": 1.0, "steps": steps, **({"lr": 8e-4} if calmer else {})}
     machine = Machine(device="cpu", precision="bf16-mixed")
     return SegmentJob("unet", data / "covid_semiseg", training, None, settings, seed, machine)
 
@@ -292,12 +306,19 @@ def reads_of(kind: str) -> dict[str, Any]:
     return {"intensity": "display8", "size": SIZE, "window_hu": list(PICTURE_WINDOW)} | told
 
 
-def train(kind: str, ground: Ground, data: Path, scans: Path, out: Path, steps: int, seed: int) -> None:
-    """One run in a folder, or go on with it."""
-    job = job_of(kind, data, steps, seed)
+def train(asked: argparse.Namespace, ground: Ground) -> None:
+    """One run in a folder, or go on with it; `start` is a finished run whose weights it begins with."""
+    kind, data, seed, out, calmer = asked.kind, asked.data, asked.seed, asked.out, asked.start is not None
+    job = job_of(kind, data, asked.steps, seed, calmer)
     config = config_of(job)  # type: ignore[arg-type]
-    stream = hu_stream(ground, seed) if kind == "hu" else picture_streams(ground, ground.labelled, seed)
+    stream = (
+        hu_stream(ground, seed, calmer)
+        if kind == "hu"
+        else picture_streams(ground, ground.labelled, seed, calmer)
+    )
     model = build("unet", seed, **asdict(config))
+    if asked.start is not None:
+        RunDir.open(asked.start).load("unet", model)
     game = Game(
         {"unet": model}, entry_for("unet").players(model), stream, seed, job.machine, job.training.ema
     )
@@ -306,9 +327,9 @@ def train(kind: str, ground: Ground, data: Path, scans: Path, out: Path, steps: 
     if (out / "settings.json").is_file():
         run = RunDir.open(out)
     else:
-        run = RunDir.create(
-            out, "segmentation", "unet", told, seed, {"cohort": job.cohort, "phantoms": scans}
-        )
+        inputs = {"cohort": job.cohort, "phantoms": asked.scans}
+        inputs |= {"start": asked.start / "weights" / "unet.safetensors"} if calmer else {}
+        run = RunDir.create(out, "segmentation", "unet", told, seed, inputs)
     with run.writing():
         play(game, run, job, run.log, None)  # type: ignore[arg-type]
 
@@ -453,6 +474,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder that holds covid_semiseg and the others")
     parser.add_argument("--scans", type=Path, help="what draw wrote")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="train: go on from this run, with a calmer mixture")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--arms", nargs="+", choices=("plain", "mixed"), default=("plain", "mixed"))
     parser.add_argument("--seed", type=int, default=0)
@@ -469,7 +491,7 @@ def main() -> None:
     else:
         ground = read_ground(asked.data, asked.scans, asked.verb == "train" and asked.kind == "hu")
         if asked.verb == "train":
-            train(asked.kind, ground, asked.data, asked.scans, asked.out, asked.steps, asked.seed)
+            train(asked, ground)
         else:
             validate(ground, asked.data, asked.out, asked.steps, asked.arms, asked.seed)
 

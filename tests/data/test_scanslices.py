@@ -148,8 +148,17 @@ def test_settings_are_checked():
 
 def test_a_real_looking_scan_gives_slices_whose_lungs_are_told():
     chest = render(draw_patient(2, "healthy", "b"), 0.0, shape=(16, 128, 128))
-    stack = ss.stack_of_volume(chest.volume, replace(SMALL, spacing_mm=(2.0, 3.0, 3.0)), clear=True)
+    stack = ss.stack_of_volume(chest.volume, replace(SMALL, spacing_mm=(2.0, 3.0, 3.0)), clear=99)
     assert stack is not None and (stack.lesion == -1).all()
     middle = len(stack.lung) // 2
     assert (stack.lung[middle] == 1).mean() > 0.15 and (stack.lung[middle] == 0).mean() > 0.3
     assert stack.hu[middle][stack.lung[middle] == 1].mean() < -600
+
+
+def test_a_healthy_scan_with_drawn_lungs_is_known_everywhere():
+    chest = render(draw_patient(2, "healthy", "b"), 0.0, shape=(16, 64, 64))
+    stack = ss.stack_with_lungs(chest.volume, chest.lungs, SMALL)
+    assert stack.hu.shape == stack.lung.shape and len(stack.hu) == 16 and not stack.lesion.any()
+    assert set(np.unique(stack.lung)) == {0, 1}
+    assert (stack.lung == 1).mean() == pytest.approx((chest.lungs > 0).mean(), rel=0.03)
+    assert stack.hu[stack.lung == 1].mean() < -600

@@ -101,20 +101,35 @@ def stack_of_scan(scan: Scan) -> SliceStack:
     return SliceStack(scan.hu, lesion, (scan.label > 0).astype(np.int8))
 
 
+def stack_with_lungs(volume: Volume, lungs: np.ndarray, settings: Settings) -> SliceStack:
+    """A whole healthy scan with the lungs that somebody drew, (D, H, W), and no lesion anywhere."""
+    orientation = orientation_of(volume)
+    own = upright_spacing_mm(volume, orientation)
+    hu, lung = (to_upright(part, orientation) for part in (volume.voxels, (lungs > 0).astype(np.int8)))
+    whole = slice(0, hu.shape[0]), slice(0, hu.shape[1]), slice(0, hu.shape[2])
+    grid = grid_over(whole, own, (own[0], *settings.spacing_mm[1:]))
+    kept = labels_to_grid(lung, grid)
+    none = np.broadcast_to(np.int8(Lesion.NONE), kept.shape)
+    return SliceStack(np.rint(to_grid(hu, grid)).astype(np.int16), none, kept)
+
+
 def stack_of_volume(
-    volume: Volume, settings: Settings, clear: bool = False, margin_mm: float = 40.0
+    volume: Volume, settings: Settings, clear: int = 0, margin_mm: float = 40.0
 ) -> SliceStack | None:
     """A real scan's own slices around its lungs, lesions unknown; None where no slice's lungs are told.
 
     Lungs are those of `slicelungs`, slice by slice: 1 and 0 where they are to be believed, -1 elsewhere.
-    clear  True: somebody looked, and no part of the lungs is dense: what is not found is outside
+    clear  so many slices, from the feet: somebody looked, no part of their lungs is dense, and what is not
+           found is outside
     """
     orientation = orientation_of(volume)
     own = upright_spacing_mm(volume, orientation)
     hu = to_upright(volume.voxels, orientation)
     low, high = PICTURE_WINDOW
     pictures = np.rint(255 * np.clip((hu - low) / (high - low), 0, 1)).astype(np.uint8)
-    lung = np.stack([_lungs_in_body(*one, clear) for one in zip(pictures, hu, strict=True)])
+    lung = np.stack(
+        [_lungs_in_body(*one, row < clear) for row, one in enumerate(zip(pictures, hu, strict=True))]
+    )
     box = box_around(lung > 0, own, margin_mm)
     if box is None:
         return None
