@@ -399,7 +399,7 @@ def _told(keys: list[str], settings: Settings) -> dict[str, str]:
         "days": " ".join(f"{day:g}" for day in settings.days),
         "series": settings.series or "",
         "intensity": str(settings.intensity or ""),
-        "segmenter": settings.masks.segmenter,
+        "segmenter": Path(settings.masks.segmenter).name,
         "lesion labels": settings.masks.told(),
     }
 
