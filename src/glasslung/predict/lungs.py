@@ -62,7 +62,8 @@ def weigh(
     sides    (z, y, x) the rules' lungs, labels of `Lung`; chance (z, y, x) probability of lung, both on the
              working grid
     stacked  False: slices are apart from each other, as in pictures whose spacing nobody knows
-    hu       (z, y, x) of a scan: what is added must lie where lung can be; None: position is not asked
+    hu       (z, y, x) of a scan: what is added must lie where lung can be; None: position is not asked, nor
+             where the lungs have no sides
     """
     rules = sides > 0
     mm: Triple = spacing_mm if stacked else (FAR_MM, *spacing_mm[1:])
@@ -72,8 +73,8 @@ def weigh(
     dice = 2.0 * both / total if total else 1.0
     more = _hanging(_thick(network & ~rules, mm), rules, stacked)
     added = more
-    if hu is not None:
-        placed = _placed(sides, more, hu, mm)
+    if hu is not None and not (sides == Lung.UNSIDED).any():
+        placed = _placed(sides, more, hu, spacing_mm)
         added = _hanging(_thick(placed | _mostly(more, placed, stacked), mm), rules, stacked)
     added = _with_rims(added, network & ~rules, mm)
     removed = _thick(rules & ~network, mm)

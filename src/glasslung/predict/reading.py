@@ -18,7 +18,7 @@ from scipy import ndimage
 from glasslung.data import boxgrid
 from glasslung.data.boxgrid import Box, BoxGrid, Triple
 from glasslung.data.labelbatches import from_square, square_picture
-from glasslung.data.lungs.pictures import boxes_of, cut_out
+from glasslung.data.lungs.pictures import PICTURE_HU, STACK_SLICES, boxes_of, cut_out
 from glasslung.data.orientation import orientation_of, to_upright
 from glasslung.data.sliceviews import View, as_it_lay, tell_view, upright
 from glasslung.data.slicewindows import VOTERS, air_and_tissue, rewindowed
@@ -46,7 +46,8 @@ class Reading:
     kinds      (z, y, x) uint8, labels of `Lesion`: the likeliest lesion, where there is one
     doubt      (z, y, x) float16: entropy of the classes, 0 sure to 1 (all alike)
     lung       (z, y, x) float16: probability of lung; None from a network without that output
-    hu         (z, y, x) float16: what the network saw, clipped to its window; None of pictures
+    hu         (z, y, x) float16: densities, clipped to the network's window; of pictures that show a whole
+               scan as far as contrast tells them; None of other pictures
     foreign    what in the scan is unlike the slices that the network learned from, a sentence each
     """
 
@@ -207,7 +208,20 @@ def read_pictures(
         for soft in (kept.infection, kept.lung):
             if soft is not None:
                 soft[:] = calmed(soft.astype(np.float32), spacing_mm[0], axis=0)
-    return Reading(grid, spacing_mm, *kept, foreign=foreign)
+    return Reading(grid, spacing_mm, *kept, _densities(grey, frames), foreign)
+
+
+def _densities(grey: np.ndarray, frames: Sequence[tuple[slice, slice]]) -> np.ndarray | None:
+    """About the densities of pictures that are slices of one scan; None of others or without contrast."""
+    if len(grey) < STACK_SLICES or any(frame != frames[0] for frame in frames):
+        return None
+    asked = np.unique(np.linspace(0, len(grey) - 1, VOTERS).astype(int))
+    ends = air_and_tissue([np.ascontiguousarray(grey[z][frames[z]]) for z in asked])
+    if ends is None:
+        return None
+    air, tissue = PICTURE_HU
+    scale = (tissue - air) / (ends[1] - ends[0])
+    return ((grey.astype(np.float32) - ends[0]) * scale + air).astype(np.float16)
 
 
 def _nothing(segmenter: Segmenter, shape: tuple[int, ...]) -> _Answer:
