@@ -230,3 +230,16 @@ def test_a_network_that_is_unsure_is_not_trusted(course, tmp_path, monkeypatch):
     (scan,) = analyze([course / "day09.nii.gz"], tmp_path / "out", ASKED).scans
     assert not scan.lesion_quality.trusted
     assert any("unsure" in reason for reason in scan.lesion_quality.reasons)
+
+
+@pytest.mark.real
+def test_what_ships_reads_a_real_stack_of_pictures(real, tmp_path):
+    """Fifty slices of a patient with COVID-19: disease low at the back of both lungs, hardly any above."""
+    (scan,) = analyze([real / "covid_volume_8bit"], tmp_path / "out").scans
+    both = scan.region("both lungs").all_lesions
+    assert scan.origin.network == "lesions-8bit" and both.ml is None and 1 < both.percent < 15
+    upper, lower = (
+        scan.region(f"{side} {level} third").all_lesions.percent
+        for side, level in (("right", "upper"), ("right", "lower"))
+    )
+    assert lower > 3 * upper and scan.involvement is None
