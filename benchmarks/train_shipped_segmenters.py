@@ -77,10 +77,11 @@ HEAVY_SEED = 560_000
 EVERY = 8  # slice of the stacks without labels
 HU = Settings(size=160, slices=4)  # a square of 32 cm: slices are cut, anywhere, where they are wider
 PICTURES = Settings(slices=2, pictures=True)
+ALL = 99
 REAL_HU = {
     "chest_ct_hu/lidc-idri-0314_ct.nii.gz": 22,
-    "dicom/lidc_small": 99,
-    "dicom/lungmask_testdata": 99,
+    "dicom/lidc_small": ALL,
+    "dicom/lungmask_testdata": ALL,
 }
 """Scans without a mask: on how many slices, from the feet, no part of the lungs is dense, to the eye."""
 HEALTHY_HU = "chest_ct_hu/cip_ct-64.nrrd", "chest_ct_hu/cip_wholeLung-64.nrrd"
@@ -159,20 +160,23 @@ class Ground:
     real: list[SliceStack]
 
 
-def read_ground(data: Path, scans: Path, with_real: bool = False) -> Ground:
-    """Labelled slices with their lungs; stacks without labels where the lungs are told; healthy slices."""
+def read_ground(data: Path, scans: Path, real_hu: bool = False, calmer: bool = False) -> Ground:
+    """Labelled slices with their lungs; stacks without labels where the lungs are told; healthy slices.
+
+    real_hu  real scans in Hounsfield units too
+    calmer   with what only the second stage sees of them: slices that are clear in part of a scan, and the
+             healthy scan
+    """
     semiseg = data / "covid_semiseg"
     labelled = with_lungs(read_labelled_cohort(open_cohort(semiseg), False))
     stacks = read_labelled_cohort(open_cohort(semiseg), True, EVERY)
     others = with_lungs(stacks.take(stacks.of_kind(Kind.UNLABELLED)))
     told = [row for row, lung in enumerate(others.lungs) if (lung >= 0).any()]
     print(f"lungs are told on {len(told)} of {len(others)} slices without labels", flush=True)
-    real = (
-        [stack for name, clear in REAL_HU.items() for stack in real_stacks(data / name, clear)]
-        if with_real
-        else []
-    )
-    if with_real:
+    real = []
+    for name, clear in REAL_HU.items() if real_hu else ():
+        real += real_stacks(data / name, clear if calmer or clear == ALL else 0)
+    if real_hu and calmer:
         scan, mask = (data / name for name in HEALTHY_HU)
         volume = read_scan(scan)
         real.append(stack_with_lungs(volume, read_mask(mask, volume), HU))
@@ -292,7 +296,8 @@ TRAINED_ON = {
     "and lungs of real slices found by rules",
 }
 LIMITS = {
-    "hu": "no real scan in Hounsfield units with drawn lesions was there to learn from or to be judged by",
+    "hu": "no real scan in Hounsfield units with drawn lesions was there to learn from or to be judged by, "
+    "and at the lungs' base spleen, liver or fat may pass for consolidated lung",
     "8bit": "it was judged by cross-validation on the same 50 slices; crazy paving counts as ground glass",
 }
 
@@ -489,7 +494,8 @@ def main() -> None:
         else:
             measure_pictures(asked.weights, asked.data, asked.out)
     else:
-        ground = read_ground(asked.data, asked.scans, asked.verb == "train" and asked.kind == "hu")
+        hu = asked.verb == "train" and asked.kind == "hu"
+        ground = read_ground(asked.data, asked.scans, hu, asked.start is not None)
         if asked.verb == "train":
             train(asked, ground)
         else:
