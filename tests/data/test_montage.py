@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from glasslung.data.montage import LESION_RGB, MOST_TILES, OUTLINE_RGB, TILE_PX, Tile, sheet
+from glasslung.data.montage import LEGEND_PX, LESION_RGB, MOST_TILES, OUTLINE_RGB, TILE_PX, Tile, sheet
 from glasslung.types import Lesion
 
 
@@ -21,7 +21,8 @@ def tile(lesions: bool = True) -> Tile:
 
 
 def opened(tiles: list[Tile]) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(sheet(tiles))))
+    """The slices of a sheet, without its legend."""
+    return np.asarray(Image.open(io.BytesIO(sheet(tiles))))[:-LEGEND_PX]
 
 
 def test_lesions_are_coloured_and_lungs_outlined():
@@ -39,7 +40,16 @@ def test_many_slices_become_a_spread_in_rows_of_four():
     assert opened([tile()] * 100).shape == (MOST_TILES // 4 * TILE_PX, 4 * TILE_PX, 3)
 
 
-def test_a_narrow_slice_keeps_its_proportions():
+def test_slices_keep_their_proportions_in_rows_as_high_as_the_highest():
     flat = Tile(np.full((40, 80), 200, np.uint8), np.zeros((40, 80), np.uint8), None)
-    drawn = opened([flat])
-    assert (drawn[TILE_PX // 2] == 200).all() and not drawn[: TILE_PX // 4 - 1].any()
+    assert opened([flat]).shape == (TILE_PX // 2, TILE_PX, 3)
+    beside = opened([flat, tile()])
+    assert (beside[TILE_PX // 2, :TILE_PX] == 200).all()
+    assert not beside[: TILE_PX // 4 - 1, :TILE_PX].any()
+
+
+def test_the_legend_has_the_colours_of_what_is_drawn():
+    legend = np.asarray(Image.open(io.BytesIO(sheet([tile()]))))[-LEGEND_PX:]
+    there = {tuple(int(c) for c in colour) for colour in legend.reshape(-1, 3)}
+    assert {OUTLINE_RGB, LESION_RGB[Lesion.CONSOLIDATION]} <= there
+    assert LESION_RGB[Lesion.GROUND_GLASS] not in there

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from glasslung.data.preview import Plane, Preview, Window
@@ -23,6 +23,7 @@ OUTLINE_RGB = (86, 200, 245)
 STRENGTH = 0.45  # of the colour over the grey
 COLUMNS = 4
 TILE_PX = 320
+LEGEND_PX = 32
 MOST_TILES = 24  # a sheet is looked at as a whole
 
 
@@ -52,15 +53,32 @@ def tiles_of(preview: Preview) -> list[Tile]:
 
 
 def sheet(tiles: Sequence[Tile]) -> bytes:
-    """Tiles in rows of four as a PNG; of more than two dozen a spread is shown."""
+    """Tiles in rows of four and a legend, as a PNG; of more than two dozen a spread is shown."""
     asked = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES)).astype(int))
-    drawn = [_framed(_coloured(tiles[n])) for n in asked]
+    small = [_reduced(_coloured(tiles[n])) for n in asked]
+    frame = max(one.shape[0] for one in small), max(one.shape[1] for one in small)
+    drawn = [_framed(one, frame) for one in small]
     columns = min(COLUMNS, len(drawn))
     drawn += [np.zeros_like(drawn[0])] * (-len(drawn) % columns)
     rows = [np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)]
+    kinds = {int(kind) for n in asked if (found := tiles[n].lesions) is not None for kind in np.unique(found)}
+    picture = np.vstack([*rows, _legend(columns * frame[1], sorted(kinds - {0}))])
     written = io.BytesIO()
-    Image.fromarray(np.vstack(rows)).save(written, "png", optimize=True)
+    Image.fromarray(picture).save(written, "png", optimize=True)
     return written.getvalue()
+
+
+def _legend(width: int, kinds: Sequence[int]) -> np.ndarray:
+    """(LEGEND_PX, width, 3): a line for the lungs and a square for each kind of lesion that is drawn."""
+    strip = Image.new("RGB", (width, LEGEND_PX))
+    pen, x = ImageDraw.Draw(strip), LEGEND_PX // 2
+    shown = [("lungs", OUTLINE_RGB), *((Lesion(kind).words, LESION_RGB[Lesion(kind)]) for kind in kinds)]
+    for name, colour in shown:
+        pen.rectangle((x, LEGEND_PX // 3, x + LEGEND_PX // 3, 2 * LEGEND_PX // 3), fill=colour)
+        x += LEGEND_PX // 2
+        pen.text((x, LEGEND_PX // 2), name, fill=(230, 230, 230), anchor="lm", font_size=LEGEND_PX // 2)
+        x += round(pen.textlength(name, font_size=LEGEND_PX // 2)) + LEGEND_PX
+    return np.asarray(strip)
 
 
 def _coloured(tile: Tile) -> np.ndarray:
@@ -76,13 +94,17 @@ def _coloured(tile: Tile) -> np.ndarray:
     return np.rint(rgb).astype(np.uint8)
 
 
-def _framed(picture: np.ndarray) -> np.ndarray:
-    """The picture inside a square of one size, on black."""
+def _reduced(picture: np.ndarray) -> np.ndarray:
+    """The picture with its longer side TILE_PX long."""
     height, width = picture.shape[:2]
     scale = TILE_PX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-    square = np.zeros((TILE_PX, TILE_PX, 3), np.uint8)
-    top, left = (TILE_PX - size[1]) // 2, (TILE_PX - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = small
-    return square
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+
+
+def _framed(picture: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
+    """The picture in the middle of a frame (height, width), on black."""
+    out = np.zeros((*frame, 3), np.uint8)
+    top, left = ((side - own) // 2 for side, own in zip(frame, picture.shape, strict=False))
+    out[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return out
