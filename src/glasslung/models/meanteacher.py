@@ -1,12 +1,13 @@
 """Mean teacher: a U-Net learns from slices without labels by agreeing with its own running average.
 
-    student  sees a slice with its greys changed (another window, blur, noise)
+    student  sees a slice without labels with its greys changed (another window, blur, noise)
     teacher  the student's weights averaged over the last steps; sees the slice as it is
 
     loss = supervised(student) + weight * mean (softmax(student) - softmax(teacher))^2
 
 over all slices, labelled or not; the weight climbs from 0, because an untrained teacher teaches noise. The
-teacher answers when the model is asked.
+teacher answers when the model is asked. Slices with labels are shown as the batches vary them: changed a
+second time, they were not learned within a few hundred steps.
 
 Source: Tarvainen and Valpola (NeurIPS 2017); Perone et al. (2019) for segmentation. Beyond them: the greys
 are what is disturbed, since the windows of public CT pictures differ by as much.
@@ -95,7 +96,8 @@ def loss(model: MeanTeacher, batch: LabelledBatch, step: int, rng: torch.Generat
     model.follow(step)
     taught = model.probabilities(batch.image)
     changed = change_greys(batch.image, rng, config.strength)
-    logits = model.student(present(changed, config.greys))
+    shown = torch.where(batch.labelled[:, None, None, None], batch.image, changed)
+    logits = model.student(present(shown, config.greys))
     supervised = lesion_loss(logits, batch.lesion, config.loss)
     consistency = F.mse_loss(logits.softmax(1), taught)
     weight = config.consistency * warm_up(step, round(config.ramp * config.steps))

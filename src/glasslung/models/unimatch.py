@@ -94,7 +94,7 @@ def loss(model: UniMatch, batch: LabelledBatch, rng: torch.Generator) -> dict[st
     config, net = model.config, model.unet
     known = batch.labelled
     unknown = batch.image[~known]
-    looks = [change_greys(batch.image[known], rng, config.strength), unknown]
+    looks = [batch.image[known], unknown]
     if len(unknown) == 0:
         logits = net(present(looks[0], config.greys))
         supervised = lesion_loss(logits, batch.lesion[known], config.loss)
