@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a rare one must not stop somebody else's change.
+# HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 REAL = Path(os.environ.get("GLASSLUNG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SMALL = (40, 96, 96)  # slices, rows, columns: a whole chest in voxels of about 8 x 4 x 4 mm

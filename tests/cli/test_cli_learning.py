@@ -98,8 +98,8 @@ def test_a_segmenter_from_slices_to_scores(tmp_path):
 def test_a_batch_has_the_kinds_its_method_learns_from(tmp_path):
     cohort, healthy = write_table(tmp_path / "set"), write_table(tmp_path / "well", 0, 0, 2)
     for model, words, kinds in (
-        ("meanteacher", [], (4, 4, 0)),
-        ("unet", ["--healthy", healthy, "--ema", "0"], (4, 0, 2)),
+        ("meanteacher", [], (8, 4, 0)),
+        ("unet", ["--healthy", healthy, "--ema", "0"], (8, 0, 2)),
         ("unet", ["--batch", "1,2,1"], (1, 2, 1)),
     ):
         run = tmp_path / f"{model}{len(words)}{kinds[0]}"

@@ -67,7 +67,9 @@ def test_warps_are_undone_where_the_view_showed_the_slice(seed):
     )
     inside = seen[:, 0] > 0.999
     assert inside.mean() > 0.4
-    assert np.abs(back - pictures)[inside].max() < 0.012
+    off = np.abs(back - pictures)[inside]
+    assert np.quantile(off, 0.99) < 0.002  # of greys from 0 to 1: what interpolating twice loses
+    assert off.max() < 0.05  # a pixel at the rim of a bend
 
 
 @settings(max_examples=25, deadline=None)
