@@ -29,7 +29,7 @@ from glasslung.data.sources import open_cohort
 from glasslung.predict.masks import LESION, segment_scan
 from glasslung.predict.opening import Segmenter, open_segmenter
 from glasslung.predict.reading import read_scan as read_by_network
-from glasslung.studies.trained import open_trained
+from glasslung.predict.trained import open_trained
 from glasslung.types import Lesion, Lungs, Volume
 
 CASES = (

@@ -13,6 +13,7 @@ from glasslung.data.labelfolders import read_labelled_folder
 from glasslung.data.sliceviews import upright as as_upright
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build
+from glasslung.predict.trained import Trained, open_trained
 from glasslung.studies import evaluation
 from glasslung.studies.evaluation import (
     Evaluation,
@@ -24,7 +25,6 @@ from glasslung.studies.evaluation import (
     segmented,
 )
 from glasslung.studies.segmentation.scores import score_segmentations
-from glasslung.studies.trained import Trained, open_trained
 from glasslung.train.rundir import RunDir, hash_input
 from made_segments import write_labelled
 
@@ -45,7 +45,15 @@ def folder(tmp_path_factory) -> Path:
 
 def trained(training: dict | None = None, **about) -> Trained:
     settings = {"classes": 3, "training": {"size": 64, **(training or {})}}
-    return Trained(Bright(), "bright", {"settings": settings, "seed": 0, **about}, "bright-run")
+    return Trained(
+        Bright(),
+        "bright",
+        {"settings": settings, "seed": 0, **about},
+        "bright-run",
+        Path("run"),
+        Path("run/weights"),
+        False,
+    )
 
 
 @pytest.fixture
@@ -151,7 +159,7 @@ class Prior(Bright):
     ],
 )
 def test_a_model_that_cannot_be_scored_is_named(folder, monkeypatch, model, method, words):
-    other = Trained(model, method, {"settings": {}, "seed": 0}, "x")
+    other = Trained(model, method, {"settings": {}, "seed": 0}, "x", Path("run"), Path("run/weights"), False)
     monkeypatch.setattr(evaluation, "open_trained", lambda which: other)
     with pytest.raises(UsageError, match=words):
         evaluate("x", folder)

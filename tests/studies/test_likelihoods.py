@@ -12,10 +12,10 @@ from PIL import Image
 
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build
+from glasslung.predict.trained import open_trained
 from glasslung.studies.evaluation import evaluate
 from glasslung.studies.likelihoods import bare_figures, part_figures, parts_of
 from glasslung.studies.progression.heldout import figures, score_slices
-from glasslung.studies.trained import open_trained
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.train.rundir import RunDir
 

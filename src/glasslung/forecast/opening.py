@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glasslung.errors import DataError, UsageError
+from glasslung.errors import UsageError
 from glasslung.forecast.familiarity import Reference, read_reference
 from glasslung.forecast.voices import VOICES, Voice, voice_of
+from glasslung.predict.trained import open_trained
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,40 +49,10 @@ def open_run(which: str | Path) -> Run:
     A text without a folder of that name is taken as a shipped name. UsageError for a model that carries no
     lung to another age, DataError where there is no such run, or its weights are damaged.
     """
-    folder = Path(which)
-    if folder.is_dir():
-        return _trained(folder)
-    if folder.name != str(which):
-        raise UsageError(f"there is no run {which}; give the folder of `glasslung train`, or a shipped name")
-    return _shipped(str(which))
-
-
-def _trained(folder: Path) -> Run:
-    from glasslung.models import build
-    from glasslung.train.rundir import RunDir
-
-    run = RunDir.open(folder)
-    method, settings = run.about["model"], run.about["settings"]
-    _check_method(method)
-    if not (folder / "weights" / f"{method}.safetensors").is_file():
-        raise DataError(f"{folder} has no weights yet; let its training end: run `glasslung train` again")
-    model = build(method, run.about["seed"], **_of_model(settings))
-    run.load(method, model)
-    name = folder.resolve().name
-    return Run(model, method, run.about, name, int(settings.get("size", 64)), read_reference(folder))
-
-
-def _shipped(name: str) -> Run:
-    from glasslung.models.shipped import FOLDER, load_shipped
-
-    model, about = load_shipped(name)
-    _check_method(about["name"])
-    size = int(about["settings"].get("size", 64))
-    return Run(model, about["name"], about, name, size, read_reference(FOLDER / name))
-
-
-def _of_model(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key != "training"}
+    trained = open_trained(which, _check_method)
+    size = int(trained.about["settings"].get("size", 64))
+    reference = read_reference(trained.folder)
+    return Run(trained.model, trained.method, trained.about, trained.name, size, reference)
 
 
 def _check_method(method: str) -> None:

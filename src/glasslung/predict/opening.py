@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from glasslung.errors import DataError, UsageError
+from glasslung.predict.trained import READS, TRAINING, open_trained
 from glasslung.types import Intensity, Lesion
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ NONE = "none"
 """What a person types who wants no network asked."""
 KINDS = tuple(lesion.words for lesion in Lesion)
 """A name for each label of `Lesion`, as reports print them."""
-READS = "reads"
 SPACING_MM = (2.0, 1.5, 1.5)  # of networks for HU whose settings do not say
 WINDOW_HU = (-1000.0, 400.0)
 SIDE = 192  # of framed slices, where the run does not say
@@ -120,42 +120,10 @@ def open_segmenter(which: str | Path) -> Segmenter:
     A text without a folder of that name is taken as a shipped name. UsageError for a model that finds no
     lesions in single slices, DataError where there is no such run, or it is damaged.
     """
-    folder = Path(which)
-    if folder.is_dir():
-        return _trained(folder)
-    if folder.name != str(which):
-        raise UsageError(f"there is no run {which}; give the folder of `glasslung train`, or a shipped name")
-    return _shipped(str(which))
-
-
-def _trained(folder: Path) -> Segmenter:
-    from glasslung.models import build
-    from glasslung.train.rundir import RunDir
-
-    run = RunDir.open(folder)
-    method = run.about["model"]
-    weights = folder / "weights" / f"{method}.safetensors"
-    _check_method(method)
-    if not weights.is_file():
-        raise DataError(f"{folder} has no weights yet; let its training end: run `glasslung train` again")
-    model = build(method, run.about["seed"], **_of_model(run.about["settings"]))
-    run.load(method, model)
-    return _segmenter(model, folder.resolve().name, method, weights, run.about)
-
-
-def _shipped(name: str) -> Segmenter:
-    from glasslung.models.shipped import load_shipped
-
-    model, about = load_shipped(name)
-    _check_method(about["name"])
-    return _segmenter(model, name, about["name"], FOLDER / name / "model.safetensors", about)
-
-
-def _segmenter(
-    model: nn.Module, name: str, method: str, weights: Path, about: Mapping[str, Any]
-) -> Segmenter:
-    settings, reads = about["settings"], _reads(about)
-    training = settings.get("training", {})
+    trained = open_trained(which, _check_method)
+    name, reads = trained.name, _reads(trained.about)
+    settings = trained.about["settings"]
+    training = settings.get(TRAINING, {})
     classes = int(settings.get("classes", 3))
     if not 3 <= classes <= len(KINDS):
         raise UsageError(
@@ -163,26 +131,26 @@ def _segmenter(
             "and consolidation, and crazy paving if they can"
         )
     return Segmenter(
-        model=model.eval(),
+        model=trained.model.eval(),
         name=name,
-        method=method,
+        method=trained.method,
         classes=KINDS[:classes],
         intensity=_intensity(name, reads),
         spacing_mm=_numbers(name, reads, "spacing_mm", SPACING_MM),
         window_hu=_numbers(name, reads, "window_hu", WINDOW_HU),
         size=int(reads.get("size", training.get("size", settings.get("size", SIDE)))),
         one_window=bool(training.get("one_window", reads.get("one_window", True))),
-        finds_lungs=float(settings.get("lung_weight", 0) or 0) > 0 and hasattr(model, "opinions"),
+        finds_lungs=float(settings.get("lung_weight", 0) or 0) > 0,
         temperature=1.0 if "temperature" in settings else _positive(name, reads),
-        digest=_digest(weights),
-        about=about,
+        digest=_digest(trained.weights),
+        about=trained.about,
     )
 
 
 def _reads(about: Mapping[str, Any]) -> Mapping[str, Any]:
     """What the network reads, wherever its settings keep it."""
     settings = about.get("settings", {})
-    for place in (about, settings, settings.get("training", {})):
+    for place in (about, settings, settings.get(TRAINING, {})):
         if isinstance(place, Mapping) and isinstance(place.get(READS), Mapping):
             found: Mapping[str, Any] = place[READS]
             return found
@@ -213,10 +181,6 @@ def _positive(name: str, reads: Mapping[str, Any]) -> float:
     if not isinstance(given, int | float) or not 0 < given < 1e3:
         raise DataError(f"{name} is damaged: its temperature is {given!r}, and must be a number above 0")
     return float(given)
-
-
-def _of_model(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in ("training", READS)}
 
 
 def _check_method(method: str) -> None:

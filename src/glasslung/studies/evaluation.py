@@ -29,6 +29,7 @@ from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
 from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
+from glasslung.predict.trained import TRAINING, Trained, open_trained
 from glasslung.studies.folder import part_of
 from glasslung.studies.segmentation.papers import ours_beside, printed_rows
 from glasslung.studies.segmentation.scores import (
@@ -39,7 +40,7 @@ from glasslung.studies.segmentation.scores import (
 )
 from glasslung.studies.segmentation.sheet import write_segmented
 from glasslung.studies.segmentation.table import table_of
-from glasslung.studies.trained import TRAINING, Trained, input_hashes, open_trained, picture_digest, told_of
+from glasslung.studies.trained import input_hashes, picture_digest, told_of
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
 
 SEGMENTATION, VOLUMES, LIKELIHOOD = "segmentation", "volumes", "likelihood"

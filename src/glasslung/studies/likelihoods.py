@@ -21,12 +21,13 @@ from glasslung.errors import DataError
 from glasslung.measure.statistics import bootstrap_by_patient
 from glasslung.models.cage import CAGE
 from glasslung.models.usvae import USVAE
+from glasslung.predict.trained import TRAINING, Trained
 from glasslung.report.wording import in_columns
 from glasslung.studies.folder import part_of
 from glasslung.studies.progression.cagebound import owned, score_owners
 from glasslung.studies.progression.heldout import DRAWS, GREY, Scores, figures, score_slices
 from glasslung.studies.progression.papertable import PRINTED
-from glasslung.studies.trained import TRAINING, Trained, input_hashes, told_of
+from glasslung.studies.trained import input_hashes, told_of
 from glasslung.studies.training import PART, dealt, describe, load_slices
 from glasslung.types import DISCLAIMER, Progress, Remark, Severity
 

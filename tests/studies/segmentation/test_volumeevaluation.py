@@ -13,11 +13,11 @@ import torch
 from glasslung.data.cohort import read_cohort
 from glasslung.data.formats import read_mask, read_scan
 from glasslung.errors import DataError, UsageError
+from glasslung.predict.trained import Trained
 from glasslung.studies.evaluation import evaluate
 from glasslung.studies.segmentation import volumeevaluation
 from glasslung.studies.segmentation.volumeevaluation import finder_of
 from glasslung.studies.segmentation.volumes import VolumeJob, VolumeTraining, train_volumes
-from glasslung.studies.trained import Trained
 from made_volumes import HU, SPACING, chest, write_cohort, write_pictures
 
 NAMES = ("outside", "lung", "ground glass", "consolidation", "crazy paving")
@@ -41,7 +41,15 @@ class Thresholds(torch.nn.Module):
 def stand_in(method: str = "unet3d", **training) -> Trained:
     reads = {"intensity": "hu", "spacing_mm": list(SPACING), "window_hu": [-1000, 400], "margin_mm": 10.0}
     told = {"reads": reads, "classes": list(NAMES), "scans": [], **training}
-    return Trained(Thresholds(), method, {"settings": {"training": told}, "seed": 0}, "stand-in")
+    return Trained(
+        Thresholds(),
+        method,
+        {"settings": {"training": told}, "seed": 0},
+        "stand-in",
+        Path("run"),
+        Path("run/weights"),
+        False,
+    )
 
 
 @pytest.fixture(scope="module")

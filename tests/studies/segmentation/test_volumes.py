@@ -13,6 +13,7 @@ import pytest
 
 from glasslung.errors import DataError, UsageError
 from glasslung.predict import predict
+from glasslung.predict.trained import open_trained
 from glasslung.studies.segmentation.volumes import (
     VolumeJob,
     VolumeTraining,
@@ -20,7 +21,6 @@ from glasslung.studies.segmentation.volumes import (
     train_volumes,
     training_remarks,
 )
-from glasslung.studies.trained import open_trained
 from glasslung.train.checkpoint import load_tensors
 from glasslung.train.rundir import RunDir
 from glasslung.types import Intensity

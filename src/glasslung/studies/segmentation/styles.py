@@ -26,8 +26,8 @@ from glasslung.data.sliceviews import tell_view, upright
 from glasslung.data.slicewindows import alike, tell_window
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
+from glasslung.predict.trained import TRAINING, open_trained
 from glasslung.studies.segmentation.sheet import file_name
-from glasslung.studies.trained import TRAINING, open_trained
 from glasslung.types import DISCLAIMER, Progress
 
 if TYPE_CHECKING:

@@ -34,6 +34,7 @@ from glasslung.errors import DataError
 from glasslung.files import write_whole
 from glasslung.measure.overlap import Counts
 from glasslung.predict import Network, Settings, predict
+from glasslung.predict.trained import TRAINING, Trained
 from glasslung.studies.folder import part_of
 from glasslung.studies.segmentation.scores import INFECTION, KINDS, SegmentationScores, Segmented
 from glasslung.studies.segmentation.sheet import file_name, sheets
@@ -47,7 +48,7 @@ from glasslung.studies.segmentation.volumescores import (
     score_scan,
     table_of_volumes,
 )
-from glasslung.studies.trained import TRAINING, Trained, told_of
+from glasslung.studies.trained import told_of
 from glasslung.types import Case, Intensity, Lesion, Progress, Remark, Severity, Volume
 
 PART = "test"

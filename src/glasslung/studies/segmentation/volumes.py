@@ -27,8 +27,8 @@ from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
 from glasslung.nn.batches import PatchBatch
 from glasslung.predict import Network
+from glasslung.predict.trained import TRAINING, Trained
 from glasslung.studies.segmentation.training import carry_out, check_there, part_to_learn
-from glasslung.studies.trained import TRAINING, Trained
 from glasslung.studies.training import config_of
 from glasslung.train.game import Game
 from glasslung.train.machine import Machine
