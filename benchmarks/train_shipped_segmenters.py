@@ -7,7 +7,8 @@
     python $S validate --scans scans.npz --data $DATA --out cv            what phantoms and others add
     python $S train 8bit --scans scans.npz --data $DATA --out one-8bit --steps 800
     python $S train 8bit --scans scans.npz --data $DATA --out two-8bit --steps 700 --start one-8bit
-    python $S train 8bit --scans scans.npz --data $DATA --out run-8bit --steps 900 --start two-8bit
+    python $S train 8bit --scans scans.npz --data $DATA --out three-8bit --steps 900 --start two-8bit
+    python $S train 8bit --scans scans.npz --data $DATA --out run-8bit --steps 3000 --start three-8bit
     python benchmarks/ship_run.py run-hu --half --classes 3 --out src/glasslung/weights/lesions-hu
     python $S measure hu --weights lesions-hu --data $DATA --out pictures
 
