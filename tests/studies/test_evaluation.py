@@ -165,6 +165,13 @@ def test_a_model_that_cannot_be_scored_is_named(folder, monkeypatch, model, meth
         evaluate("x", folder)
 
 
+def test_a_network_for_hounsfield_units_is_not_asked_about_pictures(folder, monkeypatch):
+    other = trained({"reads": {"intensity": "hu"}})
+    monkeypatch.setattr(evaluation, "open_trained", lambda which: other)
+    with pytest.raises(UsageError, match="bright-run reads hu, and these are 8-bit slices"):
+        evaluate("x", folder)
+
+
 def test_runs_and_shipped_weights_are_opened_and_others_refused(tmp_path):
     run = RunDir.create(tmp_path / "run", "progression", "slicenet", {"training": {"size": 64}}, 3)
     with pytest.raises(DataError, match="no weights yet"):

@@ -29,7 +29,7 @@ from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
 from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
-from glasslung.predict.trained import TRAINING, Trained, open_trained
+from glasslung.predict.trained import READS, TRAINING, Trained, open_trained
 from glasslung.studies.folder import part_of
 from glasslung.studies.segmentation.papers import ours_beside, printed_rows
 from glasslung.studies.segmentation.scores import (
@@ -41,7 +41,7 @@ from glasslung.studies.segmentation.scores import (
 from glasslung.studies.segmentation.sheet import write_segmented
 from glasslung.studies.segmentation.table import table_of
 from glasslung.studies.trained import input_hashes, picture_digest, told_of
-from glasslung.types import DISCLAIMER, Progress, Remark, Severity
+from glasslung.types import DISCLAIMER, Intensity, Progress, Remark, Severity
 
 SEGMENTATION, VOLUMES, LIKELIHOOD = "segmentation", "volumes", "likelihood"
 LIKELIHOOD_METHODS = ("usvae", "cage")
@@ -263,6 +263,12 @@ def check_segments_slices(trained: Trained) -> None:
     if len(needed) > 1:
         raise UsageError(
             f"a {trained.method!r} needs more than a slice ({needed[1].name}); score the whole it is part of"
+        )
+    reads = trained.about["settings"].get(TRAINING, {}).get(READS, {})
+    if reads.get("intensity", Intensity.DISPLAY8) != Intensity.DISPLAY8:
+        raise UsageError(
+            f"{trained.name} reads {reads['intensity']}, and these are 8-bit slices; score it on a cohort of "
+            "scans, or score one that reads pictures, such as lesions-8bit"
         )
 
 
