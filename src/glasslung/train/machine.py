@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,6 +72,8 @@ def open_fabric(machine: Machine) -> Fabric:
     """The Fabric for a machine; with more than one process use it inside `launch`."""
     from lightning_fabric import Fabric
 
+    # It says its precision at every start, between the lines of a progress bar; the run's folder keeps it.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     strategy = "auto" if machine.processes == 1 else "ddp_spawn"
     precision: Any = resolve_precision(machine)
     return Fabric(
