@@ -94,14 +94,11 @@ def train_model(
     Raises UsageError (settings, another run in the folder), DataError (slices), TrainingError (a loss that is
     not finite: the run keeps its last checkpoint).
     """
-    out = Path(out)
-    there = (out / SETTINGS).is_file()
-    if must_exist and not there:
-        raise UsageError(f"{out} holds no run to go on with; leave --resume away to begin one")
+    check_there(out, must_exist)
     config = config_of(job)
     slices = training_slices(job, config)
     told, game = settings_of(job, config, slices), new_game(job, config, slices)
-    if there:
+    if (Path(out) / SETTINGS).is_file():
         run = RunDir.open(out)
         check_same(run, job, told)
     else:
@@ -110,6 +107,12 @@ def train_model(
         play(game, run, job, log, progress)
         keep_reference(run, job, config)
     return run
+
+
+def check_there(out: Path, must_exist: bool) -> None:
+    """UsageError where there must be a run to go on with, and is none."""
+    if must_exist and not (Path(out) / SETTINGS).is_file():
+        raise UsageError(f"{out} holds no run to go on with; leave --resume away to begin one")
 
 
 def keep_reference(run: RunDir, job: Job, config: Any) -> None:

@@ -30,7 +30,7 @@ from glasslung.models import build, entry_for
 from glasslung.nn.batches import LabelledBatch
 from glasslung.studies.segmentation.contest import segmenters, told_lungs
 from glasslung.studies.trained import picture_digest
-from glasslung.studies.training import check_same, config_of, play
+from glasslung.studies.training import check_same, check_there, config_of, play
 from glasslung.train.game import Game
 from glasslung.train.machine import Machine
 from glasslung.train.rundir import SETTINGS, RunDir, tensorboard
@@ -112,12 +112,6 @@ def train_segmenter(
     told, game = settings_of(job, config, slices), new_game(job, config, slices)
     inputs = {"cohort": job.cohort} | ({"healthy": job.healthy} if job.healthy else {})
     return carry_out(job, out, told, game, inputs, with_tensorboard, progress)
-
-
-def check_there(out: Path, must_exist: bool) -> None:
-    """UsageError where there must be a run to go on with, and is none."""
-    if must_exist and not (Path(out) / SETTINGS).is_file():
-        raise UsageError(f"{out} holds no run to go on with; leave --resume away to begin one")
 
 
 def carry_out(

@@ -28,8 +28,8 @@ from glasslung.models import build, entry_for
 from glasslung.nn.batches import PatchBatch
 from glasslung.predict import Network
 from glasslung.predict.trained import TRAINING, Trained
-from glasslung.studies.segmentation.training import carry_out, check_there, part_to_learn
-from glasslung.studies.training import config_of
+from glasslung.studies.segmentation.training import carry_out, part_to_learn
+from glasslung.studies.training import check_there, config_of
 from glasslung.train.game import Game
 from glasslung.train.machine import Machine
 from glasslung.train.rundir import RunDir

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+from glasslung.report.studycharts import STYLE as PAGE_STYLE
 from glasslung.studies.progression.limits.verdict import AGES, AS_THEY_ARE, CEILING, HEALTHY, standards_of
 
 INK, SOFT, LINE = "#16222e", "#566574", "#c3ccd4"
@@ -26,22 +27,7 @@ KINDS = {  # features: name in the legend, marker, colour
 GREY = "lung mean grey, of 255"
 STEP = 0.14  # between the kinds of one treatment, in rows
 SIZE_INCHES = (10.4, 8.4)
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, and read aloud
-    "svg.hashsalt": "glasslung",  # the same figures give the same file
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "axes.titlesize": 10.5,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+STYLE = PAGE_STYLE | {"ytick.color": SOFT}
 
 
 def draw_limits(found: Mapping[str, Any], label: str = "") -> str:
