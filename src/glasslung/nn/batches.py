@@ -119,3 +119,81 @@ class PatchBatch:
 
     def __len__(self) -> int:
         return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class SideBatch:
+    """A batch of slices cut down to their lungs, each with its lesions as side information.
+
+    image   (B, 1, H, W) float32   0 = outside the lungs or the low end of the window, 1 = its high end
+    lesion  (B, 1, H, W) float32   1 in a lesion of any kind, else 0
+    label   (B,)         int64     of the scan that the slice is from: 1 has the disease, 0 has not
+    """
+
+    image: Tensor
+    lesion: Tensor
+    label: Tensor
+
+    def __post_init__(self) -> None:
+        _check_sides(self.image, self.lesion)
+        if tuple(self.label.shape) != (self.image.shape[0],):
+            raise ShapeError(
+                f"{self.image.shape[0]} slices need as many labels, got {tuple(self.label.shape)}"
+            )
+
+    def to(self, device: device, channels_last: bool = False) -> SideBatch:
+        """The same batch on another device; channels_last lays pixels out as CPU convolutions like them."""
+        import torch
+
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        image, lesion = (one.to(device, memory_format=layout) for one in (self.image, self.lesion))
+        return SideBatch(image, lesion, self.label.to(device))
+
+    def __len__(self) -> int:
+        return int(self.image.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class ExamBatch:
+    """Some whole scans, each as its slices, one after another: no scan is padded to the length of another.
+
+    image   (S, 1, H, W) float32   slices of all scans, cut down to their lungs, 0 to 1 as in `SideBatch`
+    lesion  (S, 1, H, W) float32   1 in a lesion of any kind, else 0
+    scan    (S,)         int64     which scan a slice is from: 0, 0, ... 1, ... rising, none without a slice
+    label   (V,)         int64     of each scan: 1 has the disease, 0 has not, -1 unknown
+    """
+
+    image: Tensor
+    lesion: Tensor
+    scan: Tensor
+    label: Tensor
+
+    def __post_init__(self) -> None:
+        _check_sides(self.image, self.lesion)
+        slices, scans = int(self.image.shape[0]), int(self.label.numel())
+        if tuple(self.scan.shape) != (slices,):
+            raise ShapeError(f"{slices} slices need a scan each, got {tuple(self.scan.shape)}")
+        steps = self.scan.diff()
+        whole = bool(scans and slices) and int(self.scan[0]) == 0 and int(self.scan[-1]) == scans - 1
+        if not whole or bool(((steps != 0) & (steps != 1)).any()):
+            raise ShapeError(
+                f"slices must go scan by scan, 0 to {scans - 1}, with at least one slice of each"
+            )
+
+    def to(self, device: device, channels_last: bool = False) -> ExamBatch:
+        """The same batch on another device; channels_last lays pixels out as CPU convolutions like them."""
+        import torch
+
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        image, lesion = (one.to(device, memory_format=layout) for one in (self.image, self.lesion))
+        return ExamBatch(image, lesion, self.scan.to(device), self.label.to(device))
+
+    def __len__(self) -> int:
+        return int(self.label.numel())
+
+
+def _check_sides(image: Tensor, lesion: Tensor) -> None:
+    if image.ndim != 4 or image.shape[1] != 1:
+        raise ShapeError(f"slices must be (B, 1, H, W), got {tuple(image.shape)}")
+    if lesion.shape != image.shape:
+        raise ShapeError(f"slices {tuple(image.shape)} need lesions alike, got {tuple(lesion.shape)}")

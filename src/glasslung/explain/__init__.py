@@ -1,0 +1,1 @@
+"""Why a classifier said what it said, drawn on the scan, and measured."""

@@ -1,0 +1,1 @@
+"""COVID-19 or not, and why: a study told top to bottom."""
