@@ -293,6 +293,123 @@ class MaskOrigin:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """What a classifier did on scans that it was not trained on, before it was asked about this one.
+
+    scans, patients                 how many there were
+    auc, sensitivity, specificity   the figure and its 95 % interval, low and high; 0 to 1
+    ece                             expected calibration error, 0 to 1
+    reliability                     per bin: its lowest and highest probability, mean probability, share of
+                                    scans with the finding, number of scans
+    """
+
+    scans: int
+    patients: int
+    auc: tuple[float, float, float]
+    ece: float
+    sensitivity: tuple[float, float, float]
+    specificity: tuple[float, float, float]
+    reliability: tuple[tuple[float, float, float, float, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class RelevanceShare:
+    """What part of a classifier's reasons lies in a region, beside the part of the lungs that the region is.
+
+    region     'lesions', 'right lung', 'right upper third', 'outside the lungs', ...
+    relevance  share of all relevance for the finding, 0 to 1
+    volume     share of the lungs' volume, 0 to 1; None for what is no part of them
+    """
+
+    region: str
+    relevance: float
+    volume: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where in a scan a classifier found its reasons.
+
+    method   how relevance was handed back, in words: 'layer-wise relevance propagation, ...'
+    shares   by region, all lesions first
+    error    conservation: how far relevance of input and biases is from the log-odds, as a share of them
+    map      file of the relevance on the scan's own grid, relative to the story's folder
+    slices   file of the slices that a report shows, likewise
+    """
+
+    method: str
+    shares: tuple[RelevanceShare, ...]
+    error: float
+    map: str
+    slices: str
+
+
+class Answer(StrEnum):
+    """What a classifier says at its operating point."""
+
+    LIKELY = "likely"
+    UNLIKELY = "unlikely"
+
+
+class Standing(StrEnum):
+    """What a classifier can say with a promised level of confidence; with the finding's name for `FINDING`."""
+
+    FINDING = "finding"
+    OTHER = "other"
+    EITHER = "cannot tell"
+    NEITHER = "unlike what it learned"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a classifier says of one scan, and how far to believe it.
+
+    finding       what it was asked about: 'COVID-19'
+    log_odds      as the network gives them
+    raw           the probability that these say by themselves, 0 to 1
+    probability   calibrated on the validation scans, 0 to 1: sigmoid(log_odds / temperature + bias)
+    answer        at the operating point: probability from `threshold` on is likely
+    rule          how the threshold was chosen
+    standing      the conformal answer, which promises `level` among scans like those of the validation
+    chances       conformal p-values, 0 to 1: of the finding, of all else
+    percentile    how far the scan lies from the training scans: the per cent of the validation scans that
+                  lie nearer; None where the classifier keeps no distances
+    doubts        what stands against believing it, a sentence each; () where nothing was noticed
+    classifier, method, digest   who was asked, and the first 16 hex digits of the SHA-256 of its files
+    validation    what it did on scans it had not learned from
+    trained_on, limits           what its folder says of it
+    explanation   where it found its reasons; None where nobody asked for that
+    """
+
+    finding: str
+    log_odds: float
+    raw: float
+    probability: float
+    temperature: float
+    bias: float
+    answer: Answer
+    threshold: float
+    rule: str
+    standing: Standing
+    level: float
+    chances: tuple[float, float]
+    percentile: float | None
+    doubts: tuple[str, ...]
+    classifier: str
+    method: str
+    digest: str
+    validation: Validation
+    trained_on: str
+    limits: str
+    explanation: Explanation | None = None
+
+    @property
+    def standing_words(self) -> str:
+        """The conformal answer as a person says it: 'COVID-19', 'other', 'cannot tell', ..."""
+        return self.finding if self.standing is Standing.FINDING else self.standing.value
+
+
+@dataclass(frozen=True)
 class Findings:
     """All that was measured on one scan.
 
@@ -304,6 +421,8 @@ class Findings:
     masks       name -> path of the mask file, relative to the story's folder
     lesion_quality  how far to trust the lesions of a network; None where there are none
     origin      where the masks come from; None in stories of earlier versions
+    diagnosis   what a classifier says; None where none was asked
+    unasked     why no classifier was asked, a sentence; '' where one was
     """
 
     scan: str
@@ -323,6 +442,8 @@ class Findings:
     preview: str | None = None
     lesion_quality: MaskQuality | None = None
     origin: MaskOrigin | None = None
+    diagnosis: Diagnosis | None = None
+    unasked: str = ""
 
     def region(self, name: str) -> RegionMeasures:
         """The measures of one region by name; DataError names those there are."""

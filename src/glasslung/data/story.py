@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from glasslung.errors import DataError
 from glasslung.files import write_whole
-from glasslung.types import Amount, Findings, RegionMeasures, Story
+from glasslung.types import Amount, Diagnosis, Findings, RegionMeasures, Story
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -28,6 +28,7 @@ STORY_FILE = "story.json"
 _SCAN_COLUMNS = (
     *("scan", "day", "intensity", "geometry", "lungs_trusted", "severity_points", "severity_most"),
     *("lesions_by", "lesions_trusted"),
+    *("classifier", "finding", "probability_percent", "answer", "conformal_answer", "familiarity_percentile"),
 )
 _REGION_COLUMNS = ("region", "lung_ml", "lung_voxels", "affected_ml", "affected_percent")
 
@@ -196,6 +197,21 @@ def _scan_cells(scan: Findings) -> list[str]:
         "" if score is None else str(score.most),
         "" if scan.origin is None else scan.origin.lesions.replace("none", ""),
         "" if scan.lesion_quality is None else "yes" if scan.lesion_quality.trusted else "no",
+        *_diagnosis_cells(scan.diagnosis),
+    ]
+
+
+def _diagnosis_cells(told: Diagnosis | None) -> list[str]:
+    """Who was asked, and what it says; empty where nobody was."""
+    if told is None:
+        return [""] * 6
+    return [
+        told.classifier,
+        told.finding,
+        _cell(100.0 * told.probability),
+        told.answer.value,
+        told.standing_words,
+        _cell(told.percentile),
     ]
 
 
