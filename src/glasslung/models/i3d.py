@@ -1,0 +1,115 @@
+"""I3D: a whole scan as one film, its slices the frames; the classifier of COVID3D.
+
+Paper: the COVID3D paper, task 1. Inception-v1 inflated to 3D (`nn.inception3d`), the mean over all places,
+one linear layer, binary cross-entropy, Adam. The score over serial scans, s(t), is its logit.
+
+Departs   1. Any depth and size: slices are brought to `depth` x `size` x `size` inside the model, and the
+             mean is taken over whatever places are left; the published network pools a fixed 2 x 7 x 7.
+          2. One grey channel. Weights for three colours are summed over them: three equal channels would
+             answer the same.
+          3. One learning rate for trunk and head. The paper's is not stated; published weights, where a user
+             has them, bear a tenth of it.
+          4. Scans whose slices do not fit memory are told what to lower.
+
+Notation  V scans, S slices of all of them; T, H, W the edges a scan is brought to
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glasslung.errors import DataError, ShapeError, UsageError
+from glasslung.nn.batches import ExamBatch
+from glasslung.nn.borrow import evaluating
+from glasslung.nn.inception3d import FEATURES, Inception3D
+from glasslung.nn.player import Player
+
+SMALLEST = 32  # a side below it leaves a single place of five halvings
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one I3D."""
+
+    size: int = 224  # as the published network reads
+    depth: int = 64  # slices a scan is brought to: the least the published films have
+    dropout: float = 0.5  # before the linear layer, as published
+    lr: float = 1e-4  # of Adam; a tenth with published weights, which are near their place already
+    weight_decay: float = 1e-4  # some hundred scans against twelve million weights
+
+    def __post_init__(self) -> None:
+        if self.size < SMALLEST or self.depth < 2:
+            raise UsageError(f"an I3D reads sides of {SMALLEST} pixels or more and a depth of 2 or more")
+        if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.dropout < 1):
+            raise UsageError("lr must be positive, weight_decay not negative, dropout from 0 to below 1")
+
+
+class I3D(nn.Module):
+    """The trunk and a linear layer."""
+
+    def __init__(self, config: Config, rng: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = Inception3D(1, rng)
+        self.head = nn.Linear(FEATURES, 1)
+        nn.init.normal_(self.head.weight, std=FEATURES**-0.5, generator=rng)
+        nn.init.zeros_(self.head.bias)
+
+    def films(self, image: Tensor, scan: Tensor) -> Tensor:
+        """Slices (S, 1, h, w) in [0, 1] of V scans, one after another -> (V, 1, T, H, W) in [-1, 1]."""
+        if image.ndim != 4 or image.shape[1] != 1 or len(image) != len(scan) or not len(scan):
+            raise ShapeError(f"an I3D reads slices (S, 1, H, W) of scans, got {tuple(image.shape)}")
+        edges = (self.config.depth, self.config.size, self.config.size)
+        lengths = torch.bincount(scan).tolist()
+        films = [
+            F.interpolate(one.transpose(0, 1)[None], edges, mode="trilinear", align_corners=False)
+            for one in image.split(lengths)
+        ]
+        return 2.0 * torch.cat(films) - 1.0
+
+    def maps(self, image: Tensor, scan: Tensor) -> Tensor:
+        """What the trunk sees at each place, (V, 1024, t, h, w): for class activation maps."""
+        films = self.films(image, scan)
+        maps: Tensor = self.trunk(films.contiguous(memory_format=torch.channels_last_3d))
+        return maps
+
+    def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
+        """What stands before the linear layer, (V, 1024). It is shown no lesions: `lesion` is not read."""
+        return self.maps(image, scan).mean((2, 3, 4))
+
+    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
+        """Log-odds of the disease, (V,): s(t) of the paper for the scan of day t."""
+        with evaluating(self):
+            found: Tensor = self.head(self.features(image, lesion, scan))[:, 0].float()
+        return found
+
+
+def loss(model: I3D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:
+    """Binary cross-entropy, nats per scan. 'right' is the share answered right."""
+    if bool((batch.label < 0).any()):
+        raise DataError("a scan to learn from has no label; leave it out of the cohort's training part")
+    features = model.features(batch.image, batch.lesion, batch.scan)
+    kept = torch.rand(features.shape, generator=rng, device=features.device) >= model.config.dropout
+    logit = model.head(features * kept / (1 - model.config.dropout))[:, 0].float()
+    truth = batch.label.float()
+    total = F.binary_cross_entropy_with_logits(logit, truth)
+    return {"total": total, "right": ((logit > 0) == (truth > 0.5)).float().mean()}
+
+
+def players(model: I3D) -> list[Player]:
+    """Adam on everything, as the paper."""
+    config = model.config
+    return [
+        Player(
+            "i3d",
+            list(model.parameters()),
+            lambda batch, step, rng: loss(model, batch, rng),
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            epsilon=1e-8,
+        )
+    ]
