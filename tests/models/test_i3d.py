@@ -22,9 +22,10 @@ def batch(lengths=(5, 9), labels=(0, 1), side=40):
 
 
 def test_a_scan_answers_alike_alone_and_beside_others():
-    net, both = model(), batch()
-    together = net.scores(both.image, both.lesion, both.scan)
-    alone = net.scores(both.image[:5], both.lesion[:5], both.scan[:5])
+    net, both = model().eval(), batch()
+    with torch.no_grad():
+        together = net.scores(both.image, both.lesion, both.scan)
+        alone = net.scores(both.image[:5], both.lesion[:5], both.scan[:5])
     assert together.shape == (2,)
     torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-5)
 

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.nn.batches import ExamBatch
-from glasslung.nn.borrow import evaluating
 from glasslung.nn.inception3d import FEATURES, Inception3D
 from glasslung.nn.player import Player
 
@@ -83,8 +82,7 @@ class I3D(nn.Module):
 
     def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """Log-odds of the disease, (V,): s(t) of the paper for the scan of day t."""
-        with evaluating(self):
-            found: Tensor = self.head(self.features(image, lesion, scan))[:, 0].float()
+        found: Tensor = self.head(self.features(image, lesion, scan))[:, 0].float()
         return found
 
 
