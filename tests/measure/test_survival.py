@@ -1,0 +1,120 @@
+"""Curves and chances over time: against definitions, and the truth of simulated patients."""
+
+import numpy as np
+import pytest
+
+from glasslung.errors import DataError, UsageError
+from glasslung.measure.survival import (
+    Cox,
+    at_risk,
+    brier_by_day,
+    calibration_by_day,
+    cumulative_incidence,
+    kaplan_meier,
+    log_rank,
+)
+
+
+def simulated(n=400, seed=0, effect=1.0):
+    rng = np.random.default_rng(seed)
+    risk = rng.normal(size=n)
+    true = rng.exponential(12 * np.exp(-effect * risk))
+    end = rng.uniform(2, 40, n)
+    return risk, np.minimum(true, end), true <= end, true
+
+
+def test_kaplan_meier_is_the_product_of_its_steps():
+    days = np.array([1, 2, 2, 3, 5, 5, 8.0])
+    event = np.array([1, 1, 0, 1, 0, 1, 0], bool)
+    curve = kaplan_meier(days, event)
+    steps = [1 - 1 / 7, 1 - 1 / 6, 1 - 1 / 4, 1 - 1 / 3]
+    for day, expected in zip([1, 2, 3, 5], np.cumprod(steps), strict=True):
+        assert curve.at(day) == pytest.approx(expected)
+    assert curve.at(0) == 1
+    assert curve.at(100) == pytest.approx(np.prod(steps))
+    assert (curve.patients, curve.events) == (7, 4)
+    assert at_risk(days, [0, 2, 5, 9]) == [7, 6, 3, 0]
+    inside = (curve.low <= curve.share) & (curve.share <= curve.high)
+    assert inside.all()
+
+
+def test_log_rank_is_the_two_by_two_sum():
+    risk, days, event, _ = simulated(80, 3)
+    group = risk > 0
+    seen = expected = spread = 0.0
+    for day in np.unique(days[event]):
+        there, now = days >= day, (days == day) & event
+        n, d, one = there.sum(), now.sum(), (there & group).sum()
+        seen += (now & group).sum()
+        expected += d * one / n
+        spread += d * (one / n) * (1 - one / n) * (n - d) / max(n - 1, 1)
+    found = log_rank(days, event, group)
+    assert found.statistic == pytest.approx((seen - expected) ** 2 / spread, rel=1e-6)
+    assert found.freedom == 1
+    assert found.p < 0.001
+
+
+def test_cox_finds_the_hazard_that_was_drawn():
+    risk, days, event, true = simulated(3000, 1, effect=0.7)
+    model = Cox({"risk": risk}, days, event, ridge=0.0)
+    (one,) = model.hazards()
+    assert one.low < np.exp(0.7) < one.high
+    order = np.argsort(risk)
+    assert (np.diff(model.risk({"risk": risk})[order]) >= 0).all()
+    chance = model.chance_by({"risk": risk}, 7.0)
+    assert chance.mean() == pytest.approx((true <= 7).mean(), abs=0.03)
+
+
+def test_incidences_of_competing_events_and_none_add_up_to_one():
+    rng = np.random.default_rng(4)
+    days, kind = np.ceil(rng.exponential(6, 200)), rng.integers(0, 3, 200)
+    one, two = (cumulative_incidence(days, kind, which) for which in (1, 2))
+    free = kaplan_meier(days, kind > 0)
+    for day in (1, 3, 7, 20):
+        assert one.at(day) + two.at(day) + free.at(day) == pytest.approx(1)
+    assert one.at(20) < 1 - kaplan_meier(days, kind == 1).at(20)
+
+
+def test_incidence_agrees_with_lifelines_where_no_two_events_coincide():
+    from lifelines import AalenJohansenFitter
+
+    rng = np.random.default_rng(5)
+    days, kind = rng.exponential(6, 120), rng.integers(0, 3, 120)
+    fitted = AalenJohansenFitter(calculate_variance=False).fit(days, kind, event_of_interest=1)
+    ours = cumulative_incidence(days, kind, 1)
+    for day in (1.0, 4.0, 9.0):
+        assert ours.at(day) == pytest.approx(float(fitted.predict(day)), abs=1e-9)
+
+
+def test_brier_without_censoring_is_the_mean_square_and_with_it_stays_there():
+    risk, days, event, true = simulated(4000, 2)
+    chance = 1 - np.exp(-7 / (12 * np.exp(-risk)))
+    ended = np.ones(len(true), bool)
+    plain = float(((true <= 7) - chance).__pow__(2).mean())
+    assert brier_by_day(chance, true, ended, 7) == pytest.approx(plain)
+    assert brier_by_day(chance, days, event, 7) == pytest.approx(plain, abs=0.01)
+    assert brier_by_day(np.full(len(true), 0.5), true, ended, 7) == pytest.approx(0.25)
+    with pytest.raises(UsageError):
+        brier_by_day(risk * 5, days, event, 7)
+
+
+def test_true_chances_are_calibrated_and_halved_ones_are_not():
+    risk, days, event, _ = simulated(3000, 6)
+    chance = 1 - np.exp(-7 / (12 * np.exp(-risk)))
+    for one in calibration_by_day(chance, days, event, 7):
+        assert one.low - 0.02 <= one.predicted <= one.high + 0.02
+    worst = calibration_by_day(chance / 2, days, event, 7)[-1]
+    assert worst.predicted < worst.low
+
+
+def test_what_tells_nothing_is_refused():
+    _, days, event, _ = simulated(20)
+    with pytest.raises(DataError, match="in one"):
+        log_rank(days, event, np.zeros(20))
+    nobody = np.zeros(20, bool)
+    with pytest.raises(DataError, match="nobody met"):
+        log_rank(days, nobody, np.arange(20) % 2)
+    with pytest.raises(DataError, match="nobody met"):
+        Cox({"a": np.arange(20.0)}, days, nobody)
+    with pytest.raises(DataError, match="before day 0"):
+        kaplan_meier(-days, event)
