@@ -12,6 +12,7 @@ from glasslung.measure.statistics import (
     cramers_v,
     cramers_v_interval,
     draw_patients,
+    mcnemar,
     paired_difference,
     patient_codes,
 )
@@ -163,3 +164,29 @@ def test_an_interval_reads_well_and_a_wrong_call_is_told():
 
 def test_patient_numbers_follow_the_names():
     assert patient_codes(["b", "a", "b", "c"]).tolist() == [1, 0, 1, 2]
+
+
+def test_mcnemar_counts_who_is_right_alone():
+    from scipy.stats import binomtest
+
+    truth = np.ones(20, bool)
+    first, second = np.arange(20) < 15, np.arange(20) >= 12
+    found = mcnemar(truth, first, second)
+    assert (found.only_first, found.only_second) == (12, 5)
+    assert found.p == pytest.approx(binomtest(5, 17).pvalue)
+    assert mcnemar(truth, first, first).p == 1
+    turned = mcnemar(~truth, ~first, ~second)
+    assert turned == found
+
+
+def test_mcnemar_lets_a_patient_speak_once():
+    truth = np.ones(9, bool)
+    first = np.array([1, 1, 0, 1, 0, 0, 1, 1, 1], bool)
+    second = np.array([0, 0, 1, 0, 1, 1, 1, 1, 1], bool)
+    patients = list("aaabbbccc")  # a: two to one for the first; b: one to two; c: no difference
+    found = mcnemar(truth, first, second, patients)
+    assert (found.only_first, found.only_second) == (1, 1)
+    with pytest.raises(ShapeError, match="one per scan"):
+        mcnemar(truth, first, second, "ab")
+    with pytest.raises(ShapeError, match="must be"):
+        mcnemar(truth, first[:3], second)

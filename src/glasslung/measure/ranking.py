@@ -1,4 +1,7 @@
-"""How well a score puts the sick above the well: the area under the ROC curve, with its interval."""
+"""How well a score puts the sick above the well: the area under the ROC curve, with its interval.
+
+The curve itself is in `roccurves`, the variance and the paired test of DeLong in `delong`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def auc(truth: np.ndarray, score: np.ndarray) -> float:
     1 perfect, 0.5 coin toss, 0 reversed. Equal scores count one half.
     NaN-free input only. Hanley & McNeil, Radiology 1982;143:29-36.
     """
-    truth, score = _checked(truth, score)
+    truth, score = checked_ranking(truth, score)
     if truth.all() or not truth.any():
         raise DataError("an AUC needs scans with and without the finding; all have the same truth")
     return float(auc_weighted(truth, score, np.ones((1, len(truth))))[0])
@@ -56,7 +59,7 @@ def auc_interval(
     patients of a kind that a class rests on. An AUC of exactly 1 gets the interval [1, 1]: no resample
     can say more.
     """
-    truth, score = _checked(truth, score)
+    truth, score = checked_ranking(truth, score)
     codes = patient_codes(patients)
     if len(codes) != len(truth):
         raise ShapeError(f"{len(codes)} patients for {len(truth)} scans; give one per scan")
@@ -95,7 +98,8 @@ def truth_strata(truth: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.where(found == 0, 0, np.where(found == scans, 1, 2))[codes]
 
 
-def _checked(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_ranking(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """truth (N,) bool and score (N,) float64 of one length, without NaN; else ShapeError or DataError."""
     truth, score = np.asarray(truth), np.asarray(score, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != score.shape:
         raise ShapeError(f"truth {truth.shape} and score {score.shape} must both be (N,)")

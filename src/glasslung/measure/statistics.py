@@ -145,6 +145,47 @@ def interval_of(value: float, drawn: np.ndarray, level: float, patients: int) ->
     return Interval(value, float(low), float(high), level, len(usable), patients)
 
 
+@dataclass(frozen=True)
+class McNemar:
+    """Who is right where the other is wrong.
+
+    only_first, only_second  patients for whom more of their scans are called right by one method alone
+    p                        exact two-sided p-value: such a split, or a more uneven one, by luck
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(
+    truth: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    patients: Sequence[object] | np.ndarray | None = None,
+) -> McNemar:
+    """Whether one method calls more scans right than another on the same scans: McNemar's exact test.
+
+    truth, first, second (N,) bool: the finding, and what each method calls. patients (N,): a patient with
+    several scans counts once, for the method that is right in more of them, and not at all where they draw;
+    None: every scan is a patient of its own. p is 1 where the methods never differ.
+    McNemar, Psychometrika 1947;12:153-7.
+    """
+    from scipy.stats import binomtest
+
+    truth, first, second = (np.asarray(array, dtype=bool) for array in (truth, first, second))
+    if not truth.shape == first.shape == second.shape or truth.ndim != 1:
+        raise ShapeError(f"truth {truth.shape}, first {first.shape} and second {second.shape} must be (N,)")
+    codes = np.arange(len(truth)) if patients is None else patient_codes(patients)
+    if len(codes) != len(truth) or len(truth) == 0:
+        raise ShapeError(f"{len(codes)} patients for {len(truth)} scans; give one per scan")
+    lead = np.bincount(codes, weights=(first == truth).astype(int) - (second == truth).astype(int))
+    only_first, only_second = int((lead > 0).sum()), int((lead < 0).sum())
+    differing = only_first + only_second
+    p = float(binomtest(only_first, differing, 0.5).pvalue) if differing else 1.0
+    return McNemar(only_first, only_second, p)
+
+
 def cramers_v(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """How strongly two columns of categories go together: 0 not at all, 1 one tells the other.
 
