@@ -352,7 +352,7 @@ class Answer(StrEnum):
 
 
 class Standing(StrEnum):
-    """What a classifier can say with a promised level of confidence; with the finding's name for `FINDING`."""
+    """What a classifier can say with a promised level of confidence; FINDING: what it was asked about."""
 
     FINDING = "finding"
     OTHER = "other"
