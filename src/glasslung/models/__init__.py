@@ -18,11 +18,15 @@ from glasslung.models import (
     ageflow,
     agetransport,
     cage,
+    cvae,
+    densenet3d,
     infnet,
     infnetclasses,
     meanteacher,
+    netvlad,
     patchnet,
     slicenet,
+    slicewise,
     stichnet,
     stitchladders,
     twopath,
@@ -31,7 +35,7 @@ from glasslung.models import (
     unimatch,
     usvae,
 )
-from glasslung.nn.batches import LabelledBatch, PatchBatch, SliceBatch
+from glasslung.nn.batches import ExamBatch, LabelledBatch, PatchBatch, SideBatch, SliceBatch
 from glasslung.nn.player import Player
 
 
@@ -70,6 +74,10 @@ TABLE = {
     "unet3d": Entry(unet3d.Config, unet3d.UNet3D, unet3d.players, PatchBatch),
     "twopath": Entry(twopath.Config, twopath.TwoPath, twopath.players, PatchBatch),
     "patchnet": Entry(patchnet.Config, patchnet.PatchNet, patchnet.players, LabelledBatch),
+    "cvae": Entry(cvae.Config, cvae.CVAE, cvae.players, SideBatch),
+    "netvlad": Entry(netvlad.Config, netvlad.NetVLADClassifier, netvlad.players, ExamBatch),
+    "slicewise": Entry(slicewise.Config, slicewise.SliceWise, slicewise.players, ExamBatch),
+    "densenet3d": Entry(densenet3d.Config, densenet3d.DenseNet3D, densenet3d.players, ExamBatch),
 }
 
 
