@@ -103,7 +103,7 @@ def test_what_is_no_classifier(tmp_path):
     (run / "weights" / OPERATING).unlink()
     with pytest.raises(DataError, match=r"no operating\.json"):
         open_classifier(run)
-    with pytest.raises(UsageError, match="'usvae' classifies no scans; .*netvlad"):
+    with pytest.raises(UsageError, match=r"'usvae' classifies no scans; .*netvlad"):
         open_classifier("usvae")
     with pytest.raises(UsageError, match="there is no run"):
         open_classifier(tmp_path / "none")
