@@ -120,3 +120,45 @@ def test_position_must_speak_for_what_is_added_to_a_scan():
     assert np.count_nonzero(given) > 0.8 * np.count_nonzero(whole & (rules == 0))
     assert np.count_nonzero(weighed.added & ~whole) < 0.1 * np.count_nonzero(organ & ~whole)
     assert weighed.refused.any() and not (weighed.refused & weighed.added).any()
+
+
+def lobe_without_air(tubes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both lungs, the rules' lungs without the lower two thirds of the left one, and the greys."""
+    whole = chest()
+    sides = np.where(whole, np.where(np.arange(90) < 45, 1, 2), 0).astype(np.uint8)
+    rules = sides.copy()
+    rules[3:20, :, 52:] = 0
+    hu = density(rules > 0)
+    if tubes:
+        hu[4:19, 20:40:6, 60:78:6] = -700  # bronchi, a voxel wide
+    return whole, rules, hu
+
+
+def test_a_whole_lobe_without_air_is_taken_in_where_bronchi_run_through_it():
+    whole, rules, hu = lobe_without_air(tubes=True)
+    weighed = weigh(rules, chance(whole), (4.0, 4.0, 4.0), stacked=True, hu=hu)
+    lobe = whole & (rules == 0)
+    assert weighed.agree and np.count_nonzero(weighed.added & lobe) > 0.95 * np.count_nonzero(lobe)
+    assert not (weighed.added & ~whole).any() and not weighed.refused.any()
+
+
+def test_dense_tissue_without_bronchi_is_no_lobe():
+    """A raised dome of the liver lies where the other lung's mirror image has lung, too."""
+    whole, rules, hu = lobe_without_air(tubes=False)
+    weighed = weigh(rules, chance(whole), (4.0, 4.0, 4.0), stacked=True, hu=hu)
+    lobe = whole & (rules == 0)
+    assert np.count_nonzero(weighed.refused & lobe) > 0.4 * np.count_nonzero(lobe)
+
+
+def test_gas_in_tissue_where_the_other_side_has_no_lung_makes_no_lobe():
+    """A spleen under the lung, with gas of the bowel in it."""
+    whole = chest()
+    sides = np.where(whole, np.where(np.arange(90) < 45, 1, 2), 0).astype(np.uint8)
+    sides[:10, :, :] = 0
+    below = np.zeros_like(whole)
+    below[3:10, 10:50, 52:82] = True
+    organ = (sides > 0) | below
+    hu = density(sides > 0)
+    hu[4:9, 20:40:6, 60:78:6] = -700
+    weighed = weigh(sides, chance(organ), (4.0, 4.0, 4.0), stacked=True, hu=hu)
+    assert np.count_nonzero(weighed.added) < 0.3 * np.count_nonzero(organ & (sides == 0))

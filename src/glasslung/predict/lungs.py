@@ -7,7 +7,10 @@ elsewhere is taken out. Where they do not agree on the whole, the rules' outline
 
 Spleen, liver and chest wall look like consolidated lung to a network that saw few of them. So what it adds to
 a scan must also lie where lung can be: the vote by position, with which the rules themselves give dense parts
-back (`data.lungs.dense`), must speak for it, if less loudly than it must where the rules decide alone.
+back (`data.lungs.dense`), must speak for it, if less loudly than it must where the rules decide alone. A
+whole lobe without air has no aerated lung around it that could speak: it is taken in where the other lung,
+seen in the mirror, has lung, and bronchi with air in them run through it. Spleen and liver lack the one, or
+the other.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from scipy import ndimage
 
 from glasslung.data.boxgrid import Triple
 from glasslung.data.lungs.cage import find_cage
-from glasslung.data.lungs.dense import vote
+from glasslung.data.lungs.dense import TUBE_HU, TUBE_MOST_ML, vote
+from glasslung.data.lungs.mirror import mirror_image
 from glasslung.data.lungs.settings import DEFAULT
 from glasslung.types import Lung
 
@@ -32,6 +36,8 @@ VOTE = 0.3  # of the lines through a place that speak for lung; the rules alone 
 VOTE_MM = 4.0  # grid of the vote, as the rules have it
 ROUNDS = 2  # what was added votes in the second round
 PIECE = 0.5  # share of a piece for which position speaks from which all of it is taken in
+MIRRORED = 0.5  # share of a piece that the mirrored other lung covers; a liver's dome reaches 0.7, so ...
+TUBES = 0.0005  # ... this share of it is air in tubes: from 0.0015 in lobes without air, 0.0001 in that dome
 ISLAND_SHARE = 0.01  # of all the network calls lung: smaller pieces that touch no lung of the rules are noise
 FAR_MM = 1e6  # slices of pictures: what lies in the next one is no neighbour
 
@@ -75,7 +81,9 @@ def weigh(
     added = more
     if hu is not None and not (sides == Lung.UNSIDED).any():
         placed = _placed(sides, more, hu, spacing_mm)
-        added = _hanging(_thick(placed | _mostly(more, placed, stacked), mm), rules, stacked)
+        given = placed | _mostly(more, placed, PIECE, stacked)
+        given |= _airless(sides, more & ~given, network & ~rules, hu, spacing_mm, stacked)
+        added = _hanging(_thick(given, mm), rules, stacked)
     added = _with_rims(added, network & ~rules, mm)
     removed = _thick(rules & ~network, mm)
     grown, lost = (
@@ -87,15 +95,34 @@ def weigh(
     return Weighed(dice, agree, *((added, removed, refused) if agree else (nothing,) * 3))
 
 
-def _mostly(more: np.ndarray, placed: np.ndarray, stacked: bool) -> np.ndarray:
-    """The pieces for most of which position speaks, whole."""
+def _mostly(more: np.ndarray, spoken: np.ndarray, share: float, stacked: bool) -> np.ndarray:
+    """The pieces of which at least that share is spoken for, whole."""
     labels, count = ndimage.label(more, _touch(stacked))
-    share = np.bincount(labels[placed], minlength=count + 1) / np.bincount(
-        labels.ravel(), minlength=count + 1
-    )
-    keep = share >= PIECE
+    said = np.bincount(labels[spoken], minlength=count + 1) / np.bincount(labels.ravel(), minlength=count + 1)
+    keep = said >= share
     keep[0] = False
     return np.asarray(keep[labels])
+
+
+def _airless(
+    sides: np.ndarray, asked: np.ndarray, network: np.ndarray, hu: np.ndarray, mm: Triple, stacked: bool
+) -> np.ndarray:
+    """Whole lobes without air: pieces where the mirrored other lung lies, with air in their bronchi."""
+    lungs = [sides == side for side in (Lung.RIGHT, Lung.LEFT)]
+    if not (asked.any() and all(lung.any() for lung in lungs)):
+        return np.zeros(sides.shape, bool)
+    ghost = mirror_image(lungs[0], lungs[1], mm) | mirror_image(lungs[1], lungs[0], mm)
+    tubes = _tubes(network, sides, hu, float(np.prod(mm)) / 1000)
+    return _mostly(asked, asked & ghost, MIRRORED, stacked) & _mostly(asked, asked & tubes, TUBES, stacked)
+
+
+def _tubes(network: np.ndarray, sides: np.ndarray, hu: np.ndarray, voxel_ml: float) -> np.ndarray:
+    """Small pieces of air inside lung by the network alone: neither lung of the rules, nor bowel."""
+    labels, count = ndimage.label((hu < TUBE_HU) & (sides == 0))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1) * voxel_ml
+    small = sizes < TUBE_MOST_ML
+    small[0] = False
+    return np.asarray(small[labels]) & ndimage.binary_erosion(network, iterations=2)
 
 
 def _placed(sides: np.ndarray, asked: np.ndarray, hu: np.ndarray, mm: Triple) -> np.ndarray:

@@ -58,11 +58,17 @@ def mirror_lung(
         trusted |= dilate(bronchi, BRONCHOGRAM_MM, spacing_mm)
     else:
         trusted[:, :, : int((columns[0] + columns[-1]) / 2 + AORTA_MM / spacing_mm[2])] = False
-    ghost = _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm))
+    ghost = mirror_image(own, other, spacing_mm)
     depth = ndimage.distance_transform_edt(ghost, sampling=spacing_mm)
     ramp = (depth - settings.mirror_from_mm) / (settings.mirror_full_mm - settings.mirror_from_mm)
     deep = (ramp > 0.0) & (trusted | (side == Lung.RIGHT))
     return Mirrored(ghost & trusted, np.where(trusted, np.clip(ramp, 0, 1), 0).astype(np.float32), deep)
+
+
+def mirror_image(own: np.ndarray, other: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """The other lung laid over this one in the plane that fits best, (z, y, x) bool; neither may be empty."""
+    columns = np.flatnonzero((own | other).any(axis=(0, 1)))
+    return _flip(other, _plane(own, other, int(columns[0] + columns[-1]), spacing_mm))
 
 
 def _symmetric_part(both: np.ndarray, side: Lung) -> np.ndarray:
