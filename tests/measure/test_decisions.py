@@ -12,11 +12,11 @@ from glasslung.measure.decisions import (
     FIGURES,
     calls_at,
     decision_curve,
-    exact_limits,
     net_benefit,
     threshold_for_sensitivity,
     youden_threshold,
 )
+from glasslung.measure.statistics import exact_limits
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -15,6 +15,7 @@ from glasslung.measure.statistics import (
     mcnemar,
     paired_difference,
     patient_codes,
+    share_by_patient,
 )
 
 
@@ -190,3 +191,12 @@ def test_mcnemar_lets_a_patient_speak_once():
         mcnemar(truth, first, second, "ab")
     with pytest.raises(ShapeError, match="must be"):
         mcnemar(truth, first[:3], second)
+
+
+def test_a_share_of_all_is_not_certain():
+    patients = np.arange(24) // 2
+    found = share_by_patient(np.ones(24, bool), patients, rng=rng())
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(0.025 ** (1 / 12))
+    some = share_by_patient(np.arange(24) < 6, patients, rng=rng())
+    assert 0 <= some.low < 0.25 < some.high < 1

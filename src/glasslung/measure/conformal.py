@@ -24,9 +24,8 @@ from enum import StrEnum
 import numpy as np
 
 from glasslung.errors import DataError, ShapeError, UsageError
-from glasslung.measure.decisions import exact_limits
 from glasslung.measure.ranking import checked_ranking
-from glasslung.measure.statistics import Interval, bootstrap_by_patient, patient_codes
+from glasslung.measure.statistics import Interval, patient_codes, share_by_patient
 
 JSON_WITH, JSON_WITHOUT = "covid", "other"  # how the two lists are called in operating.json
 
@@ -180,7 +179,7 @@ def measure_coverage(
     answers = conformal.answers(probability)
 
     def share(scans: np.ndarray) -> Interval:
-        return _share_interval(covered[scans], codes[scans], rng, draws)
+        return share_by_patient(covered[scans], codes[scans], rng=rng, draws=draws)
 
     return Coverage(
         share(np.full(len(truth), True)),
@@ -190,17 +189,3 @@ def measure_coverage(
         float(single.mean()),
         share(single) if len(np.unique(codes[single])) > 1 else None,
     )
-
-
-def _share_interval(hits: np.ndarray, codes: np.ndarray, rng: np.random.Generator, draws: int) -> Interval:
-    """A share of scans with its interval by patient; exact limits where it is 0 or 1."""
-
-    def shares(hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return (weights * hits).sum(1) / weights.sum(1)
-
-    found = bootstrap_by_patient(shares, codes, hits, rng=rng, draws=draws, weighted=True)
-    if found.value not in (0.0, 1.0):
-        return found
-    many = len(np.unique(codes))
-    low, high = exact_limits(int(found.value) * many, many)
-    return Interval(found.value, low, high, found.level, found.draws, found.patients)

@@ -15,7 +15,13 @@ import numpy as np
 
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.ranking import checked_ranking, truth_strata
-from glasslung.measure.statistics import USABLE_SHARE, Interval, draw_patients, patient_codes
+from glasslung.measure.statistics import (
+    USABLE_SHARE,
+    Interval,
+    draw_patients,
+    exact_limits,
+    patient_codes,
+)
 
 FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1", "accuracy")
 TRUE_POSITIVE, FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_NEGATIVE = range(4)
@@ -177,14 +183,6 @@ def _interval(value: float, drawn: np.ndarray, level: float, patients: int, pres
     if value in (0.0, 1.0) and low == high:
         low, high = exact_limits(int(value) * present, present, level)
     return Interval(value, low, high, level, len(usable), patients)
-
-
-def exact_limits(hits: int, tries: int, level: float = 0.95) -> tuple[float, float]:
-    """Clopper and Pearson's limits of a share: 10 of 10 is 0.69 to 1. Biometrika 1934;26:404-13."""
-    from scipy.stats import binomtest
-
-    limits = binomtest(hits, tries).proportion_ci(level, method="exact")
-    return float(limits.low), float(limits.high)
 
 
 def _operating_points(

@@ -145,6 +145,40 @@ def interval_of(value: float, drawn: np.ndarray, level: float, patients: int) ->
     return Interval(value, float(low), float(high), level, len(usable), patients)
 
 
+def exact_limits(hits: int, tries: int, level: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's limits of a share: 10 of 10 is 0.69 to 1. Biometrika 1934;26:404-13."""
+    from scipy.stats import binomtest
+
+    limits = binomtest(hits, tries).proportion_ci(level, method="exact")
+    return float(limits.low), float(limits.high)
+
+
+def share_by_patient(
+    hits: np.ndarray,
+    patients: Sequence[object] | np.ndarray,
+    *,
+    rng: np.random.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """A share of scans, 0 to 1, with its interval: hits (N,) bool, patients (N,), at least two of them.
+
+    Where all or none are hits, resampling has no more to say; then the limit that is not the share itself is
+    the exact one (`exact_limits`) of as many tries as there are patients.
+    """
+
+    def shares(hits: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return (weights * hits).sum(1) / weights.sum(1)
+
+    found = bootstrap_by_patient(
+        shares, patients, np.asarray(hits, bool), rng=rng, draws=draws, level=level, weighted=True
+    )
+    if found.value not in (0.0, 1.0):
+        return found
+    low, high = exact_limits(int(found.value) * found.patients, found.patients, level)
+    return Interval(found.value, low, high, found.level, found.draws, found.patients)
+
+
 @dataclass(frozen=True)
 class McNemar:
     """Who is right where the other is wrong.
