@@ -121,11 +121,11 @@ def _norm_alone(norm: nn.Module) -> Affine:
     """Batch norm as it answers after training: a factor and a bias for each channel."""
     if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
         raise UsageError(f"{type(norm).__name__} is no batch norm")
-    if norm.running_mean is None or norm.running_var is None:
+    known: Any = norm
+    if known.running_mean is None or known.running_var is None:
         raise UsageError(
             "a batch norm without running statistics depends on the batch: relevance has no rule for it"
         )
-    known: Any = norm
     factor: Tensor = torch.rsqrt(known.running_var.detach() + norm.eps)
     shift: Tensor = -known.running_mean.detach() * factor
     if norm.affine:
@@ -133,8 +133,8 @@ def _norm_alone(norm: nn.Module) -> Affine:
     return Affine(factor, shift)
 
 
-def _bias(layer: nn.Module) -> Tensor:
-    weight = layer.weight.detach()
+def _bias(layer: Any) -> Tensor:
+    weight: Tensor = layer.weight.detach()
     return weight.new_zeros(weight.shape[0]) if layer.bias is None else layer.bias.detach()
 
 
