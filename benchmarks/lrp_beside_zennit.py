@@ -137,9 +137,7 @@ def print_times(repeats: int) -> None:
     there = median(step, repeats)
     ours = median(lambda: explain_network(network, x, 1, LITERAL), repeats)
     theirs = median(lambda: attribute(network, x, rules), repeats)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} thread, 8 slices of 256 x 256, median of {repeats}"
-    )
+    print(f"torch {torch.__version__}, one thread, 8 slices of 256 x 256, median of {repeats}")
     for name, seconds in (("forward and backward", there), ("glasslung", ours), ("zennit", theirs)):
         print(f"{name:24s} {1000 * seconds:8.0f} ms   {seconds / there:5.2f} x forward and backward")
 
