@@ -15,14 +15,22 @@ from glasslung.studies.segmentation import contest, pseudolabels, study
 from glasslung.studies.segmentation import ground as lesions
 from glasslung.studies.segmentation.contest import Budget, Segmenter
 from glasslung.studies.segmentation.ground import LesionGround, _dealt, label_counts
-from glasslung.studies.segmentation.pseudolabels import Rounds
+from glasslung.studies.segmentation.pseudolabels import Lesson, Rounds
 
 SMALL = {"width": 4, "lr": 5e-3}
 METHODS = {
     "U-Net": Segmenter("unet", SMALL),
     "U-Net+PL": Segmenter("unet", SMALL, rounds=Rounds(slices=2, most=4)),
     "Mean teacher": Segmenter("meanteacher", SMALL, unlabelled=True),
+    "StichNet supervised": Segmenter("stichnet", SMALL | {"consistency": 0.0}, lungs=True),
     "StichNet": Segmenter("stichnet", SMALL, unlabelled=True),
+    "StichNet taught": Segmenter(
+        "stichnet",
+        SMALL | {"consistency": 0.0},
+        lungs=True,
+        lesson=Lesson(labelled=1, guessed=2, augment="weak"),
+        twin="StichNet supervised",
+    ),
     "Inf-Net": Segmenter("infnet", {**infnet.VARIANTS["light"], "width": 4}, classes={"width": 2}),
 }
 PLAN = replace(
@@ -78,7 +86,15 @@ def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs,
     assert "gains" not in numbers["cells"]["U-Net"]["3"]
     gain = numbers["cells"]["Mean teacher"]["3"]["gains"]["infection"]
     assert gain["low"] <= gain["value"] <= gain["high"]
+    beside = numbers["cells"]["StichNet taught"]["3"]["gains over its twin"]
+    assert beside["twin"] == "StichNet supervised"
+    both = [
+        numbers["cells"][name]["3"]["seeds"][0]["overlap"]["infection"][numbers["rule"]]["f1"]["value"]
+        for name in ("StichNet supervised", "StichNet taught")
+    ]
+    assert beside["infection"]["value"] == pytest.approx(both[1] - both[0], abs=2e-3)  # figures are rounded
     told = page.read_text("utf-8")
+    assert "From slices without labels StichNet taught with 3 labels" in told
     assert "Lesions from few labels" in told
     assert "Mean teacher" in told
     assert "StichNet: a lung in other states" in told
@@ -138,7 +154,7 @@ def test_labels_are_nested_and_capped(ground):
 
 def test_without_unlabelled_slices_only_supervised_methods_are_left():
     alone = _dealt("discs", discs(unlabelled=0, healthy=0), 2, by_picture=False)
-    assert list(study.fitting(METHODS, alone)) == ["U-Net", "Inf-Net"]
+    assert list(study.fitting(METHODS, alone)) == ["U-Net", "StichNet supervised", "Inf-Net"]
 
 
 def test_unknown_methods_are_named():
@@ -179,6 +195,46 @@ def test_pseudo_labels_leave_unknown_what_is_not_sure(ground):
     assert set(np.unique(mask)) == {-1, 2}
     all_of_it = pseudolabels.label(probabilities, squares, ground.slices.of_kind(Kind.UNLABELLED)[:1], 0.0)
     assert set(np.unique(next(iter(all_of_it.values())))) == {0, 2}
+
+
+def test_a_lesson_mixes_drawn_labels_with_guessed_ones(ground):
+    """Guessed masks are those of the network's mean over both views; no slice kept aside is in a batch."""
+    import torch
+
+    from glasslung.data.labelbatches import SquareSlices
+    from glasslung.data.pairaugment import augmenter
+
+    def probabilities(image):
+        """Ground glass on the left half, whatever it sees: with the mirror, nowhere."""
+        left = torch.zeros(len(image), 3, 32, 32)
+        left[:, 0], left[:, 1] = 0.45, 0.55
+        left[:, 0, :, 16:], left[:, 1, :, 16:] = 0.95, 0.05
+        return left
+
+    def disc(image):
+        found = (image[:, 0] > 0.4).float()
+        return torch.stack([1 - found, found, torch.zeros_like(found)], 1)
+
+    squares, rows = SquareSlices(ground.slices, 32), ground.rows(0, 2, 0)
+    lesson = Lesson(labelled=2, guessed=4, augment="none")
+    for said, some in ((probabilities, False), (disc, True)):
+        stream = pseudolabels.taught(said, squares, rows, lesson, 0, augmenter, "none")
+        batch = next(stream())
+        assert len(batch) == 6
+        assert bool(batch.labelled.all())
+        drawn = {int(lesion.sum()) for lesion in batch.lesion[:2]}
+        known = [row for row in rows if ground.slices.origins[row].kind is Kind.LABELLED]
+        assert drawn <= {int(squares.batch(np.array([row])).lesion.sum()) for row in known}
+        assert bool((batch.lesion[2:] == 1).any()) is some
+        again = next(stream())
+        assert torch.equal(batch.image, again.image)
+
+
+def test_a_lesson_needs_slices_of_both_kinds():
+    with pytest.raises(UsageError, match="both kinds"):
+        Lesson(guessed=0)
+    with pytest.raises(UsageError, match="first"):
+        Lesson(first=1.0)
 
 
 def test_a_cohort_with_fewer_labels_than_folds_is_refused():

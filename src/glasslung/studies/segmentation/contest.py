@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from glasslung.data.pairaugment import augmenter
 from glasslung.data.slicelungs import with_lungs
 from glasslung.errors import DataError
 from glasslung.files import whole_file
-from glasslung.studies.segmentation.pseudolabels import Rounds, learn_in_rounds
+from glasslung.studies.segmentation.pseudolabels import Lesson, Rounds, learn_in_rounds, mirrored, taught
 from glasslung.types import Progress
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ TRIED, LEFT_OUT = 6, 2  # steps timed on a copy, and how many of them are warm-u
 WHITE = 255
 AT_ONCE = 8  # slices asked together
 FIRST_STAGE = 0.6  # share of the time before a second stage
+BATCH_STREAM = 1
+PUPIL = 1_000_003  # added to the seed: a network taught by another starts elsewhere
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class Segmenter:
     healthy     whether slices of healthy people are
     lungs       whether it is told the lungs of its labelled slices, as the classical method finds them
     rounds      pseudo-labels in rounds; None: none
+    lesson      a second network that learns what the first says of slices without labels; None: none
     classes     settings of a second stage that tells the classes of infection apart (`models.infnetclasses`);
                 None: none
+    twin        the method that differs in nothing but slices without labels; '' where none does
     """
 
     model: str
@@ -53,7 +57,14 @@ class Segmenter:
     healthy: bool = False
     lungs: bool = False
     rounds: Rounds | None = None
+    lesson: Lesson | None = None
     classes: Mapping[str, Any] | None = None
+    twin: str = ""
+
+    @property
+    def needs_unlabelled(self) -> bool:
+        """Whether it learns from slices without labels."""
+        return self.unlabelled or self.rounds is not None or self.lesson is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +116,10 @@ def segmenters() -> dict[str, Segmenter]:
         "UniMatch": Segmenter("unimatch", unlabelled=True),
         "StichNet as printed": Segmenter("stitchladders", printed, unlabelled=True),
         "StichNet supervised": Segmenter("stichnet", {"consistency": 0.0}, lungs=True),
-        "StichNet": Segmenter("stichnet", unlabelled=True, lungs=True),
+        "StichNet": Segmenter("stichnet", unlabelled=True, lungs=True, twin="StichNet supervised"),
+        "StichNet taught": Segmenter(
+            "stichnet", {"consistency": 0.0}, lungs=True, lesson=Lesson(), twin="StichNet supervised"
+        ),
     }
 
 
@@ -127,8 +141,14 @@ def train(
         squares = told_lungs(squares, rows)
     began, records = time.process_time(), dict[str, Any]()
     until = _clock(budget.seconds, began, progress)
-    share = FIRST_STAGE if method.classes else 1.0
-    game, each = _game(method.model, method.settings, budget.plan(method), squares, rows, budget, share)
+    share = method.lesson.first if method.lesson else FIRST_STAGE if method.classes else 1.0
+
+    def plain(plan: BatchPlan) -> Callable[[], LabelledBatches]:
+        rng = [budget.seed, BATCH_STREAM]
+        views = augmenter(budget.augment)
+        return lambda: LabelledBatches(squares, plan, np.random.default_rng(rng), rows, views)
+
+    game, each = _game(method.model, method.settings, plain(budget.plan(method)), budget, share)
     if method.rounds is None:
         play(game, until, records, share)
     else:
@@ -138,10 +158,18 @@ def train(
         )
     keep_averages(game)
     steps, model = game.step, game.modules["segmenter"]
+    if method.lesson:
+        said, seed = model.probabilities, budget.seed
+        lesson = taught(said, squares, rows, method.lesson, seed, augmenter, budget.augment)
+        left = 1 - (time.process_time() - began) / budget.seconds
+        game, each = _game(method.model, method.settings, lesson, replace(budget, seed=seed + PUPIL), left)
+        play(game, until, records)
+        keep_averages(game)
+        steps, model = steps + game.step, game.modules["segmenter"]
     trained = Trained(model, model.probabilities)
     if method.classes:
         second, _ = _game(
-            "infnetclasses", method.classes, BatchPlan(budget.labelled), squares, rows, budget, 1 - share
+            "infnetclasses", method.classes, plain(BatchPlan(budget.labelled)), budget, 1 - share
         )
         play(second, until, records)
         keep_averages(second)
@@ -169,13 +197,14 @@ def in_stages(second: Any, first: Any) -> Callable[[Tensor], Tensor]:
 def _game(
     model: str,
     settings: Mapping[str, Any],
-    plan: BatchPlan,
-    squares: SquareSlices,
-    rows: np.ndarray,
+    batches: Callable[[], Any],
     budget: Budget,
     share: float,
 ) -> tuple[Any, float]:
-    """A game whose schedule fits that share of the time, and what a step of it costs."""
+    """A game whose schedule fits that share of the time, and what a step of it costs.
+
+    batches  gives the stream of batches from its beginning, whenever it is called
+    """
     from glasslung.models import build, entry_for
     from glasslung.train.game import Game
     from glasslung.train.machine import Machine, quickest_on_cpu
@@ -184,12 +213,9 @@ def _game(
         known = {one.name for one in fields(entry_for(model).config)}
         given = dict(settings) | ({"steps": steps} if "steps" in known and "steps" not in settings else {})
         network = build(model, budget.seed, **given)
-        stream = LabelledBatches(
-            squares, plan, np.random.default_rng([budget.seed, 1]), rows, augmenter(budget.augment)
-        )
         players = entry_for(model).players(network)
         machine = Machine("cpu", quickest_on_cpu() if budget.precision == "auto" else budget.precision)
-        return Game({"segmenter": network}, players, stream, budget.seed, machine, budget.ema)
+        return Game({"segmenter": network}, players, batches(), budget.seed, machine, budget.ema)
 
     start = time.process_time()
     each = time_of_a_step(new(1000))
@@ -264,7 +290,7 @@ def ask(
         some = rows[start : start + AT_ONCE]
         image = squares.batch(np.array(some)).image
         with torch.no_grad():
-            maps = 0.5 * (probabilities(image) + probabilities(image.flip(-1)).flip(-1))
+            maps = mirrored(probabilities, image)
         for row, each in zip(some, maps.numpy(), strict=True):
             found.append(from_square(each, *squares.slices.pictures[row].shape))
     return found

@@ -5,7 +5,7 @@ A cell is a method with a number of labels and a seed; its folds together score 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,18 @@ Cell = tuple[str, int, int]  # method, labels, seed
 
 
 def measure(
-    ground: LesionGround, done: Sequence[Done], draws: int, baseline: str, progress: Progress | None = None
+    ground: LesionGround,
+    done: Sequence[Done],
+    draws: int,
+    baseline: str,
+    progress: Progress | None = None,
+    twins: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """All figures: of every cell, its gain over the baseline with as many labels, and over seeds.
 
-    cells  method -> labels (text) -> 'seeds': figures of each seed; 'gains': target -> all seeds together
+    twins  method -> the one that differs in nothing but slices without labels
+    cells  method -> labels (text) -> 'seeds': figures of each seed; 'gains': target -> all seeds together;
+           'gains over its twin', where there is one, likewise
     """
     cells = list(dict.fromkeys(cell_of(one) for one in done))  # methods in the order of the study
     scored: dict[Cell, SegmentationScores] = {}
@@ -56,6 +63,9 @@ def measure(
             row["collapse"] = _told(done, method, int(labels), "collapse")
             if method != baseline and labels in found.get(baseline, {}):
                 row["gains"] = gains(scored, method, baseline, int(labels), draws)
+            twin = (twins or {}).get(method, "")
+            if labels in found.get(twin, {}):
+                row["gains over its twin"] = {"twin": twin} | gains(scored, method, twin, int(labels), draws)
     return {"cells": found, "baseline": baseline, "rule": RULE.value}
 
 

@@ -1,10 +1,16 @@
-"""Pseudo-labels in rounds: the network labels some slices itself, and goes on with them among its labels.
+"""Pseudo-labels, in rounds and at once.
+
+In rounds: the network labels some slices itself, and goes on with them among its labels.
 
     U-Net+PL      16 slices a round, up to 1600 (StichNet paper, section 4; no confidence there)
     Semi-Inf-Net  5 slices a round, and expert labels alone at the end (Fan et al., TMI 2020)
 
 A round's slices are labelled once and kept. Options the papers lack: pixels that the network is not sure of
 stay unknown.
+
+At once, a lesson: a network learns the labels alone, and labels every slice that has none. A second one, new,
+learns from both, as many of each in a batch, the guessed ones in harder views. With few labels the first
+knows its slices by heart long before the time is up; the second cannot.
 """
 
 from __future__ import annotations
@@ -15,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glasslung.data.labelbatches import LabelledBatches, SquareSlices, from_square
+from glasslung.data.labelbatches import Augment, BatchPlan, LabelledBatches, SquareSlices, from_square
 from glasslung.data.labelled import UNKNOWN, Kind
+from glasslung.data.scanslices import MixedBatches
 from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 ROUND_STREAM = 7
+LESSON_STREAM = 8
 AT_FIRST = 5  # steps between two looks at the clock, while there are no rounds to be missed
 
 
@@ -47,6 +55,69 @@ class Rounds:
             raise UsageError("slices and most must be 1 or more, and sure lies in 0 .. 1")
         if min(self.first, self.last) < 0 or self.first + self.last >= 1:
             raise UsageError("first and last are shares of the time and must leave some for the rounds")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a second network learns from what the first says of slices without labels."""
+
+    first: float = 0.35
+    """Share of the time before: few labels are learned soon."""
+    labelled: int = 4
+    """Of a batch, drawn by an expert ..."""
+    guessed: int = 4
+    """... and labelled by the first network."""
+    augment: str = "strong"
+    """Views of the guessed ones: a network that sees what its teacher saw learns what its teacher knew."""
+
+    def __post_init__(self) -> None:
+        if min(self.labelled, self.guessed) < 1 or not 0 < self.first < 1:
+            raise UsageError("a lesson needs slices of both kinds, and first lies between 0 and 1")
+
+
+def taught(
+    probabilities: Callable[[Tensor], Tensor],
+    squares: SquareSlices,
+    rows: np.ndarray,
+    lesson: Lesson,
+    seed: int,
+    augment: Callable[[str], Augment],
+    own: str,
+) -> Callable[[], MixedBatches]:
+    """Batches of labelled slices of `rows`, and of those without labels as the network sees them.
+
+    augment, own  views by name, and the name of those of labelled slices
+    Every call gives the same stream from its beginning.
+    """
+    every = squares.slices.of_kind(Kind.UNLABELLED)
+    unknown, known = np.intersect1d(every, rows), np.setdiff1d(rows, every)
+    masks = label(lambda image: mirrored(probabilities, image), squares, unknown, 0.0)
+    guessed = squares.with_masks_of(squares.slices.with_lesions(masks, Kind.PSEUDO))
+    parts = (
+        (squares, lesson.labelled, known, own),
+        (guessed, lesson.guessed, unknown, lesson.augment),
+    )
+
+    def stream() -> MixedBatches:
+        return MixedBatches(
+            [
+                LabelledBatches(
+                    some,
+                    BatchPlan(count),
+                    np.random.default_rng([seed, LESSON_STREAM, n]),
+                    of,
+                    augment(views),
+                )
+                for n, (some, count, of, views) in enumerate(parts)
+            ]
+        )
+
+    return stream
+
+
+def mirrored(probabilities: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
+    """The mean over the slice as it is and turned left to right, (B, classes, S, S)."""
+    return 0.5 * (probabilities(image) + probabilities(image.flip(-1)).flip(-1))
 
 
 def learn_in_rounds(

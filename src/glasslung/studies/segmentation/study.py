@@ -149,7 +149,8 @@ def run_segmentation(
         jobs = list_jobs(ground, plan, chosen, seeds)
         done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, 0.9))
         told = about_run(asked, done, seeds) | {"methods": list(chosen)}
-        numbers = told | measure(ground, done, plan.draws, BASELINE, part_of(progress, 0.9, 1.0))
+        twins = {name: method.twin for name, method in chosen.items() if method.twin in chosen}
+        numbers = told | measure(ground, done, plan.draws, BASELINE, part_of(progress, 0.9, 1.0), twins)
     write_json(out / NUMBERS, numbers)
     return write_page(numbers, ground, done, out / PAGE)
 
@@ -186,7 +187,7 @@ def fitting(methods: Mapping[str, Segmenter], ground: LesionGround) -> dict[str,
     return {
         name: replace(method, healthy=method.healthy and has_healthy)
         for name, method in methods.items()
-        if has_unlabelled or not (method.unlabelled or method.rounds)
+        if has_unlabelled or not method.needs_unlabelled
     }
 
 
@@ -229,7 +230,7 @@ def _job(
         "classes": None if method.classes is None else dict(method.classes),
         "budget": asdict(budget),
         "slices": told,
-    }
+    } | ({"lesson": asdict(method.lesson)} if method.lesson else {})
 
     def work(progress: Progress | None) -> Product:
         rows = ground.rows(fold, labels, budget.seed)

@@ -13,7 +13,13 @@ SURE_GAIN = "better"
 
 def verdicts(numbers: Found) -> list[str]:
     """What the sweep shows: the best method with all labels, who gains on the baseline, who collapsed."""
-    return [*_best(numbers), *_gainers(numbers), *_collapses(numbers), *_labels_needed(numbers)]
+    return [
+        *_best(numbers),
+        *_gainers(numbers),
+        *_without_labels(numbers),
+        *_collapses(numbers),
+        *_labels_needed(numbers),
+    ]
 
 
 def most_labels(numbers: Found) -> str:
@@ -70,6 +76,23 @@ def _gainers(numbers: Found) -> list[str]:
         told.append(f"Surely worse: {'; '.join(worse)}.")
     if tie:
         told.append(f"{len(tie)} comparison(s) do not tell.")
+    return told
+
+
+def _without_labels(numbers: Found) -> list[str]:
+    """What slices without labels are worth to a method that differs from its twin in nothing else."""
+    told = []
+    for method, rows in numbers["cells"].items():
+        for labels, row in rows.items():
+            gain = row.get("gains over its twin", {})
+            if one := gain.get("infection"):
+                sure = (
+                    "gains" if one["low"] > 0 else "loses" if one["high"] < 0 else "neither gains nor loses"
+                )
+                told.append(
+                    f"From slices without labels {method} with {labels} labels {sure} on infection, beside "
+                    f"{gain['twin']}: {signed(one['value'])} [{signed(one['low'])}, {signed(one['high'])}]."
+                )
     return told
 
 
