@@ -14,12 +14,15 @@ from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
     from glasslung.data.labelbatches import BatchPlan
+    from glasslung.studies.diagnosis.training import DiagnosisTraining
     from glasslung.studies.segmentation.training import SegmentTraining
     from glasslung.studies.segmentation.volumes import VolumeTraining
     from glasslung.studies.training import TrainingSettings
 
 USUAL_BATCH = 16  # of models of ages; the paper's
 SLICES, SEGMENTERS, VOLUMES = "models of ages", "segmenters of slices", "networks for whole scans"
+CLASSIFIERS = "classifiers of scans"
+ONLY_CLASSIFIERS = ("--cvae", "--lesions", "--exams", "--look-every", "--patience")
 INSTEAD = {  # what does the work of a flag that a kind of model does not have
     ("--mirror", SEGMENTERS): "its slices are varied by --augment",
     ("--mirror", VOLUMES): "its boxes are mirrored anyway",
@@ -39,18 +42,27 @@ INSTEAD = {  # what does the work of a flag that a kind of model does not have
     ("--spacing", SEGMENTERS): "it sees slices as they are",
     ("--reads", SLICES): "it reads 8-bit slices",
     ("--reads", SEGMENTERS): "it reads 8-bit slices",
+    ("--mirror", CLASSIFIERS): "its scans are varied by --augment",
+    ("--healthy", CLASSIFIERS): "its healthy scans come with the others in --cohort",
+    ("--box", CLASSIFIERS): "give the side of its slices with --size; a densenet3d has the setting box",
+    ("--spacing", CLASSIFIERS): "its slices are 3 mm apart, or as far as the scan's",
+    ("--reads", CLASSIFIERS): "it reads what the cohort's scans are",
 }
 
 
 def train(
     model: Annotated[
-        str, typer.Argument(help="usvae, cage, unet, unet3d or another model by name.", show_default=False)
+        str,
+        typer.Argument(
+            help="usvae, cage, unet, unet3d, netvlad or another model by name.", show_default=False
+        ),
     ],
     data: Annotated[
         Path,
         typer.Option(
             "--cohort",
-            help="Folder that `glasslung prepare` wrote; for segmenters a cohort with masks.",
+            help="Folder that `glasslung prepare` wrote; for segmenters a cohort with masks; for classifiers "
+            "one with labels.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run there goes on.")],
@@ -65,7 +77,8 @@ def train(
         str,
         typer.Option(
             help="Slices in a batch: 16, shared evenly by the ages; for segmenters labelled, unlabelled and "
-            "healthy ones, like 4,4,2; boxes for networks of whole scans.",
+            "healthy ones, like 4,4,2; boxes for networks of whole scans; scans for classifiers, of which "
+            "half have the disease.",
             show_default=False,
         ),
     ] = "",
@@ -74,10 +87,14 @@ def train(
     ] = False,
     augment: Annotated[
         str,
-        typer.Option(help="Segmenters: how slices are varied; moderate if not given.", show_default=False),
+        typer.Option(
+            help="How slices are varied: moderate for segmenters; usual, strong or none for classifiers.",
+            show_default=False,
+        ),
     ] = "",
     size: Annotated[
-        int | None, typer.Option(help="Segmenters: side of the framed slices; 192 if not given.")
+        int | None,
+        typer.Option(help="Side of the framed slices: segmenters 192, classifiers 128 if not given."),
     ] = None,
     healthy: Annotated[
         Path | None,
@@ -92,9 +109,35 @@ def train(
     reads: Annotated[
         str, typer.Option(help="Whole scans: hu or display8; as the cohort's scans are if not given.")
     ] = "",
+    cvae: Annotated[
+        int | None,
+        typer.Option(help="Classifiers: steps of the CVAE that netvlad begins with; 400, 0 for none."),
+    ] = None,
+    lesions: Annotated[
+        str,
+        typer.Option(
+            help="Classifiers: who finds lesions: a run or shipped name, none, or given by the table.",
+            show_default=False,
+        ),
+    ] = "",
+    exams: Annotated[
+        Path | None,
+        typer.Option(
+            help="Classifiers: folder in which what is made of each scan is kept, for several runs."
+        ),
+    ] = None,
+    look_every: Annotated[
+        int | None, typer.Option(help="Classifiers: steps between looks at the validation scans; 50.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Classifiers: looks without a better one that end the training; 10, 0 never."),
+    ] = None,
     ema: Annotated[
         float | None,
-        typer.Option(help="Keep averaged weights with this decay, e.g. 0.998; segmenters: 0.99, 0 for none."),
+        typer.Option(
+            help="Keep averaged weights with this decay, like 0.998; segmenters and classifiers: 0.99, or 0."
+        ),
     ] = None,
     seed: Seed = 0,
     split_seed: Annotated[
@@ -114,7 +157,8 @@ def train(
 ) -> None:
     """Train a model on slices or scans, or go on with a run: the same command goes on where it stopped."""
     from glasslung.models import entry_for
-    from glasslung.nn.batches import LabelledBatch
+    from glasslung.nn.batches import ExamBatch, LabelledBatch, SideBatch
+    from glasslung.studies.diagnosis.training import DiagnosisJob, train_diagnosis
     from glasslung.studies.segmentation.training import SegmentJob, train_segmenter
     from glasslung.studies.segmentation.volumes import USUAL, VolumeJob, train_volumes, training_remarks
     from glasslung.studies.settings import parse_settings
@@ -126,6 +170,8 @@ def train(
     given = {"--mirror": mirror, "--split-seed": split_seed is not None, "--augment": augment}
     given |= {"--size": size is not None, "--healthy": healthy is not None}
     given |= {"--box": box, "--spacing": spacing, "--reads": reads}
+    given |= {"--cvae": cvae is not None, "--lesions": lesions, "--exams": exams is not None}
+    given |= {"--look-every": look_every is not None, "--patience": patience is not None}
     batches = entry_for(model).batch
     if model in USUAL:
         _refuse(model, VOLUMES, given)
@@ -136,10 +182,23 @@ def train(
     elif batches is LabelledBatch:
         _refuse(model, SEGMENTERS, given)
         plan = _segment_plan(model, batch, healthy is not None)
-        lesions = _segment_training(steps, plan, augment, size, ema, checkpoint_every)
-        asked = SegmentJob(model, data, lesions, healthy, settings, seed, machine)
+        slices = _segment_training(steps, plan, augment, size, ema, checkpoint_every)
+        asked = SegmentJob(model, data, slices, healthy, settings, seed, machine)
         with progress_bar() as progress:
             run = train_segmenter(asked, out, resume, tensorboard, progress)
+    elif batches in (ExamBatch, SideBatch):
+        _refuse(model, CLASSIFIERS, given)
+        settings |= {} if size is None else {"size": size}
+        wanted = {
+            "cvae_steps": cvae,
+            "look_every": look_every,
+            "patience": patience,
+            "split_seed": split_seed,
+        }
+        diagnosis = _diagnosis_training(model, steps, batch, augment, lesions, ema, wanted)
+        exam_job = DiagnosisJob(model, data, diagnosis, settings, seed, machine)
+        with progress_bar() as progress:
+            run = train_diagnosis(exam_job, out, resume, tensorboard, progress, exams)
     else:
         _refuse(model, SLICES, given)
         ages = _age_training(model, steps, batch, mirror, ema, split_seed or 0, checkpoint_every)
@@ -155,6 +214,8 @@ def _refuse(model: str, kind: str, flags: Mapping[str, object]) -> None:
     for flag, given in flags.items():
         if given and (flag, kind) in INSTEAD:
             raise UsageError(f"{flag} is not for {model}; {INSTEAD[flag, kind]}")
+        if given and flag in ONLY_CLASSIFIERS and kind != CLASSIFIERS:
+            raise UsageError(f"{flag} is not for {model}; only {CLASSIFIERS} have it")
 
 
 def _volume_training(
@@ -220,6 +281,30 @@ def _segment_training(
     )
 
 
+def _diagnosis_training(
+    model: str,
+    steps: int,
+    batch: str,
+    views: str,
+    lesions: str,
+    ema: float | None,
+    wanted: Mapping[str, int | None],
+) -> DiagnosisTraining:
+    """What was typed, for a classifier of scans or a CVAE; what was not has their defaults."""
+    from glasslung.studies.diagnosis.learning import Pace
+    from glasslung.studies.diagnosis.training import CVAE, DiagnosisTraining
+
+    counts = whole_numbers(batch, "--batch")
+    if len(counts) > 1 or any(count % 2 for count in counts):
+        raise UsageError(f"--batch {batch!r}: {model} takes one even number, half of it with the disease")
+    pace: dict[str, Any] = {"views": views} if views else {}
+    pace |= {} if ema is None else {"ema": ema or None}
+    if counts:
+        pace["side_each" if model == CVAE else "each"] = counts[0] // 2
+    given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    return DiagnosisTraining(steps, pace=Pace(**pace), lesions=lesions, **given)
+
+
 def _age_training(
     model: str,
     steps: int,
@@ -283,12 +368,19 @@ def evaluate(
         typer.Option("--out", "-o", help="New folder for figures, masks and pictures.", show_default=False),
     ] = None,
     seed: Seed = 0,
+    part: Annotated[
+        str,
+        typer.Option(
+            help="Classifiers: the part of the table that is scored, or all; test if there is one.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Score a trained model on data with the truth: figures with intervals, the papers' beside them."""
     from glasslung.studies.evaluation import evaluate as score
 
     with progress_bar() as progress:
-        found = score(model, data, out, progress, seed)
+        found = score(model, data, out, progress, seed, part)
     typer.echo(found.text.rstrip())
     if out is not None:
         typer.echo(f"figures: {out / 'evaluation.json'}")

@@ -1,10 +1,11 @@
-"""Score a trained model: a segmenter on labelled slices or scans, a U-SVAE or CAGE on every slice.
+"""Score a trained model: a segmenter on labelled slices or scans, a classifier on scans, a U-SVAE or CAGE.
 
 A model is the folder of a run, or the name of weights that come with the package. What it is decides what is
 measured:
 
     segmenter      `segmentation.scores`: overlap, soft maps, lesions one by one, beside what papers print
                    of a cohort of whole scans `segmentation.volumescores`: overlap, surfaces, millilitres
+    classifier     `diagnosis.evaluation`: what it answers for each scan, at its stored operating point
     usvae, cage    `likelihoods`: the paper's units and what they hide, on every slice
 
 Where slices that the model was trained on can be told among those it is asked about, that is said first.
@@ -44,6 +45,7 @@ from glasslung.studies.trained import input_hashes, picture_digest, told_of
 from glasslung.types import DISCLAIMER, Intensity, Progress, Remark, Severity
 
 SEGMENTATION, VOLUMES, LIKELIHOOD = "segmentation", "volumes", "likelihood"
+DIAGNOSIS = "diagnosis"
 LIKELIHOOD_METHODS = ("usvae", "cage")
 SIDE = 256  # pixels at which a segmenter sees slices, where its run does not say
 BATCH = 8
@@ -57,7 +59,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 class Evaluation:
     """What was measured.
 
-    kind      'segmentation', 'volumes' or 'likelihood'
+    kind      'segmentation', 'volumes', 'diagnosis' or 'likelihood'
     figures   plain values, as evaluation.json keeps them
     text      the table a person reads first
     remarks   what to beware of
@@ -89,20 +91,31 @@ class Evaluation:
 
 
 def evaluate(
-    model: str | Path, data: Path, out: Path | None = None, progress: Progress | None = None, seed: int = 0
+    model: str | Path,
+    data: Path,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    seed: int = 0,
+    part: str = "",
 ) -> Evaluation:
     """Score a model on a folder or cohort, and write what was found into a new folder `out`.
 
     model  folder of a run, or the name of weights that come with the package
     data   for a segmenter: a folder with img/ and multiclass/, or a cohort with lesion masks; for a network
-           for whole scans, or a segmenter that can read them: a cohort of scans with masks; for usvae and
-           cage: a folder with the layout of the CAGE set, a cohort of slices, or a folder of `prepare`
+           for whole scans, or a segmenter that can read them: a cohort of scans with masks; for a classifier:
+           a cohort with labels; for usvae and cage: a folder with the layout of the CAGE set, a cohort of
+           slices, or a folder of `prepare`
+    part   of a cohort's table that a classifier is scored on, or 'all'; '': 'test' if there is one, else all
     UsageError for a model that cannot be scored, DataError for data that does not fit, or an `out` in use.
     """
     data = Path(data)
     if out is not None:
         _check_free(Path(out))
     trained = open_trained(model)
+    if classifies(trained):
+        return _evaluate_classifier(trained, model, data, out, seed, progress, part)
+    if part:
+        raise UsageError(f"--part is for classifiers of scans; {trained.name} is a {trained.method}")
     if (scans := scans_for(trained, data)) is not None:
         return _evaluate_volumes(trained, model, scans, out, seed, progress)
     if trained.method in LIKELIHOOD_METHODS:
@@ -175,6 +188,42 @@ def _evaluate_volumes(
         found = Evaluation(trained.name, trained.method, VOLUMES, whole, text, remarks)
         if part is not None:
             _write_into(part, found)
+    return found
+
+
+# ----------------------------------------------------------------------------------------- a classifier
+
+
+def classifies(trained: Trained) -> bool:
+    """Whether a model classifies scans; UsageError for a CVAE, which only helps one that does."""
+    from glasslung.models import TABLE
+    from glasslung.nn.batches import ExamBatch, SideBatch
+
+    entry = TABLE.get(trained.method)
+    if entry is not None and entry.batch is SideBatch:
+        raise UsageError(f"a {trained.method!r} answers nothing by itself; score the classifier it began")
+    return entry is not None and entry.batch is ExamBatch
+
+
+def _evaluate_classifier(
+    trained: Trained,
+    model: str | Path,
+    data: Path,
+    out: Path | None,
+    seed: int,
+    progress: Progress | None,
+    part: str,
+) -> Evaluation:
+    from glasslung.data.sources import open_cohort
+    from glasslung.studies.diagnosis.evaluation import evaluate_classifier, write_predictions
+
+    scored = evaluate_classifier(trained, model, open_cohort(data), seed, progress, part)
+    text = _text(trained, scored.remarks, scored.table)
+    found = Evaluation(trained.name, trained.method, DIAGNOSIS, scored.figures, text, scored.remarks)
+    if out is not None:
+        with whole_folder(Path(out)) as folder:
+            _write_into(folder, found)
+            write_predictions(scored.rows, folder)
     return found
 
 
