@@ -333,15 +333,14 @@ class Explanation:
     method   how relevance was handed back, in words: 'layer-wise relevance propagation, ...'
     shares   by region, all lesions first
     error    conservation: how far relevance of input and biases is from the log-odds, as a share of them
-    map      file of the relevance on the scan's own grid, relative to the story's folder
-    slices   file of the slices that a report shows, likewise
+    map      file of the relevance on the scan's own grid, relative to the story's folder; '' where none was
+             written
     """
 
     method: str
     shares: tuple[RelevanceShare, ...]
     error: float
-    map: str
-    slices: str
+    map: str = ""
 
 
 class Answer(StrEnum):

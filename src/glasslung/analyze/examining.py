@@ -1,15 +1,31 @@
-"""One scan from voxels to a finished folder: masks, measures, pictures, findings."""
+"""One scan from voxels to a finished folder: masks, measures, diagnosis, pictures, findings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from glasslung.analyze.diagnosing import Classifiers, Told, diagnose_scan
 from glasslung.analyze.masks import GivenPaths, ScanMasks, Segmenters, make_masks
-from glasslung.types import Findings, Intensity, Lesion, Progress, Remark, Volume
+from glasslung.types import Diagnosis, Findings, Intensity, Lesion, MaskQuality, Progress, Remark, Volume
 
-# Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it).
-SHARES = {"lungs": 0.38, "lesions": 0.17, "opacities": 0.25, "measures": 0.05, "pictures": 0.05, "masks": 0.1}
+# Share of one scan's time, so that the bar moves evenly (benchmarks/analyze_stages.py measures it, and
+# benchmarks/diagnosis_stages.py that of diagnosis and reasons).
+SHARES = {
+    "lungs": 0.28,
+    "lesions": 0.14,
+    "opacities": 0.18,
+    "measures": 0.04,
+    "diagnosis": 0.05,
+    "reasons": 0.19,
+    "pictures": 0.04,
+    "masks": 0.08,
+}
+RELEVANCE = "relevance.nii.gz"
 
 
 class Stages:
@@ -32,13 +48,20 @@ class Stages:
         self.tell(f"{self.scan}: {stage}", before + SHARES[stage] * share)
 
 
+class Asked(NamedTuple):
+    """The networks that are asked about a scan: for its lesions, and which disease it is."""
+
+    segmenters: Segmenters
+    classifiers: Classifiers
+
+
 def examine(
     volume: Volume,
     gate: tuple[Remark, ...],
     file: str,
     given: GivenPaths,
     labels: Mapping[int, Lesion],
-    segmenters: Segmenters,
+    asked: Asked,
     work: Path,
     stages: Stages,
 ) -> Findings:
@@ -47,11 +70,10 @@ def examine(
     gate  what the input gate said of it;  file  its name, for that error
     """
     from glasslung.data.gate import inspect_lungs, most_serious_first, refuse
-    from glasslung.data.preview import make_preview, write_preview
     from glasslung.measure.opacity import opacities
     from glasslung.measure.regions import measure_scan
 
-    made = make_masks(volume, given, labels, segmenters, stages.go_on)
+    made = make_masks(volume, given, labels, asked.segmenters, stages.go_on)
     lungs = made.lungs
     gate = most_serious_first((*gate, *inspect_lungs(volume, lungs)))
     refuse(gate, file)
@@ -59,17 +81,9 @@ def examine(
     dense = opacities(volume, lungs) if volume.intensity is Intensity.HU else None
     stages.begin("measures")
     regions, severity, involvement = measure_scan(volume, lungs, dense, made.lobes, made.lesions)
-    both = regions[0]
-    stages.begin("pictures")
-    drawn = None if made.lesions is None else made.lesions.mask
-    write_preview(make_preview(volume, lungs, dense, drawn), work / "preview.npz")
-    stages.begin("masks")
-    files = write_masks(made, volume, work)
-    if dense is not None:
-        from glasslung.data.formats import write_mask
-
-        write_mask(dense, volume, work / "opacities.nii.gz")
-        files["opacities"] = "opacities.nii.gz"
+    quality = made.lesion_quality(regions[0].all_lesions, regions[0].affected)
+    told, unasked = _diagnosed(volume, made, asked.classifiers, (gate, quality), stages)
+    files, diagnosis = _write_all(volume, made, dense, told, work, stages)
     return Findings(
         scan=stages.scan,
         day=None,
@@ -85,9 +99,58 @@ def examine(
         severity=severity,
         involvement=involvement,
         masks=files,
-        lesion_quality=made.lesion_quality(both.all_lesions, both.affected),
+        lesion_quality=quality,
         origin=made.origin,
+        diagnosis=diagnosis,
+        unasked=unasked,
     )
+
+
+def _diagnosed(
+    volume: Volume,
+    made: ScanMasks,
+    classifiers: Classifiers,
+    about: tuple[tuple[Remark, ...], MaskQuality | None],
+    stages: Stages,
+) -> tuple[Told | None, str]:
+    """What a classifier says of the scan, or why none was asked."""
+    classifier = classifiers.fitting(volume.intensity, made.lesions is not None)
+    if isinstance(classifier, str):
+        return None, classifier
+    return diagnose_scan(volume, made, classifier, classifiers.explain, about, stages.go_on), ""
+
+
+def _write_all(
+    volume: Volume, made: ScanMasks, dense: np.ndarray | None, told: Told | None, work: Path, stages: Stages
+) -> tuple[dict[str, str], Diagnosis | None]:
+    """Pictures, masks and maps into the scan's folder: name -> file, and the diagnosis that knows its map."""
+    from glasslung.data.preview import make_preview, write_preview
+
+    stages.begin("pictures")
+    drawn = None if made.lesions is None else made.lesions.mask
+    heat = None if told is None else told.heat
+    write_preview(make_preview(volume, made.lungs, dense, drawn, heat), work / "preview.npz")
+    stages.begin("masks")
+    files = write_masks(made, volume, work)
+    if dense is not None:
+        from glasslung.data.formats import write_mask
+
+        write_mask(dense, volume, work / "opacities.nii.gz")
+        files["opacities"] = "opacities.nii.gz"
+    if told is None:
+        return files, None
+    return files, write_reasons(told, volume, work)
+
+
+def write_reasons(told: Told, volume: Volume, folder: Path) -> Diagnosis:
+    """The map of relevance, where there is one, into the folder; the diagnosis with that file's name."""
+    found = told.diagnosis
+    if told.heat is None or found.explanation is None:
+        return found
+    from glasslung.data.formats import write_signed_map
+
+    write_signed_map(told.heat, volume, folder / RELEVANCE, told.step)
+    return replace(found, explanation=replace(found.explanation, map=RELEVANCE))
 
 
 def write_masks(made: ScanMasks, volume: Volume, folder: Path) -> dict[str, str]:

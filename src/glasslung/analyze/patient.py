@@ -6,7 +6,8 @@
 
 What lies in the output folder
     masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU, by density), lesions.nii.gz and
-                     infection.nii.gz (by a network, or lesions made elsewhere), preview.npz, scan.json
+                     infection.nii.gz (by a network, or lesions made elsewhere), relevance.nii.gz (where a
+                     classifier found its reasons), preview.npz, scan.json
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
     forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
@@ -28,10 +29,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasslung import __version__
+from glasslung.analyze.diagnosing import Classifiers
+from glasslung.analyze.examining import Asked, Stages, examine
 from glasslung.analyze.masks import GivenPaths, MaskMaking, Segmenters, check_given
 from glasslung.data import results
 from glasslung.errors import DataError, GlasslungError, UsageError
-from glasslung.types import DISCLAIMER, Findings, Intensity, Progress, Provenance, Remark, Story, Volume
+from glasslung.types import (
+    DISCLAIMER,
+    Diagnosis,
+    Findings,
+    Intensity,
+    Progress,
+    Provenance,
+    Remark,
+    Story,
+    Volume,
+)
 
 if TYPE_CHECKING:
     from glasslung.forecast.opening import Run
@@ -64,6 +77,7 @@ class Settings:
     intensity  what the grey values mean, for files that do not say; None reads it from the file or refuses
     forecast   what is likely next for the last scan; None asks nobody
     masks      who draws lungs and lesions
+    classifier a run's folder, a shipped name, 'none', or '' for what ships for a scan's grey values
     """
 
     days: tuple[float, ...] = ()
@@ -71,6 +85,7 @@ class Settings:
     intensity: Intensity | None = None
     forecast: ForecastSettings | None = None
     masks: MaskMaking = field(default_factory=MaskMaking)
+    classifier: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,17 +121,18 @@ def analyze(
     tell = progress or (lambda what, done: None)
     _check_request(scans, settings)
     results.check_output(out, scans)
-    asked = _open_run(settings)
-    segmenters = Segmenters(settings.masks.segmenter)
-    segmenters.check()
-    keys = [_key(path, n, settings, segmenters) for n, path in enumerate(scans)]
+    run = _open_run(settings)
+    asked = Asked(Segmenters(settings.masks.segmenter), Classifiers(settings.classifier))
+    asked.segmenters.check()
+    asked.classifiers.check()
+    keys = [_key(path, n, settings, asked) for n, path in enumerate(scans)]
     with results.hold(out) as masks:
         story = _story_of(out, keys, settings)
         if story is None:
-            story = _measure(scans, keys, (out, masks), settings, segmenters, tell)
+            story = _measure(scans, keys, (out, masks), settings, asked, tell)
         else:
             tell("this input is already measured", _MEASURED)
-        problem = _foretell(dict(zip(keys, scans, strict=True)), out, story, settings, asked, tell)
+        problem = _foretell(dict(zip(keys, scans, strict=True)), out, story, settings, run, tell)
         if then is not None:
             tell("drawing the report", _MEASURED)
             then(out)
@@ -125,14 +141,14 @@ def analyze(
     return story
 
 
-def _key(path: Path, n: int, settings: Settings, segmenters: Segmenters) -> str:
-    """Changes with the n-th scan, with what it is asked, and with who draws its masks."""
+def _key(path: Path, n: int, settings: Settings, asked: Asked) -> str:
+    """Changes with the n-th scan, with what it is asked, and with who draws its masks and who is asked."""
     made = settings.masks
     drawn = made.given(n)
     files = [results.fingerprint(file) for file in (drawn.lungs, drawn.lesions) if file is not None]
-    who = "" if drawn.lesions is not None else segmenters.identity()
-    asked = (__version__, settings.series, settings.intensity, who, *files, made.told())
-    return results.fingerprint(path, *asked)
+    who = "" if drawn.lesions is not None else asked.segmenters.identity()
+    how = (__version__, settings.series, settings.intensity, who, *files, made.told())
+    return results.fingerprint(path, *how, asked.classifiers.identity())
 
 
 def _measure(
@@ -140,15 +156,15 @@ def _measure(
     keys: list[str],
     places: tuple[Path, Path],
     settings: Settings,
-    segmenters: Segmenters,
+    asked: Asked,
     tell: Progress,
 ) -> Story:
     out, masks = places
-    admitted = _admit(scans, keys, settings, segmenters, tell)
+    admitted = _admit(scans, keys, settings, asked, tell)
     _check_same_story(out, admitted)
     for n, scan in enumerate(admitted):
         if scan.key not in results.finished_scans(masks):
-            _examine(scan, masks, settings, segmenters, _part_of(tell, n, len(admitted)))
+            _examine(scan, masks, settings, asked, _part_of(tell, n, len(admitted)))
     # Only now does the folder change what it tells. Between the old story and the new one there is none, so
     # that no story ever points at another scan's masks.
     _forget_forecast(out)  # before the story: a folder with a forecast alone would not be known as ours
@@ -244,7 +260,7 @@ def _check_request(scans: Sequence[Path], settings: Settings) -> None:
 
 
 def _admit(
-    scans: Sequence[Path], keys: list[str], settings: Settings, segmenters: Segmenters, tell: Progress
+    scans: Sequence[Path], keys: list[str], settings: Settings, asked: Asked, tell: Progress
 ) -> list[_Admitted]:
     """Every scan read and let through by the gate, named in order of time."""
     from glasslung.data.gate import inspect, refuse
@@ -257,8 +273,8 @@ def _admit(
         refuse(remarks, path.name)
         given = settings.masks.given(n)
         check_given(volume, given, settings.masks.labels)
-        if given.lesions is None:
-            segmenters.fitting(volume.intensity)
+        drawn = given.lesions is not None or asked.segmenters.fitting(volume.intensity) is not None
+        asked.classifiers.fitting(volume.intensity, drawn)
         held += volume.voxels.nbytes
         sources.append(volume.source)
         admitted.append(
@@ -331,17 +347,14 @@ def _part_of(tell: Progress, n: int, scans: int) -> Progress:
     return lambda what, done: tell(what, _READING + share * (n + done))
 
 
-def _examine(
-    scan: _Admitted, masks: Path, settings: Settings, segmenters: Segmenters, tell: Progress
-) -> None:
+def _examine(scan: _Admitted, masks: Path, settings: Settings, asked: Asked, tell: Progress) -> None:
     """One scan into a finished folder."""
-    from glasslung.analyze.examining import Stages, examine
     from glasslung.data.story import as_json
 
     with results.new_scan(masks, scan.key) as work:
         volume = scan.volume if scan.volume is not None else _read(scan.path, settings)
         labels, stages = settings.masks.labels, Stages(scan.name, tell)
-        findings = examine(volume, scan.gate, scan.path.name, scan.given, labels, segmenters, work, stages)
+        findings = examine(volume, scan.gate, scan.path.name, scan.given, labels, asked, work, stages)
         results.write_scan_note(work, scan.key, as_json(findings))
 
 
@@ -354,7 +367,15 @@ def _findings_in(folder: Path, day: float | None) -> Findings:
         raise DataError(f"{folder} changed while it was read: run the same command again")
     kept, name = findings_from_json(note["findings"]), folder.name
     paths = {what: f"masks/{name}/{file}" for what, file in kept.masks.items()}
-    return replace(kept, scan=name, day=day, masks=paths, preview=f"masks/{name}/preview.npz")
+    told, preview = _placed(kept.diagnosis, f"masks/{name}"), f"masks/{name}/preview.npz"
+    return replace(kept, scan=name, day=day, masks=paths, preview=preview, diagnosis=told)
+
+
+def _placed(told: Diagnosis | None, folder: str) -> Diagnosis | None:
+    """The same diagnosis, whose map lies in the scan's folder."""
+    if told is None or told.explanation is None or not told.explanation.map:
+        return told
+    return replace(told, explanation=replace(told.explanation, map=f"{folder}/{told.explanation.map}"))
 
 
 # --- tell: the story ----------------------------------------------------------------------------------------
@@ -400,6 +421,7 @@ def _told(keys: list[str], settings: Settings) -> dict[str, str]:
         "series": settings.series or "",
         "intensity": str(settings.intensity or ""),
         "segmenter": Path(settings.masks.segmenter).name,
+        "classifier": Path(settings.classifier).name,
         "lesion labels": settings.masks.told(),
     }
 

@@ -20,6 +20,7 @@ from glasslung.errors import GlasslungError
 VERBS = (  # in the order of --help
     scans.analyze,
     scans.segment,
+    scans.diagnose,
     scans.forecast,
     scans.inspect,
     scans.report,

@@ -30,6 +30,21 @@ SegmenterName = Annotated[
         "grey values.",
     ),
 ]
+ClassifierName = Annotated[
+    str,
+    typer.Option(
+        "--classifier",
+        help="Who says which disease it is: a run's folder, a shipped name, or none; else what ships for the "
+        "scan's grey values.",
+    ),
+]
+LesionLabels = Annotated[
+    str,
+    typer.Option(
+        "--lesion-labels",
+        help='What the numbers of given lesions mean, e.g. "1=ground glass,2=consolidation".',
+    ),
+]
 CohortPath = Annotated[Path, typer.Argument(help="cohort.csv, or the folder it lies in.", show_default=False)]
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from glasslung.cli.options import (
+    ClassifierName,
     IntensityName,
+    LesionLabels,
     ScanPaths,
     Seed,
     SeenDay,
@@ -19,6 +21,7 @@ from glasslung.cli.options import (
     numbers,
 )
 from glasslung.cli.telling import (
+    print_diagnosis,
     print_forecast,
     print_remarks,
     print_segmented,
@@ -63,9 +66,8 @@ def analyze(
         list[Path] | None,
         typer.Option(help="Lesions made elsewhere, likewise.", show_default=False),
     ] = None,
-    lesion_labels: Annotated[
-        str, typer.Option(help='What their numbers mean, e.g. "1=ground glass,2=consolidation".')
-    ] = "",
+    lesion_labels: LesionLabels = "",
+    classifier: ClassifierName = "",
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
@@ -75,7 +77,13 @@ def analyze(
     from glasslung.report.page import write_report
 
     masks = MaskMaking(segmenter, tuple(lungs or ()), tuple(lesions or ()), labels_named(lesion_labels))
-    settings = Settings(numbers(days, "--days"), series or None, intensity_named(intensity), masks=masks)
+    settings = Settings(
+        numbers(days, "--days"),
+        series or None,
+        intensity_named(intensity),
+        masks=masks,
+        classifier=classifier,
+    )
     if run:
         settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))
     elif seen is not None:
@@ -115,6 +123,46 @@ def segment(
     print_segmented(done)
     if done.failed:
         raise typer.Exit(1)
+
+
+def diagnose(
+    scan: Annotated[Path, typer.Argument(help="A scan in any format.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the answer, its map and a picture.", show_default=False),
+    ] = None,
+    classifier: ClassifierName = "",
+    explain: Annotated[bool, typer.Option(help="Say where it found its reasons.")] = True,
+    segmenter: SegmenterName = "",
+    lungs: Annotated[
+        Path | None, typer.Option(help="Lungs made elsewhere, in place of ours.", show_default=False)
+    ] = None,
+    lesions: Annotated[
+        Path | None, typer.Option(help="Lesions made elsewhere, likewise.", show_default=False)
+    ] = None,
+    lesion_labels: LesionLabels = "",
+    series: SeriesName = "",
+    intensity: IntensityName = "",
+) -> None:
+    """Say how likely COVID-19 is by a trained classifier, how far to believe it, and where it looked."""
+    from glasslung.analyze.asking import AskSettings, ask
+    from glasslung.analyze.masks import GivenPaths
+    from glasslung.data.givenmasks import lesion_labels as labels_named
+
+    settings = AskSettings(
+        classifier,
+        segmenter,
+        GivenPaths(lungs, lesions),
+        labels_named(lesion_labels),
+        explain,
+        series or None,
+        intensity_named(intensity),
+    )
+    with progress_bar() as progress:
+        told = ask(scan, out, settings, progress)
+    print_diagnosis(told)
+    if out is not None:
+        typer.echo(f"diagnosis: {out.resolve()}")
 
 
 def forecast(

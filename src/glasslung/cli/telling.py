@@ -15,7 +15,7 @@ from glasslung.errors import GlasslungError
 if TYPE_CHECKING:
     from glasslung.analyze.segmenting import Segmented
     from glasslung.forecast.outlook import Forecast
-    from glasslung.types import Findings, Remark, Story
+    from glasslung.types import Diagnosis, Findings, Remark, Story
 
 _ENOUGH = 0.002  # of the whole: with less done, the time left is a guess
 _QUIET_SECONDS = 10.0  # where progress goes to a file, a long step is told again after this time
@@ -98,7 +98,43 @@ def print_story(story: Story) -> None:
         typer.echo(f"{scan.scan}{day}: {size}, involvement {hurt}{points}{trust}")
         if lesions := _lesions_told(scan):
             typer.echo(f"  {lesions}")
+        if diagnosis := _diagnosis_told(scan):
+            typer.echo(f"  {diagnosis}")
     typer.echo(story.disclaimer)
+
+
+def _diagnosis_told(scan: Findings) -> str:
+    """'COVID-19 likely, 83 %, by diagnosis-hu'; '' where nobody was asked."""
+    told = scan.diagnosis
+    if told is None:
+        return ""
+    from glasslung.report.diagnosiswords import headline
+
+    doubt = "  (doubted: the report says why)" if told.doubts else ""
+    return f"{headline(told)}, by {told.classifier}; with confidence: {told.standing_words}{doubt}"
+
+
+def print_diagnosis(told: Diagnosis) -> None:
+    """Probability and answer, how far to believe them, where the reasons lie, who was asked."""
+    from glasslung.report import diagnosiswords as words
+    from glasslung.report.wording import sentence
+    from glasslung.types import DISCLAIMER
+
+    typer.echo(words.headline(told))
+    for doubt in told.doubts:
+        typer.echo(f"  doubt: {sentence(doubt)}")
+    for tell in (
+        words.reliability_words,
+        words.answer_words,
+        words.standing_words,
+        words.familiarity_words,
+        words.calibration_words,
+    ):
+        typer.echo(f"  {tell(told)}")
+    if told.explanation is not None:
+        typer.echo(f"  {words.reasons_words(told.explanation, told.finding)}")
+    for text in (words.learned_words(told), words.instrument_words(told), DISCLAIMER):
+        typer.echo(text)
 
 
 def _lesions_told(scan: Findings) -> str:

@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,13 @@ MAX_SIDE_PX = (
 MARGIN_MM = 25.0  # chest wall left around the lungs
 FEWEST_SLICES_FOR_REFORMATS = 8  # below this a coronal plane is a few stripes and a profile a few points
 FEWEST_SLICES_FOR_THIRDS = 10  # as the measures: fewer slices with lung are not cut into thirds
+HEAT_LEVELS = 4  # axial planes with a map of relevance: two rows of pairs
+HEAT_APART_MM = 12.0  # two of them show different lung
+HEAT_TOP = 127  # of a map of relevance as int8
 FAINT_SHARE = 0.02  # slices with less than this share of the largest lung area do not set the lungs' extent
 
 _FORMAT = "glasslung.preview/1"
-_LAYERS = ("grey", "lungs", "opacities", "lesions")
+_LAYERS = ("grey", "lungs", "opacities", "lesions", "heat")
 
 
 class Plane(StrEnum):
@@ -74,6 +77,8 @@ class View:
     count        how many planes the file has along that axis
     where        'upper', 'middle' or 'lower' third of the lungs' volume, 'right lung', 'left lung', or ''
     most         True for the axial plane with most opacity
+    heat         (H, W) int8, -127 to 127: relevance for (above 0) and against what a classifier was asked
+                 about, as a share of the scan's highest; None where it does not belong to the picture
     """
 
     plane: Plane
@@ -87,9 +92,15 @@ class View:
     where: str
     most: bool = False
     lesions: np.ndarray | None = None
+    heat: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        layers = {"lungs": self.lungs, "opacities": self.opacities, "lesions": self.lesions}
+        layers = {
+            "lungs": self.lungs,
+            "opacities": self.opacities,
+            "lesions": self.lesions,
+            "heat": self.heat,
+        }
         for name, layer in layers.items():
             if layer is not None and layer.shape != self.grey.shape:
                 raise ShapeError(f"{name} {layer.shape} do not lie on the picture {self.grey.shape}")
@@ -117,6 +128,7 @@ class Preview:
              and sagittal right and left where they can be made
     windows  the display windows that make sense for these grey values, the one to show first first
     profile  None where the spacing is not known or there are too few slices
+    reasons  axial planes with a map of relevance, those with most of it, from head to feet; () without one
     """
 
     intensity: Intensity
@@ -124,6 +136,7 @@ class Preview:
     windows: tuple[Window, ...]
     views: tuple[View, ...]
     profile: Profile | None
+    reasons: tuple[View, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,30 +153,55 @@ class _Chest:
     box: tuple[slice, slice, slice]
     lung_area: np.ndarray
     affected_area: np.ndarray | None
+    heat: np.ndarray | None = None
 
 
 def make_preview(
-    volume: Volume, lungs: Lungs, opacities: np.ndarray | None, lesions: np.ndarray | None = None
+    volume: Volume,
+    lungs: Lungs,
+    opacities: np.ndarray | None,
+    lesions: np.ndarray | None = None,
+    heat: np.ndarray | None = None,
 ) -> Preview:
     """Pick and cut the planes that a reader needs to judge the scan and its masks.
 
     opacities (by density) and lesions (by a network, or made elsewhere) are (D, H, W) with the labels of
     `Lesion` on the volume's own grid, or None where there are none. The plane with most is that of the
-    lesions, or else of the opacities. Raises ShapeError when a mask does not lie on the volume's grid.
+    lesions, or else of the opacities. heat is a map of relevance likewise, int8 as `heat_of` makes it. Raises
+    ShapeError when a mask does not lie on the volume's grid.
     """
-    masks = {"lung mask": lungs.mask, "opacity mask": opacities, "lesion mask": lesions}
+    masks = {"lung mask": lungs.mask, "opacity mask": opacities, "lesion mask": lesions, "map": heat}
     for name, mask in masks.items():
         if mask is not None and mask.shape != volume.shape:
             raise ShapeError(f"the {name} {mask.shape} does not lie on the scan's grid {volume.shape}")
     chest = _stand_up(volume, lungs, opacities, lesions)
+    if heat is not None:
+        chest = replace(chest, heat=to_upright(heat, chest.orientation))
     views = _axial_views(chest)
     whole = volume.has_ml and chest.grey.shape[0] >= FEWEST_SLICES_FOR_REFORMATS
     if whole:
         views += _reformats(chest)
     windows = (LUNG_WINDOW, SOFT_TISSUE_WINDOW) if volume.intensity is Intensity.HU else (AS_STORED,)
     return Preview(
-        volume.intensity, volume.geometry, windows, tuple(views), _profile(chest) if whole else None
+        volume.intensity,
+        volume.geometry,
+        windows,
+        tuple(views),
+        _profile(chest) if whole else None,
+        tuple(_reason_views(chest)),
     )
+
+
+def heat_of(relevance: np.ndarray) -> tuple[np.ndarray, float]:
+    """A map of relevance (D, H, W) as int8, -127 to 127, and what a step of it stands for; all 0 stays."""
+    most = float(np.abs(relevance).max(initial=0.0))
+    if not np.isfinite(most):
+        raise DataError("a map of relevance must be finite")
+    out = np.zeros(relevance.shape, np.int8)
+    if most > 0:
+        for z, plane in enumerate(relevance):
+            out[z] = np.rint(plane * np.float32(HEAT_TOP / most))
+    return out, most / HEAT_TOP
 
 
 def _stand_up(
@@ -238,6 +276,25 @@ def _axial_views(chest: _Chest) -> list[View]:
     return [_cut(chest, Plane.AXIAL, z, _third(chest, z), most=z == most) for z in shown]
 
 
+def _reason_views(chest: _Chest) -> list[View]:
+    """The axial planes with most relevance for the finding, not too near each other, head first.
+
+    Where there is none for it, those with most against it.
+    """
+    if chest.heat is None:
+        return []
+    load = np.clip(chest.heat, 0, None).sum(axis=(1, 2), dtype=np.float64)
+    if not load.any():
+        load = np.abs(chest.heat.astype(np.int16)).sum(axis=(1, 2), dtype=np.float64)
+    apart = max(1, round(HEAT_APART_MM / chest.spacing_mm[0])) if chest.volume.has_ml else 1
+    picked: list[int] = []
+    while load.any() and len(picked) < HEAT_LEVELS:
+        z = int(np.argmax(load))
+        picked.append(z)
+        load[max(0, z - apart + 1) : z + apart] = 0
+    return [_cut(chest, Plane.AXIAL, z, _third(chest, z), heat=True) for z in sorted(picked, reverse=True)]
+
+
 def _third(chest: _Chest, z: int) -> str:
     """Which third of the lungs' volume a slice lies in, as the measures cut them; '' where there are none."""
     if not chest.volume.has_ml or np.count_nonzero(chest.lung_area) < FEWEST_SLICES_FOR_THIRDS:
@@ -264,8 +321,10 @@ def _broadest(mask: np.ndarray, axis: int) -> int:
     return int(np.argmax(area)) if area.any() else mask.shape[axis] // 2
 
 
-def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False) -> View:
-    """One plane as a picture with square pixels, head up, front up or left."""
+def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False, heat: bool = False) -> View:
+    """One plane as a picture with square pixels, head up, front up or left; with the map of relevance or not.
+
+    That map comes without opacities by density, which would hide it."""
     axis = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL).index(plane)
     rows, cols = (n for n in range(3) if n != axis)
     take: list[slice | int] = list(chest.box)
@@ -284,7 +343,7 @@ def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False
         plane=plane,
         grey=_resize(layer(chest.grey), size),
         lungs=_resize_labels(layer(chest.lungs), size),
-        opacities=None if chest.opacities is None else _resize_labels(layer(chest.opacities), size),
+        opacities=None if chest.opacities is None or heat else _resize_labels(layer(chest.opacities), size),
         pixel_mm=float(pixel) if chest.volume.has_ml else None,
         position_mm=_position_mm(chest, axis, index) if chest.volume.has_ml else None,
         number=number,
@@ -292,6 +351,7 @@ def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False
         where=where,
         most=most,
         lesions=None if chest.lesions is None else _resize_labels(layer(chest.lesions), size),
+        heat=_resize(layer(chest.heat), size) if heat and chest.heat is not None else None,
     )
 
 
@@ -334,7 +394,7 @@ def _profile(chest: _Chest) -> Profile:
 def write_preview(preview: Preview, path: Path) -> None:
     """Keep a preview as one .npz of plain arrays, written whole or not at all."""
     arrays: dict[str, Any] = {"meta": np.array(json.dumps(_meta(preview)))}
-    for n, view in enumerate(preview.views):
+    for n, view in enumerate((*preview.views, *preview.reasons)):
         for name in _LAYERS:
             layer = getattr(view, name)
             if layer is not None:
@@ -356,8 +416,13 @@ def _meta(preview: Preview) -> dict[str, object]:
         "intensity": preview.intensity.value,
         "geometry": preview.geometry.value,
         "windows": [asdict(window) for window in preview.windows],
-        "views": [{k: v for k, v in vars(view).items() if k not in _LAYERS} for view in preview.views],
+        "views": [_plain(view) for view in (*preview.views, *preview.reasons)],
+        "reasons": len(preview.reasons),
     }
+
+
+def _plain(view: View) -> dict[str, object]:
+    return {key: value for key, value in vars(view).items() if key not in _LAYERS}
 
 
 def read_preview(path: Path) -> Preview:
@@ -384,13 +449,22 @@ def _preview_from(arrays: dict[str, np.ndarray]) -> Preview:
             lungs=arrays[f"lungs_{n:03d}"],
             opacities=arrays.get(f"opacities_{n:03d}"),
             lesions=arrays.get(f"lesions_{n:03d}"),
+            heat=arrays.get(f"heat_{n:03d}"),
         )
         for n, row in enumerate(meta["views"])
     )
+    shown = len(views) - int(meta.get("reasons", 0))
     profile = None
     if "profile_lung" in arrays:
         profile = Profile(
             arrays["profile_position_mm"], arrays["profile_lung"], arrays.get("profile_affected")
         )
     windows = tuple(Window(**window) for window in meta["windows"])
-    return Preview(Intensity(meta["intensity"]), Geometry(meta["geometry"]), windows, views, profile)
+    return Preview(
+        Intensity(meta["intensity"]),
+        Geometry(meta["geometry"]),
+        windows,
+        views[:shown],
+        profile,
+        views[shown:],
+    )

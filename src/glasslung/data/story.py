@@ -41,8 +41,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def as_json(thing: Story | Findings) -> dict[str, Any]:
-    """A story, or the findings of one scan, as plain JSON values.
+def as_json(thing: Story | Findings | Diagnosis) -> dict[str, Any]:
+    """A story, the findings of one scan, or a diagnosis, as plain JSON values.
 
     A file name that is not UTF-8 comes from the system with halves of surrogate pairs in it, which no JSON
     file can hold: they become question marks.

@@ -25,7 +25,7 @@ from glasslung.data.exams import Exam
 from glasslung.errors import UsageError
 from glasslung.predict.opening import FOLDER, NONE, identity_of
 from glasslung.predict.operating import OPERATING, TENSORS, Operating, read_operating, sigmoid
-from glasslung.predict.trained import Trained, open_trained
+from glasslung.predict.trained import open_trained
 from glasslung.types import Answer, Diagnosis, Intensity
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "classifier_identity",
     "diagnose",
     "open_classifier",
+    "operating_of",
     "shipped_classifier",
 ]
 
@@ -106,6 +107,13 @@ def classifier_identity(which: str) -> str:
     return f"{identity_of(which)} {_digest(*_reading(folder))}"
 
 
+def operating_of(which: str | Path) -> Operating:
+    """How a classifier is read, by its run's folder or shipped name; loads no network."""
+    folder = Path(which) if Path(which).is_dir() else FOLDER / which
+    beside = folder / "weights"
+    return read_operating(beside if (beside / OPERATING).is_file() else folder)
+
+
 def open_classifier(which: str | Path) -> Classifier:
     """Open a classifier by the folder of its run or by a shipped name.
 
@@ -113,15 +121,14 @@ def open_classifier(which: str | Path) -> Classifier:
     scans, DataError where there is no such run, it is damaged, or nothing says how it is read.
     """
     trained = open_trained(which, _check_method)
-    home = _home(trained)
-    operating = read_operating(home)
+    operating = operating_of(trained.folder)
     return Classifier(
         model=trained.model.eval(),
         name=trained.name,
         method=trained.method,
         intensity=operating.intensity,
         size=operating.size,
-        digest=_digest(trained.weights, *_reading(home)),
+        digest=_digest(trained.weights, *_reading(trained.folder)),
         about=trained.about,
         operating=operating,
     )
@@ -207,12 +214,6 @@ def _check_method(method: str) -> None:
     able = [name for name, entry in TABLE.items() if entry.batch is ExamBatch]
     if method not in able:
         raise UsageError(f"a {method!r} classifies no scans; {', '.join(able)} do")
-
-
-def _home(trained: Trained) -> Path:
-    """Where operating.json lies: beside the weights, or in the run's folder."""
-    beside = trained.weights.parent
-    return beside if (beside / OPERATING).is_file() else trained.folder
 
 
 def _reading(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -71,6 +71,19 @@ def course_panel(
     parts.append(_names(series, xs, end))
     told = "; ".join(f"{line.name}: {_values_told(line, times, unit, decimals)}" for line in series)
     return _panel(title, parts, f"{title}. {told}")
+
+
+def points_panel(title: str, unit: str, times: Times, line: Series, top: float) -> Html:
+    """Figures of scans that have no course: points without a line between them."""
+    xs = _places(times, _RIGHT)
+    frame = (xs, top, 0, False)
+    alone = [
+        _line(replace(line, values=tuple(v if m == n else None for m, v in enumerate(line.values))), *frame)
+        for n, value in enumerate(line.values)
+        if value is not None
+    ]
+    told = _values_told(line, times, unit, 0)
+    return _panel(title, [_frame(top, _RIGHT), _time_axis(times, xs), *alone], f"{title}. {told}")
 
 
 def _values_told(line: Series, times: Times, unit: str, decimals: int) -> str:
@@ -261,6 +274,47 @@ def share_bar(percent: float, label: str) -> Html:
         class_="bar",
         role="img",
         aria_label=f"{label}: {number(percent, 1)} % affected",
+    )
+
+
+def probability_bar(probability: float, threshold: float, label: str) -> Html:
+    """A probability on a rail from 0 to 100 per cent, with the operating point as a mark."""
+    x, at = 100.0 * probability, 100.0 * threshold
+    return tag(
+        "svg",
+        tag("rect", x=0, y=8, width=300, height=12, class_="rail"),
+        tag("rect", x=0, y=8, width=3 * x, height=12, class_="odds-bar"),
+        tag("path", d=f"M{3 * at:.1f},3V25", class_="odds-mark"),
+        _text(
+            f"operating point {number(at)}{SPACE}%",
+            x=3 * min(max(at, 22.0), 78.0),
+            y=37,
+            class_="tick",
+            text_anchor="middle",
+        ),
+        viewBox="0 0 300 42",
+        class_="chart odds-rail",
+        role="img",
+        aria_label=f"{label} {number(x)} %, operating point {number(at)} %",
+    )
+
+
+def pair_bar(relevance: float, volume: float | None, label: str) -> Html:
+    """Two shares under each other, 0 to 100 per cent: of relevance, and of the lungs' volume."""
+    rails = [tag("rect", x=0, y=y, width=100, height=4, class_="rail") for y in (0, 5)]
+    rails.append(tag("rect", x=0, y=0, width=100 * min(relevance, 1.0), height=4, class_="affected"))
+    told = f"{label}: {number(100 * relevance)} % of the relevance"
+    if volume is not None:
+        rails.append(tag("rect", x=0, y=5, width=100 * min(volume, 1.0), height=4, class_="lung-area"))
+        told += f", {number(100 * volume)} % of the lungs"
+    return tag(
+        "svg",
+        *rails,
+        viewBox="0 0 100 9",
+        preserveAspectRatio="none",
+        class_="bar",
+        role="img",
+        aria_label=told,
     )
 
 

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from glasslung.data.heatsheet import heat_rgba
 from glasslung.data.montage import LESION_RGB, windowed
 from glasslung.data.preview import Plane, Preview, View, Window
 from glasslung.report.markup import Html, joined, tag
@@ -86,6 +87,58 @@ def picture(view: View, windows: Sequence[Window], key: str) -> Html:
     )
 
 
+def reasons(view: View, windows: Sequence[Window], key: str) -> tuple[Html, Html]:
+    """A plane as it is, and with its map of relevance and the lesions' outlines; one copy of the grey serves.
+
+    `key` is the id of the plain one; the other's is the same with an m behind it.
+    """
+    assert view.heat is not None, "only a plane with a map of relevance has reasons to show"
+    height, width = view.grey.shape
+    grey = [
+        _image(
+            href=_webp(windowed(view.grey, window)),
+            width=width,
+            height=height,
+            class_=f"w-{window_key(window)}",
+        )
+        for window in windows
+    ]
+    what, where = caption(view)
+    told = f"{what}{f', {where}' if where else ''}"
+    box = f"0 0 {width} {height}"
+    plain = tag(
+        "svg",
+        tag("g", *grey, *_marks(view), _scale_bar(view), id=key),
+        viewBox=box,
+        class_="plane",
+        role="img",
+        aria_label=told,
+    )
+    laid = [tag("use", href=f"#{key}"), _heat(view.heat), _lesion_lines(view)]
+    mapped = tag(
+        "svg",
+        tag("g", *laid, id=f"{key}m"),
+        viewBox=box,
+        class_="plane",
+        role="img",
+        aria_label=f"{told}, with the map of relevance",
+    )
+    return plain, mapped
+
+
+def _heat(heat: np.ndarray) -> Html:
+    height, width = heat.shape
+    href = _uri("png", Image.fromarray(heat_rgba(heat), "RGBA"), optimize=True)
+    return _image(href=href, width=width, height=height, class_="heat")
+
+
+def _lesion_lines(view: View) -> Html | None:
+    """The edge of all lesions together; None where there are none."""
+    if view.lesions is None or not view.lesions.any():
+        return None
+    return tag("path", d=_contour(view.lesions > 0), class_="lesion-line")
+
+
 def same_again(view: View, key: str, frame_mm: tuple[float, float]) -> Html:
     """The plane that `picture` drew under this id, shown again in a frame (height, width) of so many mm.
 
@@ -150,20 +203,24 @@ def _overlay(labels: np.ndarray | None, style: str) -> Html | None:
 
 def _outlines(view: View) -> list[Html]:
     """The edge of each lung as a line between its pixels and the rest."""
-    from skimage.measure import approximate_polygon, find_contours
-
     lines = []
     for lung in (Lung.RIGHT, Lung.LEFT, Lung.UNSIDED):
-        inside = np.pad(view.lungs == lung, 1)
-        if not inside.any():
+        if not (view.lungs == lung).any():
             continue
-        steps = []
-        for contour in find_contours(inside.astype(np.float32), 0.5):
-            corners = approximate_polygon(contour, _OUTLINE_TOLERANCE_PX) - 0.5
-            steps.append("M" + " ".join(f"{x:.1f},{y:.1f}" for y, x in corners) + "z")
         style = "outline unsided" if lung is Lung.UNSIDED else "outline"
-        lines.append(tag("path", d="".join(steps), class_=style))
+        lines.append(tag("path", d=_contour(view.lungs == lung), class_=style))
     return lines
+
+
+def _contour(mask: np.ndarray) -> str:
+    """The edge of a mask as an SVG path."""
+    from skimage.measure import approximate_polygon, find_contours
+
+    steps = []
+    for contour in find_contours(np.pad(mask, 1).astype(np.float32), 0.5):
+        corners = approximate_polygon(contour, _OUTLINE_TOLERANCE_PX) - 0.5
+        steps.append("M" + " ".join(f"{x:.1f},{y:.1f}" for y, x in corners) + "z")
+    return "".join(steps)
 
 
 def _marks(view: View) -> list[Html]:

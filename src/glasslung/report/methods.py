@@ -40,6 +40,7 @@ def _paragraphs(story: Story) -> Iterator[Paragraph]:
     if any(scan.intensity is Intensity.HU for scan in story.scans):
         yield from _density()
     yield from _lesions(story)
+    yield from _diagnoses(story)
     scores = [scan.severity for scan in story.scans if scan.severity is not None]
     for definition in dict.fromkeys(score.definition for score in scores):
         yield Paragraph("CT severity score", definition)
@@ -94,6 +95,29 @@ def _lesions(story: Story) -> Iterator[Paragraph]:
             "The mask of lesions was given and not judged here; what of it lies outside the lungs does not "
             "count.",
         )
+
+
+def _diagnoses(story: Story) -> Iterator[Paragraph]:
+    """Each classifier that was asked: what it saw, how its answer was read, how its reasons were found."""
+    asked = {one.classifier: one for scan in story.scans if (one := scan.diagnosis) is not None}
+    for name, one in asked.items():
+        bias = f" and added {one.bias:.2f}" if one.bias else ""
+        text = (
+            f"The classifier {name} ({one.method}, {one.digest}) saw the slices through the lungs with all "
+            "else black, and the lesions beside them. Its log-odds of "
+            f"{one.finding} were divided by {one.temperature:.2f}{bias}, fitted on {one.validation.scans} "
+            "validation scans, to make them a probability that holds on such scans. The conformal answer "
+            f"keeps each class to which the scan is not stranger than {one.level:.0%} of the validation "
+            "scans of that class; it promises as much for scans of the same sources. Distance is that of the "
+            "network's last features from those of the training scans, told as the share of validation scans "
+            "that lie nearer."
+        )
+        if one.explanation is not None:
+            text += (
+                f" Relevance was handed back from the log-odds to every voxel ({one.explanation.method}); "
+                "regions are compared by what spoke for the finding."
+            )
+        yield Paragraph(f"{one.finding} by {name}", text)
 
 
 def _density() -> Iterator[Paragraph]:

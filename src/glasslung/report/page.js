@@ -14,6 +14,7 @@
     root.classList.toggle("density", layers.some(function (l) { return l.checked && l.value === "density"; }));
     root.style.setProperty("--show-outline", outline.checked ? 1 : 0);
     if (overlay) root.style.setProperty("--show-overlay", overlay.checked ? strength.value / 100 : 0);
+    if (overlay) root.style.setProperty("--show-heat", overlay.checked ? 1 : 0);
   }
   controls.hidden = false;
   controls.addEventListener("input", show);
@@ -33,7 +34,8 @@
   function open(r, n) { row = r; at = n; draw(); if (!big.open) big.showModal(); }
   function step(by) { var many = tiles(row).length; at = (at + by + many) % many; draw(); }
   function scan(by) {
-    row = (row + by + rows.length) % rows.length;
+    var kind = rows[row].dataset.kind;
+    do { row = (row + by + rows.length) % rows.length; } while (rows[row].dataset.kind !== kind);
     at = Math.min(at, tiles(row).length - 1);
     draw();
   }

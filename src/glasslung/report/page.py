@@ -20,6 +20,7 @@ from glasslung.errors import DataError
 from glasslung.files import write_whole
 from glasslung.forecast.outlook import Forecast, read_outlook
 from glasslung.report import course, figures, tables
+from glasslung.report.diagnosis import diagnosis_section
 from glasslung.report.likely import likely_next
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.methods import methods
@@ -88,6 +89,7 @@ def _asset(name: str) -> str:
 def _sections(story: Story, previews: Previews, next_up: Html | None) -> list[Html]:
     """The page from top to bottom, in the order in which it is read."""
     made: list[Html | None] = [course.opening(story), course.trust(story)]
+    made.append(diagnosis_section(story, previews, course.times_of(story)))
     if len(story.scans) > 1:
         made += [course.over_time(story), course.side_by_side(story, previews), course.changes(story)]
     made.append(next_up)
@@ -99,6 +101,7 @@ def _sections(story: Story, previews: Previews, next_up: Html | None) -> list[Ht
 def _bar(story: Story, previews: Previews, forecast: bool) -> Html:
     """What stays at the top of the screen: where to go, and how the pictures are shown. Not printed."""
     links = [("summary", "Summary"), ("trust", "Trust")]
+    links += [("diagnosis", "Diagnosis")] if any(s.diagnosis or s.unasked for s in story.scans) else []
     links += [("course", "Course")] if len(story.scans) > 1 else []
     links += [("next", "Next")] if forecast else []
     links += [(tables.scan_id(scan), scan.scan) for scan in story.scans] + [("methods", "Methods")]
@@ -124,7 +127,7 @@ def _controls(previews: Previews) -> Html:
     if len(choices) > 1:
         parts.append(tag("fieldset", tag("legend", "Window"), *choices, class_="segments"))
     parts.append(_switch("outline", "Outline"))
-    if any(figures.lesions_in(preview) for preview in shown):
+    if any(figures.lesions_in(preview) or preview.reasons for preview in shown):
         slider = tag(
             "input",
             type="range",
@@ -208,11 +211,13 @@ def _provenance(story: Story) -> Html:
         )
         for scan in story.scans
     ]
-    head = [tag("th", name, scope="col") for name in ("Scan", "SHA-256 of the input", "Masks")]
+    head = [tag("th", name, scope="col") for name in ("Scan", "SHA-256 of the input", "Masks and maps")]
     return course.section(
         "provenance", "Provenance", tables.facts(pairs), tables.table("Inputs and masks", head, rows, "files")
     )
 
 
 def _file_names(scan: Findings) -> Sequence[Html]:
-    return [tag("code", path) for path in scan.masks.values()] or [Html(NOTHING)]
+    told = scan.diagnosis.explanation if scan.diagnosis is not None else None
+    paths = [*scan.masks.values(), *([told.map] if told is not None and told.map else [])]
+    return [tag("code", path) for path in paths] or [Html(NOTHING)]

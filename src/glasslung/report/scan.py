@@ -76,7 +76,14 @@ def _pictures(scan: Findings, n: int, preview: Preview | None) -> Html:
     return joined(
         tag("h3", "Pictures"),
         _legend(preview),
-        tag("div", *tiles, class_="montage", data_scan=scan.scan, style=f"--shape: {width} / {height}"),
+        tag(
+            "div",
+            *tiles,
+            class_="montage",
+            data_scan=scan.scan,
+            data_kind="planes",
+            style=f"--shape: {width} / {height}",
+        ),
     )
 
 

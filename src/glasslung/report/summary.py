@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from glasslung.measure.course import SLAB_CODES
 from glasslung.measure.severity import NONE_PERCENT
+from glasslung.report.diagnosiswords import FAR, share
 from glasslung.report.wording import count, day, days, listing, ml, number, percent, sentence
-from glasslung.types import Findings, Geometry, Intensity, RegionMeasures, Severity, Story
+from glasslung.types import Findings, Geometry, Intensity, RegionMeasures, Severity, Standing, Story
 
 # A smaller change of involvement is no rise and no fall: the measure's own false alarms reach as far.
 STEADY_POINTS = NONE_PERCENT
@@ -76,7 +77,7 @@ def paragraph(story: Story) -> str:
         where = "" if len(story.scans) == 1 else f"On {_name(measured[0])}, "
         told += [_volume(measured[0], where), _state(measured[0], where), _score(measured[0])]
     told += [_left_out(scan) for scan in story.scans if scan not in measured]
-    told += [_lesions(story)]
+    told += [_lesions(story), _diagnosis(story)]
     return (
         " ".join(dict.fromkeys(part for part in told if part))
         .replace("scan-", "scan\u2011")
@@ -124,6 +125,30 @@ def _lesions(story: Story) -> str:
     text = f"{where}{who} finds lesions in {percent(found.percent)} of the lungs ({kinds})"
     if quality is not None and not quality.trusted:
         text += ", which is not to be trusted without looking"
+    return sentence(text)
+
+
+def _diagnosis(story: Story) -> str:
+    """What a classifier says of the last scan that it was asked about, never without its doubts."""
+    asked = [
+        scan for scan in story.scans if scan.diagnosis is not None and verdict(scan) is not Verdict.REFUSED
+    ]
+    if not asked:
+        return ""
+    scan = asked[-1]
+    told = scan.diagnosis
+    assert told is not None
+    where = "" if len(story.scans) == 1 else f"On {_name(scan)}, "
+    text = (
+        f"{where}the classifier {told.classifier} gives {told.finding} a probability of "
+        f"{share(told.probability)}"
+    )
+    if told.standing is Standing.EITHER:
+        text += ", too little to tell either way with confidence"
+    if told.standing is Standing.NEITHER or (told.percentile is not None and told.percentile > FAR):
+        text += "; but the scan is unlike those it learned from"
+    elif told.doubts:
+        text += "; read why to doubt it"
     return sentence(text)
 
 
@@ -232,7 +257,8 @@ def cannot_say(story: Story) -> list[Limit]:
             "Which disease this is.",
             "Opacity is a matter of density. Infection, oedema, haemorrhage, fibrosis, a tumour or a shallow "
             "breath can look alike to this measure.",
-        )
+        ),
+        *_not_diagnosed(story),
     ]
     if len(story.scans) == 1:
         told.append(Limit("How it moves.", "One scan has no course."))
@@ -258,6 +284,19 @@ def cannot_say(story: Story) -> list[Limit]:
             )
         )
     return told
+
+
+def _not_diagnosed(story: Story) -> list[Limit]:
+    """What a classifier's probability is not."""
+    asked = {one.classifier: one for scan in story.scans if (one := scan.diagnosis) is not None}
+    return [
+        Limit(
+            f"That it is {one.finding}, or is not.",
+            f"The probability of {name} holds for scans like those it was validated on, where about as many "
+            "were ill. It is no test, and knows no other disease.",
+        )
+        for name, one in asked.items()
+    ]
 
 
 def _missing_units(story: Story) -> list[Limit]:

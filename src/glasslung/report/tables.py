@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from glasslung.report.charts import band_class, share_bar, stacked_bar
+from glasslung.report.diagnosiswords import share
 from glasslung.report.markup import Child, Html, joined, tag
 from glasslung.report.summary import Verdict, slab, verdict
 from glasslung.report.wording import NOTHING, SPACE, amount, difference, ml, number, percent, rate, sentence
@@ -64,11 +65,15 @@ def glance(story: Story) -> Html:
     """One row per scan: the figures looked for first, and whether to trust them; no column without any."""
     volume = "Lung scanned" if any(slab(scan) for scan in story.scans) else "Lung volume"
     rows = [_glance_figures(scan, volume) for scan in story.scans]
-    kept = [name for name in rows[0] if any(row[name] != NOTHING for row in rows)]
+    names = dict.fromkeys(name for row in rows for name in row)
+    kept = [name for name in names if any(row.get(name, NOTHING) != NOTHING for row in rows)]
     head = [_th("Scan"), *(_th(name, class_="num") for name in kept), _th("Can it be trusted?")]
     made = []
     for scan, row in zip(story.scans, rows, strict=True):
-        figures = [_num(tag("strong", row[name]) if name == "Involvement" else row[name]) for name in kept]
+        figures = [
+            _num(tag("strong", row[name]) if name == "Involvement" else row.get(name, NOTHING))
+            for name in kept
+        ]
         name = tag("th", tag("a", scan.scan, href=f"#{scan_id(scan)}"), scope="row")
         doubt = verdict(scan) in (Verdict.BAD, Verdict.REFUSED)
         made.append(
@@ -89,7 +94,14 @@ def _glance_figures(scan: Findings, volume: str) -> dict[str, str]:
         "Opacity": ml(affected.ml if affected else None),
         "Lesions": percent(lesions.percent if lesions else None),
         "Severity": NOTHING if score is None else f"{score.points} of {score.most}",
+        **_odds(scan),
     }
+
+
+def _odds(scan: Findings) -> dict[str, str]:
+    """What a classifier says, under the finding's name."""
+    told = scan.diagnosis
+    return {} if told is None else {told.finding: f"{share(told.probability)}, {told.answer.value}"}
 
 
 def scan_id(scan: Findings) -> str:

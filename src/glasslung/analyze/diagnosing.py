@@ -1,0 +1,164 @@
+"""What a classifier says of one scan: who is asked, what stands against believing it, and why it says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glasslung.analyze.masks import GIVEN, NOBODY, ScanMasks
+from glasslung.errors import UsageError
+from glasslung.types import (
+    Diagnosis,
+    Intensity,
+    MaskOrigin,
+    MaskQuality,
+    Progress,
+    Remark,
+    Severity,
+    Volume,
+)
+
+if TYPE_CHECKING:
+    from glasslung.predict.diagnosing import Classifier
+
+NOBODY_WANTED = "no classifier was to be asked"
+_GREY_WORDS = {Intensity.HU: "Hounsfield units", Intensity.DISPLAY8: "8-bit grey values"}
+
+
+class Classifiers:
+    """The classifiers that are asked, each opened when it is first needed.
+
+    named    a run's folder, a shipped name, 'none', or '' for what ships for a scan's grey values
+    explain  whether it is also asked for its reasons
+    """
+
+    def __init__(self, named: str = "", explain: bool = True) -> None:
+        self.named, self.explain = named, explain
+        self._open: dict[str, Classifier] = {}
+
+    def identity(self) -> str:
+        """A text that changes with what would be asked; nothing heavy is loaded."""
+        if self.named == NOBODY:
+            return NOBODY
+        from glasslung.predict.diagnosing import classifier_identity, shipped_classifier
+
+        names = [self.named] if self.named else [shipped_classifier(intensity) for intensity in Intensity]
+        told = "; ".join(classifier_identity(name) for name in names if name)
+        return f"{told}, {'with' if self.explain else 'without'} reasons" if told else NOBODY
+
+    def check(self) -> None:
+        """UsageError or DataError at once where a named classifier is not there, or classifies no scans."""
+        if self.named and self.named != NOBODY:
+            self._opened(self.named)
+
+    def fitting(self, intensity: Intensity, lesions: bool) -> Classifier | str:
+        """The classifier for such grey values, or why none is asked.
+
+        lesions  whether somebody draws lesions. UsageError where a named classifier is of the other kind, or
+                 goes by lesions that nobody draws.
+        """
+        if self.named == NOBODY:
+            return NOBODY_WANTED
+        from glasslung.predict.diagnosing import operating_of, shipped_classifier
+
+        name = self.named or shipped_classifier(intensity)
+        if name is None:
+            return f"no classifier for scans in {_GREY_WORDS[intensity]} comes with this version"
+        if not self.named and not lesions and operating_of(name).lesions_by != NOBODY:
+            return f"the classifier {name} goes by lesions, and nobody drew them"
+        classifier = self._opened(name)
+        if classifier.intensity is not intensity:
+            raise UsageError(
+                f"--classifier {name} reads {classifier.intensity.value}, and a scan's grey values are "
+                f"{intensity.value}: leave it out to have each scan read by the one that ships for it"
+            )
+        if not lesions and classifier.operating.lesions_by != NOBODY:
+            raise UsageError(
+                f"--classifier {name} goes by lesions, and nobody draws them: leave out --segmenter none, or "
+                "give the lesions"
+            )
+        return classifier
+
+    def _opened(self, name: str) -> Classifier:
+        from glasslung.predict.diagnosing import open_classifier
+
+        if name not in self._open:
+            self._open[name] = open_classifier(name)
+        return self._open[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a classifier says of a scan.
+
+    heat  (D, H, W) int8 on the scan's own grid: what each voxel did for the log-odds of the finding, in
+          steps of `step`; None where its reasons were not asked for
+    """
+
+    diagnosis: Diagnosis
+    heat: np.ndarray | None = None
+    step: float = 0.0
+
+
+def diagnose_scan(
+    volume: Volume,
+    made: ScanMasks,
+    classifier: Classifier,
+    explain: bool,
+    about: tuple[tuple[Remark, ...], MaskQuality | None],
+    tell: Progress | None = None,
+) -> Told:
+    """Ask a classifier about a scan whose masks are known.
+
+    about  the gate's remarks, and how far to trust the lesions; they become doubts of the answer
+    """
+    from glasslung.predict.diagnosing import diagnose
+    from glasslung.predict.exams import make_exam
+
+    say = tell or (lambda what, done: None)
+    say("diagnosis", 0.0)
+    lesions = np.zeros(volume.shape, np.uint8) if made.lesions is None else made.lesions.mask
+    exam = make_exam(volume, made.lungs.mask, lesions, classifier.size)
+    found = diagnose(classifier, exam)
+    doubts = _doubts(volume, made, classifier.operating.lesions_by, about)
+    found = replace(found, doubts=(*doubts, *found.doubts))
+    if not explain:
+        return Told(found)
+    from glasslung.analyze.explaining import reasons_of
+    from glasslung.data.preview import heat_of
+
+    say("reasons", 0.0)
+    explanation, relevance = reasons_of(classifier, exam, volume)
+    return Told(replace(found, explanation=explanation), *heat_of(relevance))
+
+
+def _doubts(
+    volume: Volume,
+    made: ScanMasks,
+    learned_with: str,
+    about: tuple[tuple[Remark, ...], MaskQuality | None],
+) -> tuple[str, ...]:
+    """What of the scan and its masks stands against believing an answer."""
+    gate, quality = about
+    doubts = []
+    if not made.lungs.quality.trusted:
+        doubts.append("it was shown lungs whose outline is not trusted")
+    if quality is not None and not quality.trusted:
+        doubts.append("it was shown lesions that are not trusted")
+    if learned_with != NOBODY and (other := _other_lesions(made.origin, learned_with)):
+        doubts.append(other)
+    if volume.intensity is Intensity.HU:  # what the gate warns of in pictures, a classifier of pictures knows
+        doubts += [remark.text.rstrip(".") for remark in gate if remark.severity is Severity.WARN]
+    return tuple(doubts)
+
+
+def _other_lesions(origin: MaskOrigin, learned_with: str) -> str:
+    """Where its lesions were drawn by another hand than in training."""
+    drawn = origin.network or origin.lesions
+    if drawn == learned_with:
+        return ""
+    who = "given by hand or another program" if origin.lesions == GIVEN else f"drawn by {drawn}"
+    theirs = "given ones" if learned_with == GIVEN else f"those of {learned_with}"
+    return f"the lesions were {who}, and it learned with {theirs}"

@@ -1,0 +1,171 @@
+"""What a classifier says of a scan, and how far to believe it, as report and command line tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glasslung.report.wording import SPACE, count, number, sentence
+from glasslung.types import Answer, Diagnosis, Explanation, RelevanceShare, Standing
+
+SURE, UNSURE = 0.995, 0.005  # probabilities beyond these are not told as 100 % and 0 %
+FAR, UNUSUAL = 95.0, 75.0  # per cent of the validation scans that lie nearer
+FEW = 10  # scans: of fewer a share is no more than a hint
+SMALL_PERCENT = 0.1  # of the log-odds: what conservation loses below this is not told in figures
+
+
+def share(value: float) -> str:
+    """0.834 -> '83 %'; what is nearly none or all is told as that, not as 0 or 100."""
+    if value > SURE:
+        return f">{SPACE}99{SPACE}%"
+    return f"<{SPACE}1{SPACE}%" if value < UNSURE else f"{100 * value:.0f}{SPACE}%"
+
+
+def part(value: float) -> str:
+    """A share that may be all or nothing: 1.0 -> '100 %', 0.004 -> '< 1 %'."""
+    return f"<{SPACE}1{SPACE}%" if 0 < value < UNSURE else f"{100 * value:.0f}{SPACE}%"
+
+
+def headline(told: Diagnosis) -> str:
+    """'COVID-19 likely, 83 %'."""
+    return f"{told.finding} {told.answer.value}, {share(told.probability)}"
+
+
+def reliability_words(told: Diagnosis) -> str:
+    """What became of the validation scans with about this probability."""
+    rows = told.validation.reliability
+    here = next((row for row in rows if row[0] <= told.probability <= row[1]), None)
+    if here is None:
+        return (
+            f"No validation scan was given about {share(told.probability)}, so nothing shows that this "
+            "figure holds."
+        )
+    low, high, _, found, many = here
+    had = round(found * many)
+    hint = " Too few to be more than a hint." if many < FEW else ""
+    return (
+        f"Of {count(many, 'validation scan').lower()} that were given {part(low)} to {part(high)}, {had} had "
+        f"{told.finding}.{hint}"
+    )
+
+
+def calibration_words(told: Diagnosis) -> str:
+    """How the network's own probability became this one, and how far such figures are off."""
+    bias = f", bias {number(told.bias, 2)}" if told.bias else ""
+    how = f"calibration (temperature {number(told.temperature, 2)}{bias})"
+    own, now = share(told.raw), share(told.probability)
+    text = f"The network's own figure was {own}; {how} took it to {now}."
+    if own == now:
+        text = f"{sentence(how).rstrip('.')} leaves the network's own figure as it was."
+    return (
+        f"{text} On {count(told.validation.scans, 'validation scan').lower()} of "
+        f"{count(told.validation.patients, 'patient').lower()} calibrated figures were off by "
+        f"{number(100 * told.validation.ece, 0)} points on average."
+    )
+
+
+def answer_words(told: Diagnosis) -> str:
+    """What the operating point is worth."""
+    here, least = told.answer, share(told.threshold)
+    where = "at or above" if here is Answer.LIKELY else "below"
+    return (
+        f"{here.value.capitalize()}: it lies {where} {least}, the operating point ({told.rule}). There, "
+        f"{_interval(told.validation.sensitivity)} of the validation scans with {told.finding} were called "
+        f"likely, and {_interval(told.validation.specificity)} of the others unlikely; the area under the "
+        f"curve was {_auc(told.validation.auc)}."
+    )
+
+
+def standing_words(told: Diagnosis) -> str:
+    """The conformal answer and what it promises."""
+    level = part(told.level)
+    promise = f"an answer that keeps the true one for {level} of scans like those of validation"
+    if told.standing is Standing.EITHER:
+        return f"Cannot tell: {promise} rules out neither {told.finding} nor its absence here."
+    if told.standing is Standing.NEITHER:
+        return (
+            f"Unlike what it learned: such a figure was unusual among the validation scans with "
+            f"{told.finding} and among those without, so neither answer should be drawn from it."
+        )
+    kept, out = (told.finding, "its absence") if told.standing is Standing.FINDING else ("no", told.finding)
+    answer = kept if told.standing is Standing.FINDING else f"{kept} {told.finding}"
+    return f"{answer}: {promise} rules out {out} here."
+
+
+def familiarity_words(told: Diagnosis) -> str:
+    """How far the scan lies from what the classifier learned from."""
+    far = told.percentile
+    if far is None:
+        return (
+            "How far this scan lies from the training scans is not known: the classifier keeps no distances."
+        )
+    if far >= 100:
+        return (
+            "It lies farther from the training scans than every validation scan: do not rely on the answer."
+        )
+    nearer = f"{far:.0f}{SPACE}% of the validation scans lie nearer to the training scans"
+    if far > FAR:
+        return f"{nearer}: this scan is unlike them, and the answer may not hold."
+    if far > UNUSUAL:
+        return f"{nearer}: rather unusual, but within what was validated."
+    return f"{nearer}: of a kind that it knows."
+
+
+def familiarity_chip(told: Diagnosis) -> tuple[str, str]:
+    """('familiar', 'good'), ...: the word, and how grave it is."""
+    if told.percentile is None:
+        return "distance not known", "care"
+    if told.percentile > FAR:
+        return "unlike its training scans", "bad"
+    return ("rather unusual", "care") if told.percentile > UNUSUAL else ("familiar", "good")
+
+
+def learned_words(told: Diagnosis) -> str:
+    """Who was asked, and what it learned from."""
+    learned = f" It learned from {told.trained_on.rstrip('.')}." if told.trained_on else ""
+    limits = f" {sentence(told.limits)}" if told.limits else ""
+    return f"Asked was {told.classifier} ({told.method}, {told.digest}).{learned}{limits}"
+
+
+def instrument_words(told: Diagnosis) -> str:
+    """That this is no diagnosis."""
+    return (
+        f"Research use only: this is no clinical instrument. It knows {told.finding} and what it was trained "
+        "against, and no other disease; a low figure does not rule one out."
+    )
+
+
+def reasons_words(told: Explanation, finding: str) -> str:
+    """Where most of the relevance lies, and that the sum is right."""
+    lesions = named(told.shares, "lesions")
+    where = ""
+    if lesions is not None and lesions.volume is not None:
+        where = (
+            f"{part(lesions.relevance)} of the relevance for {finding} lies in lesions, which are "
+            f"{part(lesions.volume)} of the lungs. "
+        )
+    return f"{where}{conservation_words(told)}"
+
+
+def conservation_words(told: Explanation) -> str:
+    """How exactly relevance adds up to the answer."""
+    off = 100 * told.error
+    size = f"less than {SMALL_PERCENT:g}" if off < SMALL_PERCENT else number(off, 1)
+    return (
+        f"Relevance ({told.method}) and what the network's constants take add up to its log-odds within "
+        f"{size}{SPACE}%."
+    )
+
+
+def named(shares: Sequence[RelevanceShare], region: str) -> RelevanceShare | None:
+    """The share of one region; None where it was not counted."""
+    return next((one for one in shares if one.region == region), None)
+
+
+def _interval(figure: tuple[float, float, float]) -> str:
+    value, low, high = figure
+    return f"{part(value)} (95{SPACE}% interval {part(low)} to {part(high)})"
+
+
+def _auc(figure: tuple[float, float, float]) -> str:
+    value, low, high = figure
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
