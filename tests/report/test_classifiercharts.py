@@ -76,7 +76,7 @@ def test_what_is_handed_over_is_written_into_the_panels():
     for wanted in ("full", "no side branch", "paper, test", "AUC 0.91 [0.84, 0.97]"):
         assert wanted in drawn
     assert "ECE 0.07" in words(DRAWN["reliability"]())
-    assert "acting on nobody" in words(DRAWN["benefit"]())
+    assert "dashed: acting on everybody" in words(DRAWN["benefit"]())
     drawn = words(DRAWN["stress"]())
     assert all(wanted in drawn for wanted in ("method 5", "Window level", "Noise", "300"))
     drawn = words(DRAWN["relevance"]())

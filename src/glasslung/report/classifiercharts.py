@@ -19,7 +19,6 @@ from glasslung.report.studycharts import (
     INK,
     LINE,
     MARKERS,
-    SOFT,
     STYLE,
     WIDTH_INCHES,
     Limits,
@@ -114,9 +113,9 @@ def draw_roc(curves: Sequence[RocDrawing]) -> str:
     def draw(axes: Any, mine: RocDrawing) -> None:
         axes.plot([0, 1], [0, 1], color=LINE, linewidth=1, linestyle=":")
         for other in curves:
-            axes.plot(other.false, other.true, color=GHOST, linewidth=1)
+            axes.plot([0, *other.false], [0, *other.true], color=GHOST, linewidth=1)
         axes.fill_between(mine.false, mine.low, mine.high, color=COLOURS[0], alpha=0.18, linewidth=0)
-        axes.plot(mine.false, mine.true, color=COLOURS[0], linewidth=2)
+        axes.plot([0, *mine.false], [0, *mine.true], color=COLOURS[0], linewidth=2)
         for number, (name, false, true) in enumerate(mine.points):
             axes.plot(false, true, MARKERS[1 + number % 3], color=COLOURS[1], markersize=6, mec="white")
             _say(axes, (false, true), name)
@@ -171,21 +170,9 @@ def draw_benefit(curves: Sequence[BenefitDrawing]) -> str:
         axes.plot(mine.thresholds, mine.model, color=COLOURS[0], linewidth=2)
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.18 * top, 1.12 * top)
-        axes.text(0.99, 0.012 * top, "acting on nobody", ha="right", va="bottom", fontsize=SMALL, color=SOFT)
-        shown = [n for n, value in enumerate(mine.everybody) if value > 0.3 * top] or [0]
-        at = shown[-1]
-        axes.annotate(
-            "on everybody",
-            (mine.thresholds[at], mine.everybody[at]),
-            xytext=(-3, -3),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            fontsize=SMALL,
-            color=SOFT,
-        )
 
-    return _panels(curves, draw, "probability from which one would act", "net benefit per scan", square=False)
+    label = "probability from which one would act; dashed: acting on everybody, dotted: on nobody"
+    return _panels(curves, draw, label, "net benefit per scan", square=False)
 
 
 def draw_stress(panels: Sequence[StressDrawing]) -> str:

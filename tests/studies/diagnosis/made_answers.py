@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasslung.studies.diagnosis.scores import Said, Scans
+from glasslung.studies.diagnosis.scores import Replies, Scans
 
 
 def scans(many: int = 90, seed: int = 0, sites: tuple[str, ...] = ("A", "B")) -> Scans:
@@ -22,10 +22,10 @@ def scans(many: int = 90, seed: int = 0, sites: tuple[str, ...] = ("A", "B")) ->
     )
 
 
-def said(truth: np.ndarray, validation: np.ndarray, apart: float, seed: int) -> Said:
+def replies(truth: np.ndarray, validation: np.ndarray, apart: float, seed: int) -> Replies:
     generator = np.random.default_rng(seed)
 
     def of(kind: np.ndarray) -> np.ndarray:
         return apart * (kind - 0.5) + generator.normal(size=len(kind))
 
-    return Said(of(truth), of(validation), (of(truth),))
+    return Replies(of(truth), of(validation), (of(truth),))

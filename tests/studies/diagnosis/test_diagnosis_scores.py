@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from made_answers import said, scans
+from made_answers import replies, scans
 
 from glasslung.errors import DataError, ShapeError
 from glasslung.measure.calibration import fit_calibration
@@ -20,7 +20,7 @@ from glasslung.studies.diagnosis.papers import (
     printed_points,
     printed_rows,
 )
-from glasslung.studies.diagnosis.scores import Said, score_part
+from glasslung.studies.diagnosis.scores import Replies, score_part
 from glasslung.studies.diagnosis.strata import LEAST, score_strata
 
 VALIDATION = np.random.default_rng(3).random(60) < 0.5
@@ -31,18 +31,22 @@ DRAWS = 200
 def part():
     held = scans()
     answers = {
-        "full": said(held.truth, VALIDATION, 3.0, 1),
-        "plain": said(held.truth, VALIDATION, 0.8, 2),
+        "full": replies(held.truth, VALIDATION, 3.0, 1),
+        "plain": replies(held.truth, VALIDATION, 0.8, 2),
     }
     source = Interval(0.56, 0.44, 0.68, 0.95, DRAWS, 45)
-    return held, answers, score_part(held, VALIDATION, answers, "full", source_only=source, draws=DRAWS)
+    return (
+        held,
+        answers,
+        score_part(held, VALIDATION, answers, "full", source={"outline": source}, draws=DRAWS),
+    )
 
 
 def test_it_is_json_without_nan(part):
     held, _, found = part
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["scans"], found["with"]) == (90, int(held.truth.sum()))
-    assert found["source_only"] == [0.56, 0.44, 0.68]
+    assert found["source_only"] == found["source"]["outline"] == [0.56, 0.44, 0.68]
 
 
 def test_figures_are_those_of_the_measures(part):
@@ -118,10 +122,10 @@ def test_wrong_tables_are_told(part):
     held, answers, _ = part
     with pytest.raises(DataError, match="no method 'best'"):
         score_part(held, VALIDATION, answers, "best")
-    short = {"full": Said(answers["full"].log_odds[:5], answers["full"].validation)}
+    short = {"full": Replies(answers["full"].log_odds[:5], answers["full"].validation)}
     with pytest.raises(ShapeError, match="90 scored scans"):
         score_part(held, VALIDATION, short, "full")
-    broken = {"full": Said(np.full(90, np.nan), answers["full"].validation)}
+    broken = {"full": Replies(np.full(90, np.nan), answers["full"].validation)}
     with pytest.raises(DataError, match="not all finite"):
         score_part(held, VALIDATION, broken, "full")
     with pytest.raises(ShapeError, match="sites"):

@@ -6,7 +6,8 @@ conformal answers come from there too: nothing is chosen on the scans that are s
 
     score_part -> {
       'scans', 'patients', 'with', 'without': counts
-      'source_only': interval of the AUC that is reached without looking at a lung, or null
+      'source': {kind: interval} of AUCs that are reached without looking at a lung
+      'source_only': the first of these, which stands beside every AUC, or null
       'reference': method
       'methods': {method: {
           'auc': interval; 'delong': {'value', 'error', 'low', 'high'}
@@ -36,6 +37,7 @@ from typing import Any
 
 import numpy as np
 
+from glasslung.data.exams import ExamSet
 from glasslung.errors import DataError, ShapeError
 from glasslung.measure.calibration import (
     Bins,
@@ -95,8 +97,22 @@ class Scans:
         return len(self.truth)
 
 
+def scans_of(exams: ExamSet) -> Scans:
+    """The scans of a part whose labels are known; a column 'severity' of its extra tells how ill they are."""
+    known = exams.labelled()
+    return Scans(
+        known.label == 1,
+        known.scans,
+        known.patients,
+        known.sites,
+        known.words,
+        known.extra.get("severity", ()),
+        known.extra,
+    )
+
+
 @dataclass(frozen=True, eq=False)
-class Said:
+class Replies:
     """What one trained method says: log-odds of the scans that are scored, and of its validation scans.
 
     log_odds    (N,) of the scored scans
@@ -120,10 +136,10 @@ class Read:
 def score_part(
     scans: Scans,
     validation: np.ndarray,
-    answers: Mapping[str, Said],
+    answers: Mapping[str, Replies],
     reference: str,
     *,
-    source_only: Interval | None = None,
+    source: Mapping[str, Interval] | None = None,
     seed: int = 0,
     draws: int = 2000,
 ) -> dict[str, Any]:
@@ -131,11 +147,12 @@ def score_part(
 
     validation   (V,) bool, truths of the validation scans
     reference    the method that the others are tested against
-    source_only  AUC from file facts and borders on the same scans, where it is known
+    source       kind -> AUC from outline, files or borders alone on the same scans; the first is the bar
     Intervals of every method rest on the same resamples. DataError where a class has fewer than two patients.
     """
     if reference not in answers:
         raise DataError(f"there is no method {reference!r} to compare with; there are {list(answers)}")
+    bars = source or {}
     methods, reads = {}, {}
     for name, answer in answers.items():
         _check(name, answer, scans, validation)
@@ -146,7 +163,8 @@ def score_part(
         "patients": len(set(scans.patients)),
         "with": int(scans.truth.sum()),
         "without": int((~scans.truth).sum()),
-        "source_only": triple(source_only),
+        "source": {kind: triple(found) for kind, found in bars.items()},
+        "source_only": triple(next(iter(bars.values()), None)),
         "reference": reference,
         "methods": methods,
         "tests": {
@@ -164,7 +182,7 @@ def read_validation(truth: np.ndarray, log_odds: np.ndarray) -> Read:
 
 
 def score_method(
-    scans: Scans, validation: np.ndarray, answer: Said, read: Read, *, seed: int, draws: int
+    scans: Scans, validation: np.ndarray, answer: Replies, read: Read, *, seed: int, draws: int
 ) -> dict[str, Any]:
     """All figures of one method, see the head of this file."""
     truth, patients, score = scans.truth, scans.patients, np.asarray(answer.log_odds, dtype=np.float64)
@@ -190,7 +208,9 @@ def score_method(
     }
 
 
-def compare(scans: Scans, answer: Said, reference: Said, read: Read, reference_read: Read) -> dict[str, Any]:
+def compare(
+    scans: Scans, answer: Replies, reference: Replies, read: Read, reference_read: Read
+) -> dict[str, Any]:
     """A method against the reference on the same scans: areas by DeLong, calls at thresholds by McNemar."""
     found = delong_test(scans.truth, reference.log_odds, answer.log_odds, scans.patients)
     calls = [
@@ -257,7 +277,7 @@ def _calibration_told(
 def _conformal_told(
     scans: Scans,
     validation: np.ndarray,
-    answer: Said,
+    answer: Replies,
     read: Read,
     rng: np.random.Generator,
     draws: int,
@@ -290,7 +310,7 @@ def _listed(values: np.ndarray) -> list[float]:
     return [round(float(value), DIGITS) for value in values]
 
 
-def _check(name: str, answer: Said, scans: Scans, validation: np.ndarray) -> None:
+def _check(name: str, answer: Replies, scans: Scans, validation: np.ndarray) -> None:
     for what, values, wanted in (
         ("scored scans", answer.log_odds, len(scans)),
         ("validation scans", answer.validation, len(validation)),
