@@ -230,6 +230,38 @@ def test_a_lesson_mixes_drawn_labels_with_guessed_ones(ground):
         assert torch.equal(batch.image, again.image)
 
 
+def test_a_lesson_goes_on_with_the_network_that_labelled(ground, monkeypatch):
+    """It is asked once it has learned the labels, on every slice without one, and its own weights go on."""
+    import torch
+
+    from glasslung.data.labelbatches import SquareSlices
+
+    starts, asked = [], []
+    game_of, taught = contest._game, contest.taught
+
+    def weights(network):
+        return {name: weight.detach().clone() for name, weight in network.named_parameters()}
+
+    def watched(*given):
+        game, each = game_of(*given)
+        starts.append(weights(game.modules["segmenter"]))
+        return game, each
+
+    def heard(said, squares, rows, *others):
+        asked.append(weights(said.__self__))
+        return taught(said, squares, rows, *others)
+
+    monkeypatch.setattr(contest, "_game", watched)
+    monkeypatch.setattr(contest, "taught", heard)
+    squares = SquareSlices(ground.slices, 32)
+    _, told = contest.train(METHODS["StichNet taught"], squares, ground.rows(0, 2, 0), PLAN.budget)
+    assert told["steps"] > 5
+    assert len(starts) == 2
+    assert len(asked) == 1
+    assert any(not torch.equal(starts[0][name], asked[0][name]) for name in asked[0])
+    assert all(torch.equal(starts[1][name], weight) for name, weight in asked[0].items())
+
+
 def test_a_lesson_needs_slices_of_both_kinds():
     with pytest.raises(UsageError, match="both kinds"):
         Lesson(guessed=0)

@@ -31,8 +31,9 @@ TRIED, LEFT_OUT = 6, 2  # steps timed on a copy, and how many of them are warm-u
 WHITE = 255
 AT_ONCE = 8  # slices asked together
 FIRST_STAGE = 0.6  # share of the time before a second stage
+LEAST_STEPS = 2  # a schedule needs them, however short the time
 BATCH_STREAM = 1
-PUPIL = 1_000_003  # added to the seed: a network taught by another starts elsewhere
+SECOND = 1_000_003  # added to the seed in a lesson, whose draws are others
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Segmenter:
     healthy     whether slices of healthy people are
     lungs       whether it is told the lungs of its labelled slices, as the classical method finds them
     rounds      pseudo-labels in rounds; None: none
-    lesson      a second network that learns what the first says of slices without labels; None: none
+    lesson      goes on with what it says itself of slices without labels, all at once; None: it does not
     classes     settings of a second stage that tells the classes of infection apart (`models.infnetclasses`);
                 None: none
     twin        the method that differs in nothing but slices without labels; '' where none does
@@ -162,7 +163,8 @@ def train(
         said, seed = model.probabilities, budget.seed
         lesson = taught(said, squares, rows, method.lesson, seed, augmenter, budget.augment)
         left = 1 - (time.process_time() - began) / budget.seconds
-        game, each = _game(method.model, method.settings, lesson, replace(budget, seed=seed + PUPIL), left)
+        again = replace(budget, seed=seed + SECOND)
+        game, each = _game(method.model, method.settings, lesson, again, left, model)
         play(game, until, records)
         keep_averages(game)
         steps, model = steps + game.step, game.modules["segmenter"]
@@ -200,10 +202,12 @@ def _game(
     batches: Callable[[], Any],
     budget: Budget,
     share: float,
+    start: nn.Module | None = None,
 ) -> tuple[Any, float]:
     """A game whose schedule fits that share of the time, and what a step of it costs.
 
     batches  gives the stream of batches from its beginning, whenever it is called
+    start    a network of the same kind whose weights it begins with; None: drawn
     """
     from glasslung.models import build, entry_for
     from glasslung.train.game import Game
@@ -213,14 +217,16 @@ def _game(
         known = {one.name for one in fields(entry_for(model).config)}
         given = dict(settings) | ({"steps": steps} if "steps" in known and "steps" not in settings else {})
         network = build(model, budget.seed, **given)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
         players = entry_for(model).players(network)
         machine = Machine("cpu", quickest_on_cpu() if budget.precision == "auto" else budget.precision)
         return Game({"segmenter": network}, players, batches(), budget.seed, machine, budget.ema)
 
-    start = time.process_time()
+    began = time.process_time()
     each = time_of_a_step(new(1000))
-    left = share * budget.seconds - (time.process_time() - start)
-    return new(max(1, int(left / each))), each
+    left = share * budget.seconds - (time.process_time() - began)
+    return new(max(LEAST_STEPS, int(left / each))), each
 
 
 def time_of_a_step(game: Any) -> float:

@@ -8,9 +8,9 @@ In rounds: the network labels some slices itself, and goes on with them among it
 A round's slices are labelled once and kept. Options the papers lack: pixels that the network is not sure of
 stay unknown.
 
-At once, a lesson: a network learns the labels alone, and labels every slice that has none. A second one, new,
-learns from both, as many of each in a batch, the guessed ones in harder views. With few labels the first
-knows its slices by heart long before the time is up; the second cannot.
+At once, a lesson: the network learns the labels alone, and labels every slice that has none. Then it goes on
+with both, as many of each in a batch, the guessed ones in harder views, while the learning rate climbs and
+falls once more. Few labels are known by heart long before the time is up; so many slices are not.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Lesson:
-    """How a second network learns from what the first says of slices without labels."""
+    """How a network goes on with what it says itself of all slices without labels."""
 
     first: float = 0.35
     """Share of the time before: few labels are learned soon."""
     labelled: int = 4
     """Of a batch, drawn by an expert ..."""
     guessed: int = 4
-    """... and labelled by the first network."""
+    """... and labelled by the network."""
     augment: str = "strong"
-    """Views of the guessed ones: a network that sees what its teacher saw learns what its teacher knew."""
+    """Views of the guessed ones: in those that it was asked about it knows the answer."""
 
     def __post_init__(self) -> None:
         if min(self.labelled, self.guessed) < 1 or not 0 < self.first < 1:
