@@ -145,8 +145,8 @@ def _write(told: Told, volume: Volume, made: ScanMasks, out: Path) -> Diagnosis:
     shutil.rmtree(part, ignore_errors=True)  # of a process that was killed at the last moment
     with whole_folder(part) as work:
         found = write_reasons(told, volume, work)
-        if told.heat is not None:
-            write_whole(work / OVERLAY, _overlay(told.heat, told.diagnosis.finding, volume, made))
+        if (heat := told.heat()) is not None:
+            write_whole(work / OVERLAY, _overlay(heat, told.diagnosis.finding, volume, made))
         record = {
             "format": FORMAT,
             "scan sha256": volume.source.sha256,

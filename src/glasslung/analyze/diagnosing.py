@@ -21,6 +21,7 @@ from glasslung.types import (
 )
 
 if TYPE_CHECKING:
+    from glasslung.analyze.explaining import Reasons
     from glasslung.predict.diagnosing import Classifier
 
 NOBODY_WANTED = "no classifier was to be asked"
@@ -93,13 +94,17 @@ class Classifiers:
 class Told:
     """What a classifier says of a scan.
 
-    heat  (D, H, W) int8 on the scan's own grid: what each voxel did for the log-odds of the finding, in
-          steps of `step`; None where its reasons were not asked for
+    reasons  what each voxel did for the log-odds of the finding; None where nobody asked
     """
 
     diagnosis: Diagnosis
-    heat: np.ndarray | None = None
-    step: float = 0.0
+    reasons: Reasons | None = None
+
+    def heat(self) -> np.ndarray | None:
+        """The map of relevance as pictures show it, (D, H, W) int8; None where there is none."""
+        from glasslung.data.preview import heat_of
+
+        return None if self.reasons is None else heat_of(self.reasons.relevance, self.reasons.full)
 
 
 def diagnose_scan(
@@ -127,11 +132,10 @@ def diagnose_scan(
     if not explain:
         return Told(found)
     from glasslung.analyze.explaining import reasons_of
-    from glasslung.data.preview import heat_of
 
     say("reasons", 0.0)
-    explanation, relevance = reasons_of(classifier, exam, volume)
-    return Told(replace(found, explanation=explanation), *heat_of(relevance))
+    reasons = reasons_of(classifier, exam, volume)
+    return Told(replace(found, explanation=reasons.told), reasons)
 
 
 def _doubts(

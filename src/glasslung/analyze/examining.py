@@ -128,7 +128,7 @@ def _write_all(
 
     stages.begin("pictures")
     drawn = None if made.lesions is None else made.lesions.mask
-    heat = None if told is None else told.heat
+    heat = None if told is None else told.heat()
     write_preview(make_preview(volume, made.lungs, dense, drawn, heat), work / "preview.npz")
     stages.begin("masks")
     files = write_masks(made, volume, work)
@@ -145,12 +145,12 @@ def _write_all(
 def write_reasons(told: Told, volume: Volume, folder: Path) -> Diagnosis:
     """The map of relevance, where there is one, into the folder; the diagnosis with that file's name."""
     found = told.diagnosis
-    if told.heat is None or found.explanation is None:
+    if told.reasons is None:
         return found
-    from glasslung.data.formats import write_signed_map
+    from glasslung.explain.heatmaps import write_relevance
 
-    write_signed_map(told.heat, volume, folder / RELEVANCE, told.step)
-    return replace(found, explanation=replace(found.explanation, map=RELEVANCE))
+    write_relevance(told.reasons.relevance, volume, folder / RELEVANCE)
+    return replace(found, explanation=replace(told.reasons.told, map=RELEVANCE))
 
 
 def write_masks(made: ScanMasks, volume: Volume, folder: Path) -> dict[str, str]:

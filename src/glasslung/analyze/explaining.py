@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from glasslung.data.exams import Exam
-from glasslung.types import Explanation, Lung, RelevanceShare, Volume
+from glasslung.types import Explanation, Volume
 
 if TYPE_CHECKING:
     from glasslung.predict.diagnosing import Classifier
 
 
-def reasons_of(classifier: Classifier, exam: Exam, volume: Volume) -> tuple[Explanation, np.ndarray]:
-    """Where the classifier found its reasons: the shares by region, and (D, H, W) float32 of the scan."""
-    from glasslung.data.exambatches import on_all_slices, shown_slices, whole
-    from glasslung.explain.lrp import explain
+class Reasons(NamedTuple):
+    """Where a classifier found its reasons.
+
+    told       shares by region, and how exactly relevance adds up
+    relevance  (D, H, W) float32 on the scan's own grid, smoothed: for the finding above 0, against it below
+    full       the relevance that pictures show in full colour
+    """
+
+    told: Explanation
+    relevance: np.ndarray
+    full: float
+
+
+def reasons_of(classifier: Classifier, exam: Exam, volume: Volume) -> Reasons:
+    """Hand the log-odds back to the voxels of the exam, and these to the scan."""
+    from glasslung.explain.heatmaps import full_colour, shown_map
+    from glasslung.explain.ledger import shares
+    from glasslung.explain.lrp import explain_exam
     from glasslung.predict.exams import exam_map_to_scan
 
-    batch, shown = whole(exam), shown_slices(exam)
-    found = explain(classifier.model, batch.image, batch.lesion, batch.scan)
-    relevance = on_all_slices(found.map, shown, len(exam))
-    shares = _shares(relevance, exam)
-    told = Explanation(f"layer-wise relevance propagation, {found.composite} rules", shares, found.error)
-    return told, exam_map_to_scan(relevance, exam, volume)
-
-
-def _shares(relevance: np.ndarray, exam: Exam) -> tuple[RelevanceShare, ...]:
-    positive = np.clip(relevance, 0, None)
-    total, inside = max(float(positive.sum()), 1e-30), exam.lungs > 0
-    parts = {
-        "lesions": exam.lesions > 0,
-        "right lung": exam.lungs == Lung.RIGHT,
-        "left lung": exam.lungs == Lung.LEFT,
-    }
-    shares = [
-        RelevanceShare(name, float(positive[at].sum()) / total, np.count_nonzero(at & inside) / inside.sum())
-        for name, at in parts.items()
-    ]
-    return (*shares, RelevanceShare("outside the lungs", float(positive[~inside].sum()) / total, None))
+    found = explain_exam(classifier.model, exam)
+    told = Explanation(
+        f"layer-wise relevance propagation, {found.composite} rules", shares(found.map, exam), found.error
+    )
+    smooth = shown_map(found, exam)
+    return Reasons(told, exam_map_to_scan(smooth, exam, volume), full_colour(smooth))

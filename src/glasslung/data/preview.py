@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +33,7 @@ MARGIN_MM = 25.0  # chest wall left around the lungs
 FEWEST_SLICES_FOR_REFORMATS = 8  # below this a coronal plane is a few stripes and a profile a few points
 FEWEST_SLICES_FOR_THIRDS = 10  # as the measures: fewer slices with lung are not cut into thirds
 HEAT_LEVELS = 4  # axial planes with a map of relevance: two rows of pairs
-HEAT_APART_MM = 12.0  # two of them show different lung
+HEAT_APART_MM = 20.0  # two of them show different lung
 HEAT_TOP = 127  # of a map of relevance as int8
 FAINT_SHARE = 0.02  # slices with less than this share of the largest lung area do not set the lungs' extent
 
@@ -78,7 +79,7 @@ class View:
     where        'upper', 'middle' or 'lower' third of the lungs' volume, 'right lung', 'left lung', or ''
     most         True for the axial plane with most opacity
     heat         (H, W) int8, -127 to 127: relevance for (above 0) and against what a classifier was asked
-                 about, as a share of the scan's highest; None where it does not belong to the picture
+                 about, as a share of what is drawn in full colour; None elsewhere
     """
 
     plane: Plane
@@ -192,16 +193,14 @@ def make_preview(
     )
 
 
-def heat_of(relevance: np.ndarray) -> tuple[np.ndarray, float]:
-    """A map of relevance (D, H, W) as int8, -127 to 127, and what a step of it stands for; all 0 stays."""
-    most = float(np.abs(relevance).max(initial=0.0))
-    if not np.isfinite(most):
-        raise DataError("a map of relevance must be finite")
+def heat_of(relevance: np.ndarray, full: float) -> np.ndarray:
+    """A map of relevance (D, H, W) as int8: -127 to 127, where it is `full` or more of either sign."""
+    if not full > 0 or not np.isfinite(relevance).all():
+        raise DataError("a map of relevance must be finite, and its full colour above 0")
     out = np.zeros(relevance.shape, np.int8)
-    if most > 0:
-        for z, plane in enumerate(relevance):
-            out[z] = np.rint(plane * np.float32(HEAT_TOP / most))
-    return out, most / HEAT_TOP
+    for z, plane in enumerate(relevance):
+        out[z] = np.rint(np.clip(plane / full, -1, 1) * HEAT_TOP)
+    return out
 
 
 def _stand_up(
@@ -286,7 +285,7 @@ def _reason_views(chest: _Chest) -> list[View]:
     load = np.clip(chest.heat, 0, None).sum(axis=(1, 2), dtype=np.float64)
     if not load.any():
         load = np.abs(chest.heat.astype(np.int16)).sum(axis=(1, 2), dtype=np.float64)
-    apart = max(1, round(HEAT_APART_MM / chest.spacing_mm[0])) if chest.volume.has_ml else 1
+    apart = math.ceil(HEAT_APART_MM / chest.spacing_mm[0]) if chest.volume.has_ml else 1
     picked: list[int] = []
     while load.any() and len(picked) < HEAT_LEVELS:
         z = int(np.argmax(load))

@@ -301,11 +301,10 @@ def probability_bar(probability: float, threshold: float, label: str) -> Html:
 
 def pair_bar(relevance: float, volume: float | None, label: str) -> Html:
     """Two shares under each other, 0 to 100 per cent: of relevance, and of the lungs' volume."""
-    rails = [tag("rect", x=0, y=y, width=100, height=4, class_="rail") for y in (0, 5)]
-    rails.append(tag("rect", x=0, y=0, width=100 * min(relevance, 1.0), height=4, class_="affected"))
+    rails = [tag("rect", x=0, y=0, width=100 * min(relevance, 1.0), height=4, class_="affected")]
     told = f"{label}: {number(100 * relevance)} % of the relevance"
     if volume is not None:
-        rails.append(tag("rect", x=0, y=5, width=100 * min(volume, 1.0), height=4, class_="lung-area"))
+        rails.append(tag("rect", x=0, y=5, width=100 * min(volume, 1.0), height=4, class_="volume"))
         told += f", {number(100 * volume)} % of the lungs"
     return tag(
         "svg",

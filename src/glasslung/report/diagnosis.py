@@ -15,13 +15,14 @@ from glasslung.types import Answer, Diagnosis, Explanation, Findings, RelevanceS
 _ANSWER_CHIPS = {Answer.LIKELY: "care", Answer.UNLIKELY: "note"}
 _TIMES = "\u00d7"
 _MAP_KEY = (
-    "Left the slice, right the same with what spoke for (warm) and against (cool) the finding, as a share of "
-    "the scan's highest; the white line is the edge of the lesions that the classifier was shown. A map says "
-    "where this network looked, not where the disease is."
+    "Left the slice, right the same with what spoke for (warm) and against (cool) the finding, smoothed, so "
+    "that it reaches a little over the lungs' edge; the white line is the edge of the lesions that the "
+    "classifier was shown. The map says where this network found its reasons, not where the disease is."
 )
 _SHARES_KEY = (
     "Relevance: share of all that spoke for the finding. Lungs: share of their volume. Where the first is "
-    "much larger than the second, the answer rests on that region."
+    "much larger than the second, the answer rests on that region. What lies outside the lungs was black to "
+    "the network: relevance there hangs on the outline of the lungs."
 )
 
 
@@ -126,18 +127,19 @@ def _chips(told: Diagnosis) -> list[Html]:
 def _grounds(told: Diagnosis) -> Html:
     """How far to believe it, sentence by sentence; what stands against it first."""
     doubts = [
-        tag("li", tag("span", "doubt", class_="chip warn"), " ", sentence(doubt), class_="doubted")
+        tag("li", tag("span", "Doubt", class_="chip warn"), tag("span", sentence(doubt)))
         for doubt in told.doubts
     ]
     known = [
-        ("Holds?", words.reliability_words(told)),
-        ("Answer", words.answer_words(told)),
-        ("Certain?", words.standing_words(told)),
-        ("Familiar?", words.familiarity_words(told)),
-        ("Calibration", words.calibration_words(told)),
+        ("Does the figure hold?", words.reliability_words(told)),
+        ("At the operating point.", words.answer_words(told)),
+        ("With confidence.", words.standing_words(told)),
+        ("Is the scan familiar?", words.familiarity_words(told)),
+        ("Calibration.", words.calibration_words(told)),
     ]
     said = [tag("li", tag("b", f"{name} "), text) for name, text in known]
-    return tag("ul", *doubts, *said, class_="grounds")
+    lists = [tag("ul", *doubts, class_="remarks")] if doubts else []
+    return tag("div", *lists, tag("ul", *said, class_="grounds"))
 
 
 def _reasons(told: Diagnosis, n: int, preview: Preview | None, scan: Findings) -> list[Html | None]:
@@ -194,7 +196,7 @@ def _shares(told: Explanation, scan: Findings) -> Html:
     ]
     rows = [_share_row(one) for one in told.shares]
     caption = f"Relevance by region of {scan.scan}"
-    return joined(tables.table(caption, head, rows, "shares"), tag("p", _SHARES_KEY, class_="quiet"))
+    return joined(tables.table(caption, head, rows, "regions shares"), tag("p", _SHARES_KEY, class_="quiet"))
 
 
 def _share_row(one: RelevanceShare) -> Html:
@@ -207,4 +209,5 @@ def _share_row(one: RelevanceShare) -> Html:
         tag("td", volume, class_="num"),
         tag("td", charts.pair_bar(one.relevance, one.volume, one.region), class_="wide"),
         tag("td", ratio, class_="num"),
+        class_="third" if one.region.endswith("third") else "whole",
     )

@@ -68,24 +68,6 @@ def write_map(steps: np.ndarray, volume: Volume, path: Path, most: int) -> None:
     write_nifti(check_mask(steps, volume), volume.affine, path, scale=1.0 / most)
 
 
-def write_signed_map(steps: np.ndarray, volume: Volume, path: Path, step: float) -> None:
-    """Write a map with values above and below 0 on its scan's own grid, small: whole steps of so much.
-
-    steps  (D, H, W) int8; viewers show steps times `step`, which the header holds
-    path   `.nii.gz` or `.nii`
-    """
-    from glasslung.data.formats.nifti import write_nifti
-
-    path = Path(path)
-    if not _ending(path).startswith(".nii"):
-        raise UsageError(f"{path.name}: a map is written as .nii.gz or .nii")
-    if steps.shape != volume.shape or steps.dtype != np.int8:
-        raise DataError(
-            f"the map is {steps.shape} of {steps.dtype}, the scan {volume.shape}; give its own map in int8"
-        )
-    write_nifti(steps, volume.affine, path, scale=step if step > 0 else None)
-
-
 def _ending(path: Path) -> str:
     name = path.name.lower()
     found = next((ending for ending in GRID_ENDINGS if name.endswith(ending)), "")
