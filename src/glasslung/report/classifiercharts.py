@@ -224,7 +224,7 @@ def draw_relevance(panels: Sequence[RelevanceDrawing]) -> str:
     return _panels(
         panels,
         draw,
-        "share of the relevance: bar; of the volume: black line; after randomising the weights: diamond",
+        "share of the relevance: bar; of the lungs: black line; with shuffled weights: diamond",
         "",
         square=False,
         height=0.9 + BAR_INCHES * len(regions),

@@ -10,13 +10,34 @@ import numpy as np
 import pytest
 from made_answers import replies, scans
 
+from glasslung.explain.ledger import Figure
 from glasslung.measure.statistics import Interval
+from glasslung.studies.diagnosis.explained import explained, joined_rows
 from glasslung.studies.diagnosis.page import write_page
 from glasslung.studies.diagnosis.papers import FULL, NO_CVAE, NO_SIDE
 from glasslung.studies.diagnosis.scores import score_part
 from glasslung.studies.diagnosis.verdict import cautions, verdicts
 
 METHODS = {"whole": 2.2, "no side": 1.4, "no CVAE <b>": 0.8, "slices": 1.6, "3D": 1.9}
+
+
+def made_explained(method: str, ratio: float) -> dict:
+    """What a ledger tells, with relevance in lesions `ratio` times their volume."""
+
+    def interval(value: float) -> Interval:
+        return Interval(value, 0.8 * value, 1.2 * value, 0.95, 200, 30)
+
+    found = [
+        Figure("conservation error", interval(0.004), None, 30),
+        Figure("in lesions", interval(0.1 * ratio), interval(0.1), 30),
+        Figure("in lungs", interval(0.97), interval(1.0), 30),
+        Figure("in outside the lungs", interval(0.03), None, 30),
+        Figure("lesions, share over volume", interval(ratio), interval(1.0), 28),
+        Figure("deletion, mean log-odds", interval(0.4), interval(1.4), 30),
+        Figure("lesions, share over volume, all layers shuffled", interval(1.02), None, 28),
+    ]
+    shuffled = [Figure("in lesions", interval(0.11), interval(0.1), 30)]
+    return explained(method, "whole", found, shuffled)
 
 
 def made_numbers(draws: int = 200) -> dict:
@@ -55,21 +76,7 @@ def made_numbers(draws: int = 200) -> dict:
                 for kind in kinds
             },
         },
-        "explanations": [
-            {
-                "method": method,
-                "region": region,
-                "share": [0.5, 0.4, 0.6],
-                "chance": 0.1,
-                "randomised": [0.12, 0.05, 0.2],
-            }
-            for method in ("LRP", "Grad-CAM")
-            for region in ("lesions", "rest of the lungs", "outside the lungs")
-        ],
-        "faithfulness": [
-            {"method": "LRP", "figure": "deletion", "value": [0.2, 0.1, 0.3], "random": [0.5, 0.4, 0.6]}
-        ],
-        "conservation": [{"network": "whole", "rule": "the paper's", "error": 0.21}],
+        **joined_rows([made_explained("LRP", 5.0), made_explained("Grad-CAM", 1.05)]),
         "plan": {"quick": True, "seconds": 120},
         "seeds_trained": [0, 1],
         "command": "glasslung study diagnosis --out x",
@@ -141,7 +148,9 @@ def test_verdicts_follow_the_figures(numbers):
     assert "more than that can explain" in said
     assert "without side information AUC \u2212" in said
     assert "as in the paper" in said
-    assert "LRP: 0.50 [0.40, 0.60] of the relevance lies in lesions" in said
+    assert "LRP: lesions hold 5.00 [4.00, 6.00] times the relevance that their volume would, more" in said
+    assert "with shuffled weights 1.02 [0.82, 1.22] times" in said
+    assert "Grad-CAM: lesions hold 1.05 [0.84, 1.26] times the relevance that their volume would, no" in said
     turned = copy.deepcopy(numbers)
     turned["parts"]["test"]["methods"]["whole"]["auc"] = [0.6, 0.5, 0.65]
     turned["parts"]["external"]["source_only"] = [0.9, 0.85, 0.95]
@@ -167,3 +176,13 @@ def test_cautions_name_few_patients_and_one_seed(numbers):
     assert "only 7 scans of the rarer class" in said
     assert "One training of each method" in said
     assert "One training" not in " ".join(cautions(numbers))
+
+
+def test_a_ledger_is_dealt_to_the_tables():
+    rows = made_explained("LRP", 5.0)
+    assert [row["region"] for row in rows["explanations"]] == ["lesions", "lungs", "outside the lungs"]
+    assert rows["explanations"][0]["chance"] == 0.1
+    assert rows["explanations"][0]["randomised"] == pytest.approx([0.11, 0.088, 0.132])
+    assert rows["explanations"][2]["chance"] is None
+    assert rows["conservation"] == [{"network": "whole", "rule": "LRP", "error": 0.004}]
+    assert [row["random"] is None for row in rows["faithfulness"]] == [False, False, True]

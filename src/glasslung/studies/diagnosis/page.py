@@ -1,23 +1,17 @@
 """The page of the diagnosis study, from its figures alone.
 
-    numbers.json {
-      'ground': {'name': words, 'sha256': text, 'parts': {part: {'scans', 'patients', 'with'}}}
-      'reference': the method that the others are tested against
-      'parts': {part: `scores.score_part`}: 'test' first, then 'external', or any other names
-      'ablation': {row of the paper (`papers.ABLATION`): our method}
-      'complexity': [{'method', 'parameters', 'gflops', 'seconds'}], parameters as a count; may be empty
-      'stress': `stress.stress_curves`, or null
-      'explanations': [{'method', 'region', 'share': [value, low, high], 'chance': share of the volume,
-                        'randomised': [value, low, high] or null}]; may be empty
-      'faithfulness': [{'method', 'figure', 'value': [value, low, high], 'random': [...] or null}];
-                       may be missing
-      'conservation': [{'network', 'rule', 'error': share of the logit}]; may be missing
-      'cautions': [sentence], 'methods': [[name, text]]: beside what is written here; may be missing
-      'plan': {'quick': bool, 'seconds': of training each}, 'seeds_trained': [seed]
-      'command', 'created', 'versions': of `folder.about_run`
-    }
-
-Regions called 'lesions' or 'true lesions' are what the verdict on explanations speaks of.
+numbers.json {
+  'ground': {'name': words, 'sha256': text, 'parts': {part: {'scans', 'patients', 'with'}}}
+  'reference': the method that the others are tested against
+  'parts': {part: `scores.score_part`}: 'test' first, then 'external', or any other names
+  'ablation': {row of the paper (`papers.ABLATION`): our method}
+  'complexity': [{'method', 'parameters', 'gflops', 'seconds'}], parameters as a count; may be empty
+  'stress': `stress.stress_curves`, or null
+  'explanations', 'faithfulness', 'conservation': lists as `explained` gives them; may be missing
+  'cautions': [sentence], 'methods': [[name, text]]: beside what is written here; may be missing
+  'plan': {'quick': bool, 'seconds': of training each}, 'seeds_trained': [seed]
+  'command', 'created', 'versions': of `folder.about_run`
+}
 """
 
 from __future__ import annotations
@@ -181,8 +175,9 @@ def _relevance(numbers: Found) -> list[Chapter]:
         names = list(dict.fromkeys(row["method"] for row in rows))
         panels = [_regions(name, [row for row in rows if row["method"] == name]) for name in names]
         caption = (
-            "Share of positive relevance in each region of the scan; black: the region\u2019s share of the "
-            "volume, which a map that knows nothing gives; diamond: the same network with randomised weights."
+            "Share of the positive relevance in each region, mean over scans; regions overlap. Black: the "
+            "region\u2019s share of the lungs, which a map that knows nothing would give. Diamond: the same "
+            "network with shuffled weights, where that was measured."
         )
         content = [
             drawing(draw_relevance(panels), "Share of relevance by region", caption),
@@ -196,7 +191,7 @@ def _regions(name: str, rows: list[Found]) -> RelevanceDrawing:
     return RelevanceDrawing(
         name,
         {row["region"]: row["share"] for row in rows},
-        {row["region"]: row["chance"] for row in rows},
+        {row["region"]: row["chance"] for row in rows if row["chance"] is not None},
         {row["region"]: row["randomised"] for row in rows if row.get("randomised")},
     )
 
@@ -206,7 +201,7 @@ def _faithfulness(numbers: Found) -> list[Html]:
         (f"{row['method']}: {row['figure']}", [interval(row["value"]), interval(row.get("random"))])
         for row in numbers.get("faithfulness") or []
     ]
-    head = ["explanation and figure", "found", "random map"]
+    head = ["explanation and figure", "found", "a map that knows nothing"]
     return [figures_table("Whether the maps point at what the network uses", head, rows)] if rows else []
 
 

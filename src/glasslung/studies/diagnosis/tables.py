@@ -274,5 +274,5 @@ def relevance_table(rows: Sequence[Found]) -> Html:
         )
         for row in rows
     ]
-    head = ["explanation and region", "share of relevance", "share of the volume", "randomised weights"]
+    head = ["explanation and region", "share of relevance", "share of the lungs", "shuffled weights"]
     return figures_table("Explanations, measured", head, made)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glasslung.report.wording import listing, number, signed
+from glasslung.studies.diagnosis.explained import OVER_VOLUME, SHUFFLED
 from glasslung.studies.diagnosis.papers import FULL, NO_CVAE, NO_SIDE
 
 Found = Mapping[str, Any]
@@ -137,18 +138,22 @@ def _stress(numbers: Found) -> list[str]:
 
 
 def _relevance(numbers: Found) -> list[str]:
-    """Whether relevance lies in lesions, beside chance and randomised weights."""
+    """Whether relevance lies in lesions, beside their share of the lungs and shuffled weights."""
     said = []
-    for row in numbers.get("explanations") or []:
-        if row["region"] not in ("lesions", "true lesions"):
+    for row in numbers.get("faithfulness") or []:
+        if row["figure"] != OVER_VOLUME:
             continue
+        found = row["value"]
+        more = "more than chance" if found[1] > 1 else "no more than chance" if found[2] >= 1 else "less"
         text = (
-            f"{row['method']}: {told(row['share'])} of the relevance lies in {row['region']}, which are "
-            f"{number(row['chance'], 2)} of the lungs"
+            f"{row['method']}: lesions hold {told(found)} times the relevance that their volume would, {more}"
         )
-        if row.get("randomised"):
-            text += f"; with randomised weights {told(row['randomised'])}"
-        said.append(f"{text}.")
+        after = [
+            one["value"]
+            for one in numbers["faithfulness"]
+            if (one["method"], one["figure"]) == (row["method"], SHUFFLED)
+        ]
+        said.append(text + (f"; with shuffled weights {told(after[0])} times." if after else "."))
     return said
 
 
