@@ -153,6 +153,7 @@ def test_pooling_gives_all_to_the_winners(kernel, ties):
     x = torch.randint(0, 3 if ties else 10**6, (1, 2, *sizes), generator=rng).double()
     pool = (nn.MaxPool2d if len(kernel) == 2 else nn.MaxPool3d)(kernel)
     y = pool(x)
+    assert torch.equal(rules.maxima(kernel, x), y)
     relevance = torch.randn(y.shape, generator=rng, dtype=torch.float64)
     windows = [
         [(0, c, *(p * k + o for p, k, o in zip(place, kernel, off, strict=True))) for off in offsets(kernel)]

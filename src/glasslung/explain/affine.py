@@ -77,8 +77,10 @@ class Affine:
 
     def per_output(self, s: Tensor) -> Tensor:
         """Numbers on all outputs, summed for each channel: (O,) in double precision."""
-        kept = s.ndim - 1 if self.dense else 1
-        return s.sum([axis for axis in range(s.ndim) if axis != kept], dtype=torch.float64)
+        if self.dense:
+            return s.reshape(-1, s.shape[-1]).sum(0, dtype=torch.float64)
+        rows = s.sum(-1)  # torch adds up in pairs, which keeps float32's digits at this length
+        return rows.sum([axis for axis in range(rows.ndim) if axis != 1], dtype=torch.float64)
 
     def per_channel(self, values: Tensor, z: Tensor) -> Tensor:
         """(O,) shaped to stand beside the outputs z."""

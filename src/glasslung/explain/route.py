@@ -132,7 +132,7 @@ class MaxPool:
 
     def run(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Maxima."""
-        y = self.pool(x)
+        y = self.pool(x) if self.side_by_side is None else rules.maxima(self.side_by_side, x)
         return y, (x, y)
 
     def back(
@@ -332,8 +332,8 @@ class First:
 
 
 def total(relevance: Tensor) -> float:
-    """Sum in double precision: a map has more numbers than float32 has digits."""
-    return float(relevance.sum(dtype=torch.float64))
+    """Sum of a map that has more numbers than float32 has digits: rows, then all in double precision."""
+    return float(relevance.sum(-1).sum(dtype=torch.float64))
 
 
 def cells_of(level: nn.Module, x: Tensor) -> tuple[int, ...]:

@@ -172,6 +172,17 @@ def shared_winner(windows: list[tuple[slice, ...]], x: Tensor, relevance: Tensor
     return Spread(out, 0.0)
 
 
+def maxima(kernel: tuple[int, ...], x: Tensor) -> Tensor:
+    """Max-pooling over windows side by side: as torch's, and several times faster on a CPU."""
+    for axis, k in enumerate(kernel, start=2):
+        length = x.shape[axis] // k * k
+        rows = x.narrow(axis, 0, length).unflatten(axis, (-1, k)).unbind(axis + 1)
+        x = rows[0]
+        for row in rows[1:]:
+            x = torch.maximum(x, row)
+    return x
+
+
 def tied_pool(kernel: tuple[int, ...], x: Tensor, y: Tensor, relevance: Tensor) -> Spread:
     """`shared_winner` for windows side by side (stride = kernel, no padding): x (B, C, ...), y its maxima."""
     covered = tuple(slice(0, size * k) for size, k in zip(y.shape[2:], kernel, strict=True))
