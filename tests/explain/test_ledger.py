@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from drawn_exams import made_exam
 from torch import nn
 
 from glasslung.errors import DataError, ShapeError
 from glasslung.explain import ledger as book
 from glasslung.explain.perturbing import Curve, asking, curves, likeness, shuffled
 from glasslung.models import build
-from made_exams import made_exam
 
 
 @pytest.fixture
