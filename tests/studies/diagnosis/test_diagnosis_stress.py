@@ -19,7 +19,9 @@ from glasslung.studies.diagnosis.stress import (
     StressCase,
     StressSettings,
     alter,
+    asking,
     choose_scans,
+    phantom_cases,
     stress_curves,
     thicken,
     thicken_mask,
@@ -174,3 +176,26 @@ def test_wrong_calls_are_told():
             SETTINGS,
             np.random.default_rng(0),
         )
+
+
+def test_phantoms_are_drawn_again_with_their_true_masks():
+    from glasslung.studies.diagnosis.ground import DiagnosisGround, plan_phantoms
+
+    ground = DiagnosisGround("phantom", None, plan_phantoms(24, 0))  # type: ignore[arg-type]
+    (one,) = phantom_cases(ground, "test", 1)
+    planned = ground.scans_of("test", 1)[0][1]
+    assert one.label == int(planned.disease == "covid")
+    assert one.patient == f"p{planned.seed}"
+    assert one.lungs.shape == one.lesions.shape == one.volume.shape
+    assert one.lungs.any()
+
+
+def test_a_classifier_is_asked_about_exams_one_by_one():
+    from glasslung.models import build
+
+    model = build("netvlad", 0, size=32).train()
+    exams = [make_exam(c.volume, c.lungs, c.lesions, 32) for c in (case(True, 0), case(False, 1, depth=3))]
+    together = asking(model)(exams)
+    assert together.shape == (2,)
+    assert together[1] == pytest.approx(asking(model)(exams[1:])[0])
+    assert model.training

@@ -15,16 +15,19 @@ every amount, so that a curve is not bent by luck. The cost is bounded by the nu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glasslung.data.exams import Exam
+from glasslung.data.exams import Exam, label_of
 from glasslung.errors import DataError, UsageError
 from glasslung.measure.ranking import auc_interval
 from glasslung.types import Intensity, Progress, Volume
+
+if TYPE_CHECKING:
+    from glasslung.studies.diagnosis.ground import DiagnosisGround
 
 Make = Callable[[Volume, np.ndarray, np.ndarray], Exam]
 Ask = Callable[[Sequence[Exam]], np.ndarray]
@@ -54,7 +57,7 @@ class StressSettings:
     thickness: tuple[float, ...] = (1, 2, 4, 8)
     """Whole times: slices of 1 to 1.25 mm become those of an old protocol, 8 to 10 mm."""
     scans: int = 40
-    """Most scans that are altered: 18 exams of each are made and asked."""
+    """Most scans that are altered: each is asked about 18 times, half a second or so each and method."""
     draws: int = 2000
 
     def __post_init__(self) -> None:
@@ -142,6 +145,27 @@ def stress_curves(
     return _told(
         np.array(truth, dtype=bool), patients, said, list(ask), settings, skip=(THICKNESS,) if thin else ()
     )
+
+
+def phantom_cases(ground: DiagnosisGround, part: str, most: int) -> Iterator[StressCase]:
+    """Some phantoms of a part, drawn again one after the other: true masks, every disease among them."""
+    for _, scan in ground.scans_of(part, most):
+        chest = scan.render()
+        yield StressCase(chest.volume, chest.lungs, chest.lesions, label_of(scan.disease), f"p{scan.seed}")
+
+
+def asking(model: Any) -> Ask:
+    """A classifier as something to ask: log-odds of each exam, whole and alone; it is left as it was."""
+
+    def ask(exams: Sequence[Exam]) -> np.ndarray:
+        from glasslung.data.exambatches import whole
+        from glasslung.nn.borrow import evaluating
+
+        with evaluating(model):
+            batches = (whole(exam) for exam in exams)
+            return np.array([float(model.scores(one.image, one.lesion, one.scan)[0]) for one in batches])
+
+    return ask
 
 
 def alter(volume: Volume, kind: str, amount: float, noise: np.ndarray | None = None) -> Volume:
