@@ -13,6 +13,7 @@ from glasslung.measure.calibration import fit_calibration
 from glasslung.measure.decisions import FIGURES, youden_threshold
 from glasslung.measure.ranking import auc
 from glasslung.measure.statistics import Interval
+from glasslung.studies.diagnosis.contest import Said
 from glasslung.studies.diagnosis.papers import (
     ABLATION,
     COSTS,
@@ -20,7 +21,7 @@ from glasslung.studies.diagnosis.papers import (
     printed_points,
     printed_rows,
 )
-from glasslung.studies.diagnosis.scores import Replies, score_part
+from glasslung.studies.diagnosis.scores import Replies, replies_of, score_part
 from glasslung.studies.diagnosis.strata import LEAST, score_strata
 
 VALIDATION = np.random.default_rng(3).random(60) < 0.5
@@ -111,11 +112,22 @@ def test_a_stratum_too_small_says_so():
 
 def test_severities_may_be_words():
     held = scans(80)
-    words = ["mild" if n % 2 else "severe" for n in range(80)]
+    words = ["severe" if n % 2 else "none" for n in range(80)]
     held = type(held)(held.truth, held.scans, held.patients, ["A"] * 80, held.words, words)
     strata = score_strata(held, held.truth * 1.0, held.truth * 0.9, 0.5, draws=50)
-    assert set(strata["severity"]) == {"mild", "severe"}
+    assert list(strata["severity"]) == ["none", "severe"]  # as a ladder, not by the alphabet
     assert "site" not in strata  # one site is no stratum
+
+
+def test_what_trainings_said_is_put_in_order():
+    asked = ("a", "b", "c", "v")
+    first = Said(asked, ("test",) * 3 + ("val",), np.array([1, 0, 1, 0]), np.array([1.0, 2.0, 3.0, 4.0]))
+    second = first._replace(log_odds=-first.log_odds)
+    found = replies_of([first, second], ["c", "a"], ["v"])
+    assert (found.log_odds.tolist(), found.validation.tolist()) == ([3, 1], [4])
+    assert found.seeds[0].tolist() == [-3, -1]
+    with pytest.raises(DataError, match="'d' was not asked"):
+        replies_of([first], ["d"], ["v"])
 
 
 def test_wrong_tables_are_told(part):

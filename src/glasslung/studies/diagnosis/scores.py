@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,6 +57,9 @@ from glasslung.measure.roccurves import false_alarms_interval, roc_band
 from glasslung.measure.statistics import Interval, mcnemar
 from glasslung.studies.diagnosis.strata import score_strata
 from glasslung.studies.seeds import over_seeds
+
+if TYPE_CHECKING:
+    from glasslung.studies.diagnosis.contest import Said
 
 LEVEL = 0.9  # of the conformal answers: one in ten of a class may lose it
 HALF = 0.5  # the paper's threshold
@@ -123,6 +126,25 @@ class Replies:
     log_odds: np.ndarray
     validation: np.ndarray
     seeds: Sequence[np.ndarray] = ()
+
+
+def replies_of(said: Sequence[Said], scans: Sequence[str], validation: Sequence[str]) -> Replies:
+    """What the trainings of one method said, seeds one after the other, in the order of these scans.
+
+    said        of the contest (`contest.read_said`); the first training is the one that is scored
+    scans, validation   names of the scans that are scored, and of the validation scans
+    DataError names a scan that was not asked about.
+    """
+
+    def of(one: Said, names: Sequence[str]) -> np.ndarray:
+        rows = dict(zip(one.scans, one.log_odds, strict=True))
+        missing = [name for name in names if name not in rows]
+        if missing:
+            raise DataError(f"scan {missing[0]!r} was not asked about; run the study again")
+        return np.array([rows[name] for name in names], dtype=np.float64)
+
+    first, *others = said
+    return Replies(of(first, scans), of(first, validation), tuple(of(one, scans) for one in others))
 
 
 @dataclass(frozen=True)

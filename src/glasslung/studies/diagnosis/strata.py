@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LEAST = 5  # patients of a class in a stratum: with fewer an interval spans almost everything
 THIRDS = 3
 CORADS = "CO-RADS"
+LADDER = ("none", "mild", "moderate", "severe", "critical")  # as severities are read, not by the alphabet
 
 
 def score_strata(
@@ -55,7 +56,7 @@ def score_strata(
         (CORADS, _corads(scans), everybody, ~everybody),
     ):
         values = np.asarray(words, dtype=object)
-        names = sorted({str(word) for word in values[among] if word}) if len(values) else []
+        names = sorted({str(word) for word in values[among] if word}, key=_rank) if len(values) else []
         if len(names) > 1 or (names and name in (CORADS, "kind")):
             found[name] = {one: stratum((among & (values == one)) | beside) for one in names}
     return found
@@ -83,6 +84,10 @@ def _stratum(
         "specificity": share(~truth, "without", ~called),
         "note": f"too few patients: {', '.join(few)}" if few else "",
     }
+
+
+def _rank(word: str) -> tuple[int, str]:
+    return (LADDER.index(word), "") if word in LADDER else (len(LADDER), word)
 
 
 def _levels(severity: Sequence[str], truth: np.ndarray) -> Sequence[str]:
