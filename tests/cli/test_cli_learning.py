@@ -8,6 +8,7 @@ import pytest
 from made_cohort import write_folder, write_table
 from verb_process import glasslung_here, refused
 
+from made_patients import write_pictures
 from made_volumes import write_cohort as write_volumes
 
 TO = ["--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"]
@@ -46,6 +47,15 @@ SMALL = ["--steps", "4", "--size", "32", "--set", "width=4", "--device", "cpu"]
         (["train", "unet3d", *TO, "--resume"], "no run to go on with"),
         (["train", "unet", *TO, "--box", "4,4,4"], "--box is not for unet"),
         (["train", "usvae", *TO, "--reads", "hu"], "--reads is not for usvae"),
+        (["train", "netvlad", *TO], "none of the known layouts"),
+        (["train", "netvlad", *TO, "--box", "4,4,4"], "--box is not for netvlad"),
+        (["train", "netvlad", *TO, "--mirror"], "--mirror is not for netvlad; its scans are varied by"),
+        (["train", "netvlad", *TO, "--batch", "3"], "takes one even number, half of it"),
+        (["train", "netvlad", *TO, "--augment", "wild"], "views are one of auto, usual, strong, none"),
+        (["train", "slicewise", *TO, "--set", "pool=max"], "pool is one of mean, top"),
+        (["train", "unet", *TO, "--cvae", "5"], "--cvae is not for unet; only classifiers of scans have it"),
+        (["train", "usvae", *TO, "--patience", "0"], "--patience is not for usvae"),
+        (["evaluate", "usvae", "{tmp}", "--part", "val"], "--part is for classifiers"),
         (["runs", "{tmp}/none"], "there is no folder"),
         (["evaluate", "{tmp}/none", "{tmp}"], "there is no run"),
         (["evaluate", "usvae", "{tmp}/empty"], "none of the known layouts"),
@@ -129,6 +139,20 @@ def test_a_network_for_whole_scans_from_a_cohort_to_scores(tmp_path):
     assert (out / "masks" / "s0" / "lungs.nii.gz").is_file()
     told = json.loads((out / "evaluation.json").read_text())
     assert (told["kind"], told["method"]) == ("volumes", "twopath")
+
+
+def test_a_classifier_from_a_cohort_of_pictures_to_scores(tmp_path):
+    folder = write_pictures(tmp_path / "pictures")
+    small = ["--size", "32", "--set", "width=8", "--set", "clusters=4", "--device", "cpu", "--cvae", "2"]
+    run = ["--cohort", folder, "--out", tmp_path / "run", "--steps", "4", "--look-every", "2"]
+    told = glasslung_here("train", "netvlad", *run, *small, "--batch", "4", "--lesions", "none").stdout
+    assert "netvlad: 4 steps done" in told
+    found = glasslung_here("evaluate", tmp_path / "run", folder, "--out", tmp_path / "scores").stdout
+    assert "part 'test' of the table. Left out: train (8), val (4)" in found
+    assert "AUC" in found and "sensitivity" in found
+    kept = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
+    assert kept["kind"] == "diagnosis" and kept["data"]["scans"] == 4
+    assert (tmp_path / "scores" / "predictions.csv").read_text().count("\n") == 5
 
 
 def test_labels_that_look_exchanged_are_told_after_training(tmp_path):

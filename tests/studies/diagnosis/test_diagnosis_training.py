@@ -15,7 +15,7 @@ import pytest
 
 from glasslung.data.cohort import read_cohort
 from glasslung.data.sources import open_cohort
-from glasslung.errors import DataError, UsageError
+from glasslung.errors import DataError, LeakError, UsageError
 from glasslung.predict.diagnosing import diagnose, open_classifier
 from glasslung.predict.exams import ExamMaking, read_exams
 from glasslung.studies.diagnosis.evaluation import chosen
@@ -188,9 +188,27 @@ def test_patients_are_dealt_where_the_table_names_no_parts(folder, tmp_path):
     assert {case.split for case in dealt.cases} == {"train", "val"} and len(dealt.cases) == 16
     assert parted(bare, TRAINING) == dealt != parted(bare, replace(TRAINING, split_seed=3))
     without = replace(cohort, cases=tuple(case for case in cohort.cases if case.split != "val"))
-    dealt = parted(without, TRAINING)
+    dealt = parted(without, replace(TRAINING, val_share=0.5))
     assert {case.split for case in dealt.cases} == {"train", "val"} and len(dealt.cases) == 8
+    with pytest.raises(DataError, match="2 or more patients"):
+        parted(without, TRAINING)
     assert parted(cohort, TRAINING).cases == tuple(c for c in cohort.cases if c.split != "test")
+
+
+def test_no_patient_is_trained_on_and_looked_at(folder):
+    cohort = open_cohort(folder)
+    one = replace(cohort, cases=tuple(replace(case, patient="p") for case in cohort.cases))
+    with pytest.raises(LeakError, match="both train and val"):
+        parted(one, TRAINING)
+    many = [
+        replace(case, patient=f"{case.patient}-{n}", scan=f"{case.scan}-{n}")
+        for n in range(8)
+        for case in cohort.cases
+    ]
+    looked = next(case for case in many if case.split == "val")
+    many.append(replace(looked, split="train", scan="again"))
+    kept = parted(replace(cohort, cases=tuple(many)), TRAINING)
+    assert [case.split for case in kept.cases if case.patient == looked.patient] == ["train"]
 
 
 def test_a_cohort_of_one_kind_is_refused_before_anything_is_written(folder, tmp_path):

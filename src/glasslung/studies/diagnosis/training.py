@@ -23,13 +23,14 @@ from typing import Any
 from glasslung.data.cohort import Cohort, split_by_patient
 from glasslung.data.exams import ExamSet, label_of
 from glasslung.data.sources import open_cohort
-from glasslung.errors import DataError, UsageError
+from glasslung.errors import DataError, LeakError, UsageError
 from glasslung.files import read_json, write_json
 from glasslung.models import build, entry_for
 from glasslung.nn.batches import ExamBatch, SideBatch
 from glasslung.predict.exams import ExamMaking, read_exams
 from glasslung.predict.opening import NONE, shipped_for
 from glasslung.predict.trained import TRAINING
+from glasslung.studies.diagnosis.ground import MOST_LEAKING
 from glasslung.studies.diagnosis.learning import (
     Look,
     Pace,
@@ -54,6 +55,7 @@ STUDY = "diagnosis"
 TRAIN, VAL = "train", "val"
 SCANS = "scans"  # among the training's settings: digests of the files that were learned from and looked at
 DIGITS = 16
+LEAST_PATIENTS = 2  # of each kind to look at: figures have no interval with fewer
 BEST, BEST_LOOK, EXAMS, CVAE = "best", "best.json", "exams", "cvae"
 GIVEN = "given"  # who drew the lesions: whoever made the cohort
 WITH_CVAE = ("netvlad",)  # classifiers that can begin with a CVAE's branches, and with clusters
@@ -251,17 +253,39 @@ def parted(cohort: Cohort, training: DiagnosisTraining) -> Cohort:
     else:
         cases = tuple(replace(case, split=TRAIN) for case in cases)
     kept = replace(cohort, cases=tuple(case for case in cases if case.split in (TRAIN, VAL)))
+    kept = without_leaks(kept)
     if not any(case.split == VAL for case in kept.cases):
         fractions = {TRAIN: 1 - training.val_share, VAL: training.val_share}
         kept = split_by_patient(kept, fractions, training.split_seed, ("label",))
     for part in (TRAIN, VAL):
-        kinds = {label_of(case.label) for case in kept.cases if case.split == part}
-        if kinds != {0, 1}:
-            raise DataError(
-                f"part {part!r} of {cohort.name} needs scans labelled 'covid' and scans labelled otherwise; "
-                f"it has {sum(case.split == part for case in kept.cases)} scan(s) of one kind or none"
-            )
+        _check_kinds(kept, part, 1 if part == TRAIN else LEAST_PATIENTS)
     return kept
+
+
+def _check_kinds(cohort: Cohort, part: str, least: int) -> None:
+    """DataError, before an hour's training and not after it, unless a part has patients of both kinds."""
+    there = [case for case in cohort.cases if case.split == part]
+    sick = {case.patient for case in there if label_of(case.label) == 1}
+    well = {case.patient for case in there if label_of(case.label) == 0}
+    if min(len(sick), len(well)) < least:
+        raise DataError(
+            f"part {part!r} of {cohort.name} needs {least} or more patients labelled 'covid' and as many "
+            f"labelled otherwise; it has {len(sick)} and {len(well)}. Add scans, or split them again."
+        )
+
+
+def without_leaks(cohort: Cohort) -> Cohort:
+    """The cohort without validation scans of patients who are trained on.
+
+    Captions show one patient under two names now and then; where it is more than one patient in fifty the
+    split was not made by patient: LeakError.
+    """
+    trained = {case.patient for case in cohort.cases if case.split == TRAIN}
+    leaking = sorted({case.patient for case in cohort.cases if case.split == VAL} & trained)
+    if len(leaking) > MOST_LEAKING * len({case.patient for case in cohort.cases}):
+        raise LeakError(leaking, TRAIN, VAL)
+    cases = tuple(case for case in cohort.cases if case.split == TRAIN or case.patient not in leaking)
+    return replace(cohort, cases=cases)
 
 
 def making_for(lesions: str, size: int) -> ExamMaking:
