@@ -106,7 +106,7 @@ def _honesty(numbers: Found) -> list[str]:
         one = found["methods"][numbers["reference"]]
         calibration, conformal = one["calibration"], one["conformal"]
         fault = calibration["ece"] > calibration["ece_by_luck"][1]
-        words = "more than luck allows" if fault else "what luck alone would give"
+        words = "more than luck allows" if fault else "no more than luck alone would give"
         kept = min(conformal["coverage_with"][2], conformal["coverage_without"][2]) >= conformal["level"]
         promise = "keep their promise" if kept else "break their promise"
         said.append(
