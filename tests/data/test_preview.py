@@ -8,10 +8,12 @@ import pytest
 
 from glasslung.data.preview import (
     AS_STORED,
+    HEAT_TOP,
     LEVELS,
     LUNG_WINDOW,
     MAX_SIDE_PX,
     Plane,
+    heat_of,
     levels_of,
     make_preview,
     read_preview,
@@ -211,3 +213,50 @@ def test_a_damaged_preview_is_named(tmp_path):
     np.savez(path, meta=np.array([{"format": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"scan-01\.npz"):
         read_preview(path)
+
+
+def test_a_map_of_relevance_is_kept_in_planes_that_hold_most_of_it(tmp_path):
+    volume, lungs = chest_with_heat()
+    relevance = np.zeros(volume.shape, np.float32)
+    for z, much in ((4, 1.0), (5, 0.9), (12, 2.0), (30, 0.5)):
+        relevance[z, 20:24, 20:24] = much
+    relevance[20, 30:40, 30:40] = -9.0
+    heat = heat_of(relevance, 1.0)
+    assert heat.dtype == np.int8 and (heat.min(), heat.max()) == (-HEAT_TOP, HEAT_TOP)
+    preview = make_preview(volume, lungs, np.zeros(volume.shape, np.uint8), None, heat)
+    picked = [view.number for view in preview.reasons]
+    assert picked == [31, 13, 5]  # slice 6 shows the same lung as 5, and 21 holds none for the finding
+    assert all(view.heat.any() and view.opacities is None for view in preview.reasons)
+    assert all(view.heat is None for view in preview.views)
+    write_preview(preview, tmp_path / "preview.npz")
+    again = read_preview(tmp_path / "preview.npz")
+    assert len(again.views) == len(preview.views) and len(again.reasons) == 3
+    for one, two in zip(preview.reasons, again.reasons, strict=True):
+        np.testing.assert_array_equal(one.heat, two.heat)
+        assert (one.number, one.position_mm) == (two.number, two.position_mm)
+
+
+def test_a_map_that_speaks_against_alone_is_shown_too():
+    volume, lungs = chest_with_heat()
+    relevance = np.zeros(volume.shape, np.float32)
+    relevance[7, 20:24, 20:24] = -1.0
+    preview = make_preview(volume, lungs, None, None, heat_of(relevance, 1.0))
+    assert [view.number for view in preview.reasons] == [8]
+    nothing = make_preview(volume, lungs, None, None, heat_of(relevance * 0, 1.0))
+    assert nothing.reasons == ()
+
+
+@pytest.mark.parametrize(("value", "full"), [(np.nan, 1.0), (np.inf, 1.0), (1.0, 0.0)])
+def test_a_map_that_is_no_map_is_refused(value, full):
+    with pytest.raises(DataError, match="must be finite"):
+        heat_of(np.full((2, 3, 3), value, np.float32), full)
+
+
+def chest_with_heat() -> tuple[Volume, Lungs]:
+    """Slices 10 mm apart that are lung in the middle."""
+    mask = np.zeros((40, 60, 60), np.uint8)
+    mask[2:38, 15:45, 10:28], mask[2:38, 15:45, 32:50] = 1, 2
+    affine = np.array([[0, 0, 5.0, 0], [0, 5.0, 0, 0], [10.0, 0, 0, 0], [0, 0, 0, 1.0]])
+    return Volume(np.where(mask > 0, -850, 40).astype(np.int16), affine, Intensity.HU), Lungs(
+        mask, MaskQuality(True, 1.0)
+    )

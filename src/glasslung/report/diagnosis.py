@@ -114,10 +114,11 @@ def _of_scan(scan: Findings, n: int, preview: Preview | None) -> Html:
 def _chips(told: Diagnosis) -> list[Html]:
     """Answer, conformal answer and familiarity: none of them alone."""
     familiar, grave = words.familiarity_chip(told)
+    level = f"at {words.part(told.level)} confidence"
     standing = {
-        Standing.FINDING: ("care", f"{told.finding}, with confidence"),
-        Standing.OTHER: ("note", f"not {told.finding}, with confidence"),
-        Standing.EITHER: ("care", "cannot tell with confidence"),
+        Standing.FINDING: ("care", f"{told.finding} {level}"),
+        Standing.OTHER: ("note", f"not {told.finding} {level}"),
+        Standing.EITHER: ("care", f"cannot tell {level}"),
         Standing.NEITHER: ("bad", Standing.NEITHER.value),
     }[told.standing]
     chips = [(_ANSWER_CHIPS[told.answer], told.answer.value), standing, (grave, familiar)]
@@ -133,7 +134,7 @@ def _grounds(told: Diagnosis) -> Html:
     known = [
         ("Does the figure hold?", words.reliability_words(told)),
         ("At the operating point.", words.answer_words(told)),
-        ("With confidence.", words.standing_words(told)),
+        (f"At {words.part(told.level)} confidence.", words.standing_words(told)),
         ("Is the scan familiar?", words.familiarity_words(told)),
         ("Calibration.", words.calibration_words(told)),
     ]

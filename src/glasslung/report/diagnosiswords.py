@@ -76,19 +76,30 @@ def answer_words(told: Diagnosis) -> str:
 
 
 def standing_words(told: Diagnosis) -> str:
-    """The conformal answer and what it promises."""
-    level = part(told.level)
-    promise = f"an answer that keeps the true one for {level} of scans like those of validation"
-    if told.standing is Standing.EITHER:
-        return f"Cannot tell: {promise} rules out neither {told.finding} nor its absence here."
-    if told.standing is Standing.NEITHER:
+    """The conformal answer: which answers the validation scans leave standing, and how many of them."""
+    finding = told.finding
+    with_it, without = (part(chance) for chance in told.chances)
+    needed = part(1.0 - told.level)
+    if told.standing is Standing.FINDING:
         return (
-            f"Unlike what it learned: such a figure was unusual among the validation scans with "
-            f"{told.finding} and among those without, so neither answer should be drawn from it."
+            f"{finding}: of the validation scans without it at most {without} were given as high a "
+            f"probability; the answer stays open where that is more than {needed}."
         )
-    kept, out = (told.finding, "its absence") if told.standing is Standing.FINDING else ("no", told.finding)
-    answer = kept if told.standing is Standing.FINDING else f"{kept} {told.finding}"
-    return f"{answer}: {promise} rules out {out} here."
+    if told.standing is Standing.OTHER:
+        return (
+            f"Not {finding}: of the validation scans with it at most {with_it} were given as low a "
+            f"probability; the answer stays open where that is more than {needed}."
+        )
+    if told.standing is Standing.EITHER:
+        return (
+            f"Cannot tell: {with_it} of the validation scans with {finding} were given as low a probability, "
+            f"and {without} of those without it as high a one. For one answer alone, one of the two must be "
+            f"{needed} or less."
+        )
+    return (
+        f"Unlike what it learned: so low a probability was as rare among the validation scans with {finding} "
+        f"({with_it}) as so high a one among those without it ({without}). Neither answer should be drawn."
+    )
 
 
 def familiarity_words(told: Diagnosis) -> str:
