@@ -32,6 +32,8 @@ from glasslung.types import Lesion, RelevanceShare
 OUTSIDE = "outside the lungs"
 LESIONS = "lesions"
 LUNGS = "lungs"
+ERROR = "conservation error"
+"""Of many scans: what all lost together, over the sum of their log-odds without sign."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,7 @@ def figures(
     if len(ledgers) != len(patients):
         raise ShapeError(f"{len(ledgers)} ledgers need as many patients, got {len(patients)}")
     rows = [_row(one) for one in ledgers]
+    sizes = np.array([abs(one.log_odds) for one in ledgers])
     names = list(dict.fromkeys(name for row in rows for name in row))
     told = []
     for name in names:
@@ -234,11 +237,13 @@ def figures(
         if len(set(whose)) < 2:
             continue
         value, chance = (np.array([rows[n][name][k] for n in have], dtype=float) for k in (0, 1))
+        # what scans with an answer near 0 lose is no large part of what is explained
+        weight = sizes[have] if name == ERROR else np.ones(len(have))
         told.append(
             Figure(
                 name,
-                _mean(value, whose, rng, draws),
-                None if np.isnan(chance).any() else _mean(chance, whose, rng, draws),
+                _mean(value, weight, whose, rng, draws),
+                None if np.isnan(chance).any() else _mean(chance, weight, whose, rng, draws),
                 len(have),
             )
         )
@@ -249,7 +254,7 @@ def figures(
 
 def _row(ledger: Ledger) -> dict[str, tuple[float, float]]:
     """Figures of one scan by name, each with that of a map that knows nothing; NaN where there is none."""
-    row = {"conservation error": (ledger.error, np.nan), "on the lesion mask": (ledger.lesion_input, np.nan)}
+    row = {ERROR: (ledger.error, np.nan), "on the lesion mask": (ledger.lesion_input, np.nan)}
     for one in ledger.positive:
         row[f"in {one.region}"] = (one.relevance, np.nan if one.volume is None else one.volume)
     if (there := ledger.localisation) is not None:
@@ -270,12 +275,14 @@ def _row(ledger: Ledger) -> dict[str, tuple[float, float]]:
     return row
 
 
-def _mean(values: np.ndarray, patients: Sequence[str], rng: np.random.Generator, draws: int) -> Interval:
-    def weighted(column: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        mean: np.ndarray = weights @ column / weights.sum(1)
+def _mean(
+    values: np.ndarray, weight: np.ndarray, patients: Sequence[str], rng: np.random.Generator, draws: int
+) -> Interval:
+    def weighted(column: np.ndarray, own: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        mean: np.ndarray = drawn @ (own * column) / (drawn @ own)
         return mean
 
-    return bootstrap_by_patient(weighted, patients, values, rng=rng, draws=draws, weighted=True)
+    return bootstrap_by_patient(weighted, patients, values, weight, rng=rng, draws=draws, weighted=True)
 
 
 def _parts(strength: np.ndarray, exam: Exam) -> dict[str, float]:

@@ -171,8 +171,8 @@ def _explain(plan: Plan, parts: list[tuple[Tensor, Tensor]], composite: Composit
         images.append(image[:, 0])
         lesions.append(lesion[:, 0])
     return Relevance(
-        torch.cat(images).numpy(),
-        torch.cat(lesions).numpy(),
+        torch.cat(images).cpu().numpy(),
+        torch.cat(lesions).cpu().numpy(),
         float(answer),
         composite.name,
         tuple(book.lines.values()),
