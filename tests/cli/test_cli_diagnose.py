@@ -85,7 +85,7 @@ def test_the_answer_never_stands_alone(made, tmp_path):
     text = " ".join(rest).replace("\u00a0", " ")
     assert first.startswith("COVID-19 ") and first.endswith("%")
     for part in (
-        "validation scans that were given",
+        "validation scans with the nearest figures",
         "operating point (Youden on validation)",
         "training scans",
         "temperature 2.00",

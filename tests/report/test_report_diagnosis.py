@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import unescape
 
 import made_stories
@@ -28,7 +29,7 @@ def test_the_answer_stands_with_what_it_rests_on(pages):
         "Is it COVID-19?",
         "83 % probability of COVID-19",
         "operating point 60 %",
-        "Of 25 validation scans that were given 70 % to 100 %, 21 had COVID-19.",
+        "Of the 25 validation scans with the nearest figures (70 % to 100 %), 21 had COVID-19.",
         "90 % (95 % interval 75 % to 98 %) of the validation scans with COVID-19 were called likely",
         "0.91 (0.84 to 0.97)",
         "of the validation scans without it at most 3 % were given as high a probability",
@@ -62,7 +63,10 @@ def test_doubts_and_what_cannot_be_told_are_not_hidden(pages):
     assert "Doubt It lies farther from the training scans than 97 %" in told
     assert "cannot tell at 90 % confidence" in told and "unlike its training scans" in told
     assert "44 % of the validation scans with COVID-19 were given as low a probability, and 3 %" in told
-    assert "Of five validation scans" in told and "Too few to be more than a hint." in told
+    assert (
+        "Of the five validation scans with the nearest figures (30 % to 70 %), 2 had COVID-19. Too few"
+        in told
+    )
     assert "Its reasons were not asked for." in told
     assert "too little to tell either way with confidence; but the scan is unlike those" in told
 
@@ -135,11 +139,16 @@ def test_familiarity_goes_from_known_to_do_not_rely(percentile, word, chip):
 
 
 def test_a_probability_nobody_had_in_validation_is_not_vouched_for():
-    told = diagnosis_of(0.9)
-    few = told.validation.__class__(**{**vars(told.validation), "reliability": ((0.0, 0.5, 0.2, 0.1, 9),)})
-    assert "nothing shows that this figure holds" in words.reliability_words(
-        diagnosis_of(0.9, validation=few)
-    )
+    known = diagnosis_of().validation
+    rows = ((0.0, 0.1, 0.05, 0.0, 4), (0.2, 0.3, 0.25, 0.5, 2), (0.3, 0.5, 0.4, 0.5, 2))
+    few = diagnosis_of(0.9, validation=replace(known, reliability=rows))
+    told = words.reliability_words(few).replace("\u00a0", " ")
+    assert told.startswith("Of the two validation scans with the nearest figures (30 % to 50 %), 1 had")
+    assert "Too few" in told and "None was given about 90 %, so nothing shows that this figure holds" in told
+    near = words.reliability_words(replace(few, probability=0.35)).replace("\u00a0", " ")
+    assert near.startswith("Of the four") and "(20 % to 50 %), 2 had" in near and "nothing shows" not in near
+    one = diagnosis_of(0.08, validation=replace(known, reliability=((0.0, 0.1, 0.05, 0.1, 10), *rows[1:])))
+    assert "(0\u00a0% to 10\u00a0%), 1 had" in words.reliability_words(one)
 
 
 def test_calibration_that_changes_nothing_says_so():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from glasslung.report.wording import SPACE, count, number, sentence
@@ -10,6 +11,7 @@ from glasslung.types import Answer, Diagnosis, Explanation, RelevanceShare, Stan
 SURE, UNSURE = 0.995, 0.005  # probabilities beyond these are not told as 100 % and 0 %
 FAR, UNUSUAL = 95.0, 75.0  # per cent of the validation scans that lie nearer
 FEW = 10  # scans: of fewer a share is no more than a hint
+NEAR = 0.1  # of probability: validation scans farther away do not tell whether a figure holds
 SMALL_PERCENT = 0.1  # of the log-odds: what conservation loses below this is not told in figures
 
 
@@ -31,21 +33,39 @@ def headline(told: Diagnosis) -> str:
 
 
 def reliability_words(told: Diagnosis) -> str:
-    """What became of the validation scans with about this probability."""
-    rows = told.validation.reliability
-    here = next((row for row in rows if row[0] <= told.probability <= row[1]), None)
-    if here is None:
-        return (
-            f"No validation scan was given about {share(told.probability)}, so nothing shows that this "
-            "figure holds."
-        )
-    low, high, _, found, many = here
-    had = round(found * many)
+    """What became of the validation scans that were given about this probability."""
+    low, high, had, many = _nearest(told)
     hint = " Too few to be more than a hint." if many < FEW else ""
-    return (
-        f"Of {count(many, 'validation scan').lower()} that were given {part(low)} to {part(high)}, {had} had "
-        f"{told.finding}.{hint}"
+    text = (
+        f"Of the {count(many, 'validation scan').lower()} with the nearest figures ({part(low)} to "
+        f"{part(high)}), {had} had {told.finding}.{hint}"
     )
+    if _gap(told.probability, low, high) > NEAR:
+        text += f" None was given about {share(told.probability)}, so nothing shows that this figure holds."
+    return text
+
+
+def _nearest(told: Diagnosis) -> tuple[float, float, int, int]:
+    """Lowest and highest figure of the nearest validation scans, how many had the finding, how many they are.
+
+    Bins are joined, the nearer neighbour first, until they hold FEW scans or the next one is not NEAR.
+    """
+    rows = sorted(told.validation.reliability)
+    gaps = [_gap(told.probability, row[0], row[1]) for row in rows]
+    first = last = gaps.index(min(gaps))
+    while sum(row[4] for row in rows[first : last + 1]) < FEW:
+        below = gaps[first - 1] if first > 0 else math.inf
+        above = gaps[last + 1] if last < len(rows) - 1 else math.inf
+        if min(below, above) > NEAR:
+            break
+        first, last = (first - 1, last) if below <= above else (first, last + 1)
+    joined = rows[first : last + 1]
+    had = sum(round(row[3] * row[4]) for row in joined)
+    return joined[0][0], joined[-1][1], had, sum(row[4] for row in joined)
+
+
+def _gap(value: float, low: float, high: float) -> float:
+    return max(low - value, value - high, 0.0)
 
 
 def calibration_words(told: Diagnosis) -> str:
