@@ -10,9 +10,10 @@ Notation  S slices of all V scans of a batch; K clusters; D width of a slice's d
 
 Departs   1. It has 1.42 million weights, not the printed 1.92: the pyramid's 38 bins of 64 channels into 512
              explain 1.25 million. `levels=(6, 4, 1)`, 53 bins, would give 1.92; which is meant is not known.
-          2. lr: the paper's 1e-5 for 200 epochs of some 800 scans is about 20 000 steps of 8 scans, and
-             NetVLAD's description of length 1 needs large weights behind it before any answer leaves 1/2. The
-             default 5e-4 gets there in some hundred steps; `lr=1e-5` is the paper's.
+          2. lr: the paper's 1e-5 is for 200 epochs of some 800 scans, 20 000 steps of 8. On drawn chests of
+             64 pixels, 36 to train on, 60 steps put unseen scans in order at 1e-5 and at 1e-4, but at 1e-5
+             log-odds were half as far from 0. At 5e-4, without lesions, the AUC began at 0.69 and was 0.85
+             after 60 steps. So 1e-4 is the default; `lr=1e-5` is the paper's.
           3. Descriptors are leaky-rectified and scaled to length 1 before NetVLAD, as its authors do; the
              paper says neither. `unit=False` leaves their length.
           4. He's start; and with `start_from(cvae)` only the branches are copied: the CVAE's merging network
@@ -46,8 +47,6 @@ from glasslung.nn.twobranches import (
 )
 from glasslung.nn.vlad import NetVLAD
 
-PAPER_LR = 1e-5
-
 
 @dataclass(frozen=True)
 class Config:
@@ -62,7 +61,7 @@ class Config:
     gamma: float = PAPER_GAMMA  # of the focal loss; as the paper
     weight_other: float = PAPER_WEIGHTS[0]  # of scans without the disease in it; as the paper
     weight_disease: float = PAPER_WEIGHTS[1]  # of scans with it; as the paper
-    lr: float = 5e-4  # the paper's 1e-5 needs some 20 000 steps; see the head of this file
+    lr: float = 1e-4  # ten times the paper's, for shorter training; see the head of this file
     weight_decay: float = 1e-5  # as the paper
 
     def __post_init__(self) -> None:
