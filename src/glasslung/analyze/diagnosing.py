@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from glasslung.analyze.explaining import Reasons
     from glasslung.predict.diagnosing import Classifier
 
+UNTRUSTED_LUNGS = "lung-mask-untrusted"  # the gate's own remark on what is told here already
 NOBODY_WANTED = "no classifier was to be asked"
 _GREY_WORDS = {Intensity.HU: "Hounsfield units", Intensity.DISPLAY8: "8-bit grey values"}
 
@@ -154,7 +155,8 @@ def _doubts(
     if learned_with != NOBODY and (other := _other_lesions(made.origin, learned_with)):
         doubts.append(other)
     if volume.intensity is Intensity.HU:  # what the gate warns of in pictures, a classifier of pictures knows
-        doubts += [remark.text.rstrip(".") for remark in gate if remark.severity is Severity.WARN]
+        warned = [r for r in gate if r.severity is Severity.WARN and r.code != UNTRUSTED_LUNGS]
+        doubts += [remark.text.rstrip(".") for remark in warned]
     return tuple(doubts)
 
 

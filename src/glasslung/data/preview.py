@@ -276,15 +276,10 @@ def _axial_views(chest: _Chest) -> list[View]:
 
 
 def _reason_views(chest: _Chest) -> list[View]:
-    """The axial planes with most relevance for the finding, not too near each other, head first.
-
-    Where there is none for it, those with most against it.
-    """
+    """The axial planes with most relevance, for the finding or against it, not too near each other."""
     if chest.heat is None:
         return []
-    load = np.clip(chest.heat, 0, None).sum(axis=(1, 2), dtype=np.float64)
-    if not load.any():
-        load = np.abs(chest.heat.astype(np.int16)).sum(axis=(1, 2), dtype=np.float64)
+    load = np.array([np.abs(plane.astype(np.int16)).sum() for plane in chest.heat], np.float64)
     apart = math.ceil(HEAT_APART_MM / chest.spacing_mm[0]) if chest.volume.has_ml else 1
     picked: list[int] = []
     while load.any() and len(picked) < HEAT_LEVELS:

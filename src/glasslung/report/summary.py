@@ -292,8 +292,8 @@ def _not_diagnosed(story: Story) -> list[Limit]:
     return [
         Limit(
             f"That it is {one.finding}, or is not.",
-            f"The probability of {name} holds for scans like those it was validated on, where about as many "
-            "were ill. It is no test, and knows no other disease.",
+            f"The probability of {name} holds for scans like those it was validated on, with as many ill "
+            "among them. It is no test, and knows no other disease.",
         )
         for name, one in asked.items()
     ]
