@@ -168,6 +168,8 @@ def test_what_it_is_scored_on_and_what_it_saw_is_said(run, folder, tmp_path):
     assert [row["scan"] for row in rows] == ["s6", "s7", "s14", "s15"]
     assert {row["part"] for row in rows} == {"test"} and rows[0]["answer"] in ("likely", "unlikely")
     kept = json.loads((tmp_path / "scores" / "evaluation.json").read_text())
+    assert "outline alone" in found.text and "the paper, independent" in found.text
+    assert 0 <= kept["figures"]["auc"]["value"] <= 1 and "value" in kept["figures"]["source"]
     threshold = kept["figures"]["threshold"]
     for row in rows:
         assert (row["answer"] == "likely") == (float(row["probability"]) >= threshold - 1e-6)
