@@ -1,4 +1,4 @@
-"""Scans of different lengths in one tensor: their slices one after another, and sums by scan."""
+"""Scans of different lengths in one tensor: their slices one after another."""
 
 from __future__ import annotations
 
@@ -29,8 +29,3 @@ def check_slices(image: Tensor, lesion: Tensor, scan: Tensor, smallest: int) -> 
 def slices_of_each(scan: Tensor) -> list[int]:
     """How many slices each scan has: scan (S,) -> V numbers that add up to S."""
     return [int(count) for count in torch.bincount(scan).tolist()]
-
-
-def mean_of_each(x: Tensor, scan: Tensor) -> Tensor:
-    """The mean over the slices of each scan: x (S, ...), scan (S,) -> (V, ...)."""
-    return torch.stack([part.mean(0) for part in x.split(slices_of_each(scan))])
