@@ -67,11 +67,15 @@ def test_a_perfect_map_and_one_that_avoids_lesions(rng):
     truth = exam.lesions > 0
     perfect = book.localise(truth.astype(float), exam, truth, rng)
     assert (perfect.share, perfect.hit) == (1.0, True)
+    assert (perfect.net, perfect.against) == (1.0, 0.0)
     assert perfect.auc > 0.97  # its rim is smoothed
     assert perfect.ratio == pytest.approx(1 / perfect.volume)
     averse = book.localise((~truth).astype(float), exam, truth, rng)
     assert (averse.share, averse.hit) == (0.0, False)
     assert averse.auc < 0.1
+    torn = book.localise(np.where(truth & (np.arange(32) % 2 == 0), 1.0, -1.0 * truth), exam, truth, rng)
+    assert torn.share == torn.against == 1.0
+    assert abs(torn.net) < 0.2  # for and against in the same place
     assert perfect.random_auc == pytest.approx(0.5, abs=0.05)
     assert perfect.random_ratio == pytest.approx(1, abs=0.5)
 
@@ -155,6 +159,8 @@ def test_a_ledger_of_a_classifier_that_learned_the_lesion(model, rng):
     assert kept.deletion.area < kept.deletion.random_area
     assert kept.sanity.layers == (1, -1)
     assert kept.sanity.likeness[1] < 0.9
+    assert kept.localisation.net > 0.3
+    assert kept.sanity.net < kept.localisation.net
     assert json.loads(json.dumps(kept.as_json()))["localisation"]["hit"] in (True, False)
     short = book.keep_ledger(model, made_exam(21, ill=False), rng, steps=None, cascade=None)
     assert short.localisation is short.deletion is short.sanity is None

@@ -113,6 +113,14 @@ def test_the_papers_gate_doubles():
     assert {line.layer for line in paper.lines} == {line.layer for line in ours.lines}
 
 
+def test_nothing_lies_on_black_where_only_what_is_visible_counts():
+    image, lesion = slices()
+    found = explain(classifier("netvlad"), image, lesion, composite="visible")
+    assert not found.image[image[:, 0].numpy() == 0].any()
+    assert not found.lesion[lesion[:, 0].numpy() == 0].any()
+    assert found.error < 1e-4
+
+
 def test_parts_do_not_change_the_answer():
     model = classifier("netvlad")
     image, lesion = slices(7)
@@ -253,7 +261,7 @@ def test_what_cannot_be_explained_is_refused_by_name():
         explain(nn.Linear(1, 1), image, lesion)
     with pytest.raises(UsageError, match=r"no rule for LSTM \(layer '1'\)"):
         explain_network(nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 3)), torch.zeros(1, 3))
-    with pytest.raises(UsageError, match="there are conserving, paper, gradient"):
+    with pytest.raises(UsageError, match="there are conserving, paper, gradient, visible"):
         composite_named("guess")
     with pytest.raises(UsageError, match="sum to 1"):
         Composite("odd", alpha=2.0, beta=1.0)

@@ -41,17 +41,26 @@ class Localisation:
     """How well relevance finds the true lesions of one scan, within its lungs.
 
     share       of the positive relevance within the lungs that lies in lesions, 0 to 1
-    volume      share of the lungs that is lesion: what `share` would be by chance
+    against     of the negative relevance likewise; 0 where there is none
+    net         relevance of the lesions, signs and all, over that of the lungs without sign: -1 to 1
     hit         whether the highest voxel of the smoothed map lies in a lesion (the pointing game)
     auc         chance that a voxel in a lesion has more relevance than one outside; 0.5 by chance
-    random_share, random_hit, random_auc   the same of the relevance permuted within the lungs
+    volume      share of the lungs that is lesion: what `share` would be by chance
+    random_...  the same of the relevance permuted within the lungs
+
+    Bright voxels, and a lesion mask among the inputs, draw relevance of both signs whatever a network has
+    learned: `share` alone stays high with shuffled weights. What it learned shows in `net` and `auc`.
     """
 
     share: float
-    volume: float
+    against: float
+    net: float
     hit: bool
     auc: float
+    volume: float
     random_share: float
+    random_against: float
+    random_net: float
     random_hit: bool
     random_auc: float
 
@@ -72,12 +81,14 @@ class Sanity:
 
     layers    how many of the last layers had their weights shuffled; -1 all
     likeness  rank correlation of the maps with and without, within the lungs: 1 nothing changed
-    ratio     of `Localisation`, after all weights were shuffled; None where there is no true lesion
+    ratio, net, auc   of `Localisation`, after all weights were shuffled; None where there is no true lesion
     """
 
     layers: tuple[int, ...]
     likeness: tuple[float, ...]
     ratio: float | None
+    net: float | None
+    auc: float | None
 
 
 @dataclass(frozen=True)
@@ -214,7 +225,7 @@ def localise(
         return None
     order = rng.permutation(len(sick))
     own, chance = (_found(raw[one], wide[one], sick) for one in (slice(None), order))
-    return Localisation(own[0], float(sick.mean()), own[1], own[2], *chance)
+    return Localisation(*own, float(sick.mean()), *chance)
 
 
 def figures(
@@ -260,6 +271,7 @@ def _row(ledger: Ledger) -> dict[str, tuple[float, float]]:
     if (there := ledger.localisation) is not None:
         row |= {
             "lesions, share over volume": (there.ratio, there.random_ratio),
+            "lesions, net share": (there.net, there.random_net),
             "pointing game": (float(there.hit), float(there.random_hit)),
             "lesions, AUC by voxel": (there.auc, there.random_auc),
         }
@@ -270,8 +282,10 @@ def _row(ledger: Ledger) -> dict[str, tuple[float, float]]:
         for layers, alike in zip(sane.layers, sane.likeness, strict=True):
             what = "all layers" if layers < 0 else f"last {layers} layers"
             row[f"likeness, {what} shuffled"] = (alike, 0.0)
-        if sane.ratio is not None:
+        if sane.ratio is not None and sane.net is not None and sane.auc is not None:
             row["lesions, share over volume, all layers shuffled"] = (sane.ratio, 1.0)
+            row["lesions, net share, all layers shuffled"] = (sane.net, 0.0)
+            row["lesions, AUC by voxel, all layers shuffled"] = (sane.auc, 0.5)
     return row
 
 
@@ -293,10 +307,17 @@ def _parts(strength: np.ndarray, exam: Exam) -> dict[str, float]:
     return {name: float(strength[mask].sum(dtype=np.float64)) / whole for name, mask in regions(exam).items()}
 
 
-def _found(raw: np.ndarray, wide: np.ndarray, sick: np.ndarray) -> tuple[float, bool, float]:
-    """Share of the positive part in lesions, whether the highest is in one, AUC."""
-    positive = np.clip(raw, 0, None).astype(np.float64)
-    return float(positive[sick].sum() / positive.sum()), bool(sick[wide.argmax()]), auc(sick, wide)
+def _found(raw: np.ndarray, wide: np.ndarray, sick: np.ndarray) -> tuple[float, float, float, bool, float]:
+    """Shares of the positive and of the negative part in lesions, net, whether the highest is in one, AUC."""
+    signed = raw.astype(np.float64)
+    positive, negative = np.clip(signed, 0, None), np.clip(-signed, 0, None)
+    return (
+        float(positive[sick].sum() / positive.sum()),
+        float(negative[sick].sum() / max(negative.sum(), 1e-300)),
+        float(signed[sick].sum() / np.abs(signed).sum()),
+        bool(sick[wide.argmax()]),
+        auc(sick, wide),
+    )
 
 
 def _sanity(
@@ -309,13 +330,14 @@ def _sanity(
     rng: np.random.Generator,
 ) -> Sanity:
     """Explain again with shuffled weights: of the last layers, and of all."""
-    alike, ratio = [], None
+    alike, there = [], None
     for layers in cascade:
         other = explain_exam(shuffled(model, rng, None if layers < 0 else layers), exam, composite)
         alike.append(likeness(found.map, other.map, exam))
-        if layers < 0 and (there := localise(other.map, exam, truth, rng)) is not None:
-            ratio = there.ratio
-    return Sanity(tuple(cascade), tuple(alike), ratio)
+        if layers < 0:
+            there = localise(other.map, exam, truth, rng)
+    figures_of = (None, None, None) if there is None else (there.ratio, there.net, there.auc)
+    return Sanity(tuple(cascade), tuple(alike), *figures_of)
 
 
 def share_table(ledgers: Sequence[Ledger]) -> Mapping[str, tuple[float, float | None]]:
