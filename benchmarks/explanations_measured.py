@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from glasslung.data.exambatches import whole
 from glasslung.data.exams import Exam, ExamSet
-from glasslung.explain.composites import CONSERVING, GRADIENT, PAPER, Composite
+from glasslung.explain.composites import CONSERVING, GRADIENT, PAPER, VISIBLE, Composite
 from glasslung.explain.gradients import grad_cam, integrated_gradients
 from glasslung.explain.ledger import localise, shares
 from glasslung.explain.lrp import Relevance, explain_exam
@@ -36,7 +36,7 @@ WAYS = {
     "conserving": CONSERVING,
     "paper": PAPER,
     "gradient": GRADIENT,
-    "alpha-beta at the input": replace(CONSERVING, pixels="alphabeta"),
+    "visible": VISIBLE,
     "LRP-0 at the input": replace(CONSERVING, pixels="zero"),
     "flat at the input": replace(CONSERVING, pixels="flat"),
     "alpha 1, beta 0": replace(CONSERVING, alpha=1.0, beta=0.0),
@@ -67,9 +67,12 @@ def main() -> None:
     )
     for name, way in WAYS.items():
         print_way(name, lambda m, e, way=way: explain_exam(m, e, way), model, ill)
-    print_way("conserving, shuffled", explain_exam, shuffled(model, np.random.default_rng(1)), ill, model)
+    for seed in range(4):
+        forgot = shuffled(model, np.random.default_rng(seed))
+        print_way(f"conserving, shuffled {seed}", explain_exam, forgot, ill, model)
     print_way("conserving, random weights", explain_exam, random, ill)
     print_way("paper, random weights", lambda m, e: explain_exam(m, e, PAPER), random, ill)
+    print_way("the scan itself", itself, model, ill)
     print_way("Grad-CAM", cam, model, ill)
     print_way("integrated gradients", slopes, model, ill)
     print_curves(model, ill)
@@ -93,6 +96,12 @@ def cam(model: torch.nn.Module, exam: Exam) -> Relevance:
     batch = whole(exam)
     found = grad_cam(model, batch.image, batch.lesion)
     return Relevance(found, np.zeros_like(found), np.nan, "Grad-CAM", (), np.arange(len(found)))
+
+
+def itself(model: torch.nn.Module, exam: Exam) -> Relevance:
+    """What a map would be told that shows the scan's grey values and nothing of the network."""
+    grey = exam.image.astype(np.float32)
+    return Relevance(grey, np.zeros_like(grey), np.nan, "the scan itself", (), np.arange(len(grey)))
 
 
 def slopes(model: torch.nn.Module, exam: Exam) -> Relevance:
@@ -127,6 +136,7 @@ def print_way(
                 there.volume,
                 there.ratio,
                 np.nan if picture is None else picture.ratio,
+                there.net,
                 there.hit,
                 there.auc,
                 mask,
@@ -143,14 +153,20 @@ def print_way(
     bias = np.mean([one.biases / one.log_odds for one in found])
     print(
         f"{name:28s} error {error:8.1e} biases {bias:5.2f} | outside {mean[0]:.2f} lesions {mean[1]:.2f} of "
-        f"{mean[2]:.3f} = x{span} (image alone x{mean[4]:.2f}) hit {mean[5]:.2f} AUC {mean[6]:.2f} "
-        f"mask {mean[7]:.2f} | {seconds:.2f} s" + (f" | likeness {np.mean(alike):.2f}" if alike else "")
+        f"{mean[2]:.3f} = x{span} (image alone x{mean[4]:.2f}) net {mean[5]:+.2f} hit {mean[6]:.2f} "
+        f"AUC {mean[7]:.2f} mask {mean[8]:.2f} | {seconds:.2f} s"
+        + (f" | likeness {np.mean(alike):.2f}" if alike else "")
     )
 
 
 def print_curves(model: torch.nn.Module, exams: ExamSet) -> None:
     """Deletion and insertion, conserving and paper, beside random patches."""
-    for name, way in (("conserving", CONSERVING), ("paper", PAPER), ("gradient", GRADIENT)):
+    for name, way in (
+        ("conserving", CONSERVING),
+        ("paper", PAPER),
+        ("visible", VISIBLE),
+        ("gradient", GRADIENT),
+    ):
         print(f"{name:12s} {curve_line(model, exams, way)}")
 
 
