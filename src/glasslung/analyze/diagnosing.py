@@ -11,6 +11,7 @@ from glasslung.analyze.masks import GIVEN, NOBODY, ScanMasks
 from glasslung.errors import UsageError
 from glasslung.types import (
     Diagnosis,
+    Explanation,
     Intensity,
     MaskOrigin,
     MaskQuality,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from glasslung.predict.diagnosing import Classifier
 
 UNTRUSTED_LUNGS = "lung-mask-untrusted"  # the gate's own remark on what is told here already
+MOST_OUTSIDE = (
+    0.5  # of the relevance: with more outside the lungs, their outline decided and not their inside
+)
 NOBODY_WANTED = "no classifier was to be asked"
 _GREY_WORDS = {Intensity.HU: "Hounsfield units", Intensity.DISPLAY8: "8-bit grey values"}
 
@@ -136,7 +140,17 @@ def diagnose_scan(
 
     say("reasons", 0.0)
     reasons = reasons_of(classifier, exam, volume)
-    return Told(replace(found, explanation=reasons.told), reasons)
+    doubts = (*found.doubts, *_doubts_of(reasons.told))
+    return Told(replace(found, doubts=doubts, explanation=reasons.told), reasons)
+
+
+def _doubts_of(told: Explanation) -> tuple[str, ...]:
+    """What of its reasons stands against believing an answer."""
+    from glasslung.explain.ledger import OUTSIDE
+
+    outside = sum(one.relevance for one in told.shares if one.region == OUTSIDE)
+    said = f"{outside:.0%} of what spoke for it lies outside the lungs, of which only the outline was shown"
+    return (said,) if outside > MOST_OUTSIDE else ()
 
 
 def _doubts(

@@ -280,7 +280,8 @@ def _reason_views(chest: _Chest) -> list[View]:
     if chest.heat is None:
         return []
     load = np.array([np.abs(plane.astype(np.int16)).sum() for plane in chest.heat], np.float64)
-    apart = math.ceil(HEAT_APART_MM / chest.spacing_mm[0]) if chest.volume.has_ml else 1
+    slices = int(np.count_nonzero(chest.lung_area))
+    apart = math.ceil(HEAT_APART_MM / chest.spacing_mm[0]) if chest.volume.has_ml else max(1, slices // 12)
     picked: list[int] = []
     while load.any() and len(picked) < HEAT_LEVELS:
         z = int(np.argmax(load))
