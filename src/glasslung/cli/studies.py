@@ -91,10 +91,11 @@ def segmentation(
     methods: Annotated[
         str,
         typer.Option(
-            help="Only these beside the U-Net, with commas between them, like StichNet,UniMatch.",
+            help="Only these beside the baseline, with commas between them, like StichNet,UniMatch.",
             show_default=False,
         ),
     ] = "",
+    baseline: Annotated[str, typer.Option(help="The method beside which gains are told.")] = "U-Net",
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """U-Net, pseudo-labels, Inf-Net, StichNet: which finds lesions best when few slices are labelled?"""
@@ -104,7 +105,7 @@ def segmentation(
         raise UsageError("--healthy goes with --cohort; phantoms bring healthy slices of their own")
     plan = (QUICK if quick else FULL).for_minutes(minutes).for_labels(whole_numbers(labels, "--labels"))
     plan = plan.for_folds(folds).for_size(size)
-    chosen = choose_segmenters(methods, plan)
+    chosen = choose_segmenters(methods, plan, baseline)
     with progress_bar() as progress:
-        page = run_segmentation(data, out, plan, seeds, chosen, healthy, progress)
+        page = run_segmentation(data, out, plan, seeds, chosen, healthy, progress, baseline)
     show_page(page, show)

@@ -160,7 +160,17 @@ def test_without_unlabelled_slices_only_supervised_methods_are_left():
 def test_unknown_methods_are_named():
     with pytest.raises(UsageError, match="no method 'V-Net'"):
         study.choose_segmenters("V-Net", PLAN)
-    assert next(iter(study.choose_segmenters("UniMatch", PLAN))) == "U-Net"
+    assert list(study.choose_segmenters("UniMatch", PLAN)) == ["U-Net", "UniMatch"]
+    assert list(study.choose_segmenters("", PLAN)) == list(study.methods_of(PLAN))
+
+
+def test_another_baseline_takes_the_u_nets_place():
+    assert list(study.choose_segmenters("StichNet taught", PLAN, "StichNet supervised")) == [
+        "StichNet supervised",
+        "StichNet taught",
+    ]
+    with pytest.raises(UsageError, match="no method 'V-Net'"):
+        study.choose_segmenters("UniMatch", PLAN, "V-Net")
 
 
 def test_maps_come_back_as_they_were(tmp_path):

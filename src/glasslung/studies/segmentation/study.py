@@ -118,12 +118,14 @@ def run_segmentation(
     methods: Mapping[str, Segmenter] | None = None,
     healthy: Path | None = None,
     progress: Progress | None = None,
+    baseline: str = BASELINE,
 ) -> Path:
     """The whole study, from slices to the page; returns the page's path.
 
     cohort   folder or table of 8-bit slices, some with lesion masks; None: phantoms
     healthy  a cohort with slices of healthy people; None: those of `cohort`, if there are any
     seeds    trainings of every cell; more can be added to a finished study
+    baseline the method beside which gains are told, one of `methods`
     Raises UsageError (the folder holds something else), DataError (slices that no study can be made of).
     """
     from glasslung.studies.segmentation.figures import measure
@@ -150,7 +152,7 @@ def run_segmentation(
         done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, 0.9))
         told = about_run(asked, done, seeds) | {"methods": list(chosen)}
         twins = {name: method.twin for name, method in chosen.items() if method.twin in chosen}
-        numbers = told | measure(ground, done, plan.draws, BASELINE, part_of(progress, 0.9, 1.0), twins)
+        numbers = told | measure(ground, done, plan.draws, baseline, part_of(progress, 0.9, 1.0), twins)
     write_json(out / NUMBERS, numbers)
     return write_page(numbers, ground, done, out / PAGE)
 
@@ -166,12 +168,11 @@ def methods_of(plan: Plan) -> dict[str, Segmenter]:
     return {name: every[name] for name in QUICK_METHODS} if plan.quick else every
 
 
-def choose_segmenters(names: str, plan: Plan) -> dict[str, Segmenter]:
+def choose_segmenters(names: str, plan: Plan, baseline: str = BASELINE) -> dict[str, Segmenter]:
     """Methods by name, with commas between them, and the baseline; the plan's where none is named."""
-    if not names.strip():
-        return methods_of(plan)
     every = segmenters()
-    wanted = [BASELINE, *(name.strip() for name in names.split(","))]
+    named = [name.strip() for name in names.split(",")] if names.strip() else list(methods_of(plan))
+    wanted = [baseline, *named]
     unknown = [name for name in wanted if name not in every]
     if unknown:
         raise UsageError(f"there is no method {unknown[0]!r}; there are {', '.join(every)}")
