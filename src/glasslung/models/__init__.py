@@ -22,6 +22,7 @@ from glasslung.models import (
     densenet3d,
     infnet,
     infnetclasses,
+    lesionnet,
     meanteacher,
     netvlad,
     patchnet,
@@ -77,6 +78,7 @@ TABLE = {
     "cvae": Entry(cvae.Config, cvae.CVAE, cvae.players, SideBatch),
     "netvlad": Entry(netvlad.Config, netvlad.NetVLADClassifier, netvlad.players, ExamBatch),
     "slicewise": Entry(slicewise.Config, slicewise.SliceWise, slicewise.players, ExamBatch),
+    "lesionnet": Entry(lesionnet.Config, lesionnet.LesionNet, lesionnet.players, ExamBatch),
     "densenet3d": Entry(densenet3d.Config, densenet3d.DenseNet3D, densenet3d.players, ExamBatch),
 }
 
