@@ -58,6 +58,15 @@ def test_a_scan_does_not_depend_on_its_batch_mates_nor_on_the_order_of_its_slice
         assert torch.allclose(net(own.flip(0), torch.zeros(len(own), dtype=torch.int64)), alone)
 
 
+def test_residuals_keep_32_bit_where_the_rest_is_computed_in_16():
+    net = NetVLAD(K, D, torch.Generator().manual_seed(0))
+    x, scan = scans()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net(x.bfloat16(), scan)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, net(x.bfloat16().float(), scan))
+
+
 def test_is_linear_in_slices_once_shares_are_frozen():
     net = made()
     x, scan = scans()

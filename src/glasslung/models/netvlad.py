@@ -126,7 +126,7 @@ class NetVLADClassifier(nn.Module):
     def descriptors(self, image: Tensor, lesion: Tensor) -> Tensor:
         """Each slice as numbers, before NetVLAD: (S, 1, H, W) twice -> (S, D)."""
         x: Tensor = self.activation(self.dense(self.pyramid(self.branches(image, lesion))))
-        return F.normalize(x, dim=1) if self.config.unit else x
+        return F.normalize(x.float(), dim=1) if self.config.unit else x
 
     def start_from(self, cvae: Encoder) -> None:
         """Begin with the two branches of a trained CVAE, and nothing else of it."""

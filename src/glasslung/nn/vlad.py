@@ -40,8 +40,10 @@ class NetVLAD(nn.Module):
         return self.centroids.numel()
 
     def forward(self, x: Tensor, scan: Tensor) -> Tensor:
-        """x (S, D), scan (S,) -> (V, K * D), each of length 1."""
-        return normalise(self.residuals(x, self.assignment(x), scan))
+        """x (S, D), scan (S,) -> (V, K * D), each of length 1; in 32 bit: residuals are small differences."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.to(self.centroids.dtype)
+            return normalise(self.residuals(x, self.assignment(x), scan))
 
     def assignment(self, x: Tensor) -> Tensor:
         """How much of each slice goes to each cluster: (S, D) -> (S, K), rows that sum to 1."""

@@ -24,6 +24,7 @@ from glasslung.data.exams import ExamSet
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_file
 from glasslung.studies.diagnosis.learning import (
+    VOLUMES,
     Look,
     Pace,
     classifier_game,
@@ -83,7 +84,9 @@ class Budget:
     """At the validation scans, evenly over the time of the classifier."""
     clusters: bool = True
     """Whether NetVLAD's clusters begin where training slices lie."""
-    precision: str = "32-true"
+    precision: str = "auto"
+    """Of the arithmetic in training; auto: 16 bit where the processor has it, for more steps in the time.
+    Not of networks in three dimensions, whose gradients were not finite then."""
 
     def __post_init__(self) -> None:
         if self.seconds <= 0 or self.looks < 1:
@@ -154,12 +157,13 @@ def train(
     """One classifier, trained until its time is up, and what is to be told of its training."""
     from glasslung.models import build
     from glasslung.nn.blocks import count_parameters
-    from glasslung.train.machine import Machine
+    from glasslung.train.machine import Machine, quickest_on_cpu
 
     _load_libraries()
     began = time.process_time()
     until = _clock(budget.seconds, began, progress)
-    machine = Machine("cpu", budget.precision)
+    quick = "32-true" if method.model in VOLUMES else quickest_on_cpu()
+    machine = Machine("cpu", quick if budget.precision == "auto" else budget.precision)
     training, validation = exams.part(TRAIN).labelled(), exams.part(VAL).labelled()
     settings = {"size": exams.size, **method.settings}
     model: Any = build(method.model, seed, **settings)
