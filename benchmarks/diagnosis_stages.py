@@ -3,11 +3,11 @@
     python benchmarks/diagnosis_stages.py [--shape 300 512 512] [--runs 3] [--classifier RUN] [--threads 2]
 
 The scan is a phantom, resampled to the shape asked for. Stages run one after the other as `glasslung
-diagnose` runs them: lungs by rules, lesions by the network that ships, the classifier, its relevance, the map
-on the scan's grid and its file; of --runs the median is printed, with how far memory rose. The classifier is that
-named, or the one that ships; where there is none, the paper's NetVLAD at 256 pixels with weights as they are
-drawn, which costs the same. Relevance stands beside a forward and backward pass of the same slices. The whole
-command is then run as a process of its own, with its peak memory.
+diagnose` runs them: lungs by rules, lesions by the network that ships, the classifier, its relevance, the
+map on the scan's grid and its file; of --runs the median is printed, with how far memory rose. The
+classifier is that named, or the one that ships; where there is none, the paper's NetVLAD at 256 pixels with
+weights as they are drawn, which costs the same. Relevance stands beside a forward and backward pass of the
+same slices. The whole command is then run as a process of its own, with its peak memory.
 """
 
 from __future__ import annotations

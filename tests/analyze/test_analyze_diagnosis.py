@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import glasslung.predict.diagnosing
+import glasslung.predict.opening
 from glasslung.analyze import MaskMaking, Settings, analyze
 from glasslung.analyze.asking import AskSettings, ask
 from glasslung.analyze.diagnosing import Classifiers
@@ -24,6 +25,7 @@ from glasslung.files import read_json, write_json
 from glasslung.predict.operating import OPERATING
 from glasslung.types import Intensity, Standing, Volume
 from made_classifiers import lesion_classifier, told, write_classifier
+from made_segmenters import GreyNet, grey_segmenter
 
 SMALL = (40, 96, 96)
 
@@ -113,8 +115,8 @@ def test_more_lesions_are_likelier_and_none_at_all_is_said(drawn, by_lesions):
     none = ask(drawn / "scan.nii.gz", None, asking(drawn, "none.nii.gz"))
     assert many.probability > 0.6 > none.probability and none.log_odds == -4
     assert many.standing is Standing.FINDING and none.standing is Standing.OTHER
-    assert any("no lesion is marked" in doubt for doubt in none.doubts)
-    assert not any("no lesion is marked" in doubt for doubt in many.doubts)
+    assert "the mask of lesions that was given is empty, and the classifier goes by lesions" in none.doubts
+    assert not any("is empty" in doubt for doubt in many.doubts)
     assert many.explanation is None
 
 
@@ -133,6 +135,35 @@ def test_what_of_the_scan_stands_against_it_becomes_a_doubt(drawn, by_lesions, t
     masks = GivenPaths(tmp_path / "elsewhere.nii.gz", drawn / "lesions.nii.gz")
     doubted = ask(drawn / "scan.nii.gz", None, asking(drawn, given=masks))
     assert "it was shown lungs whose outline is not trusted" in doubted.doubts
+
+
+@pytest.mark.parametrize(("threshold", "likely"), [(0.0, True), (1.0, False)])
+def test_no_lesion_is_a_doubt_of_likely_alone_where_a_network_looked(
+    drawn, tmp_path, monkeypatch, threshold, likely
+):
+    reads = {"lesions_by": "grey"}
+    asked = lesion_classifier(tmp_path / "classifier", reads=reads, threshold=threshold)
+    monkeypatch.setattr(glasslung.predict.diagnosing, "open_classifier", lambda which: asked)
+    blind = grey_segmenter(model=GreyNet(glass=2.0, dense=3.0))
+    monkeypatch.setattr(glasslung.predict.opening, "open_segmenter", lambda which: blind)
+    settings = asking(drawn, segmenter="grey", given=GivenPaths(drawn / "lungs.nii.gz"))
+    said = ask(drawn / "scan.nii.gz", None, settings)
+    assert any("and yet it is called likely" in doubt for doubt in said.doubts) is likely
+
+
+def test_reasons_outside_the_lungs_are_a_doubt_of_likely(drawn, run, tmp_path, monkeypatch):
+    import glasslung.explain.ledger as ledger
+    from glasslung.types import RelevanceShare
+
+    outside = (RelevanceShare("lesions", 0.1, 0.1), RelevanceShare(ledger.OUTSIDE, 0.72, None))
+    monkeypatch.setattr(ledger, "shares", lambda relevance, exam: outside)
+    settings = asking(drawn, classifier=str(run), explain=True)
+    for threshold, doubted in ((0.0, True), (1.0, False)):
+        changed = {**told(familiar=None, reads={"lesions_by": "given"}), "threshold": threshold}
+        other = write_classifier(tmp_path / f"run-{doubted}", "netvlad", reads={"lesions_by": "given"})
+        write_json(other / "weights" / OPERATING, changed)
+        said = ask(drawn / "scan.nii.gz", None, replace(settings, classifier=str(other)))
+        assert any("72% of what spoke for it lies outside" in doubt for doubt in said.doubts) is doubted
 
 
 def test_lesions_by_another_hand_than_in_training_are_a_doubt(drawn, tmp_path, monkeypatch):

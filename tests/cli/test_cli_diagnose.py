@@ -105,7 +105,9 @@ def test_a_mask_without_any_lesion_and_a_single_slice_are_asked_and_doubted(made
     empty = [word.format(made=made) for word in (*ASK[:4], "--lesions", "{made}/none.nii.gz")]
     done = glasslung_here("diagnose", made / "scan.nii.gz", *empty, "--no-explain")
     assert done.returncode == 0, done.stderr
-    assert "doubt: No lesion is marked in it" in done.stdout and "relevance" not in done.stdout
+    assert (
+        "doubt: The mask of lesions that was given is empty" in done.stdout and "relevance" not in done.stdout
+    )
     one = read_scan(made / "one.nii.gz")
     write_mask((one.voxels < -500).astype(np.uint8), one, tmp_path / "marked.nii.gz")
     words = ("--classifier", made / "vlad", "--lesions", tmp_path / "marked.nii.gz", "--no-explain")

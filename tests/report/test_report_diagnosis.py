@@ -169,5 +169,7 @@ def test_bars_and_shares_have_words_for_those_who_do_not_see_them():
     assert "of the lungs" not in charts.pair_bar(0.07, None, "outside")
     nothing = Explanation("rules", (RelevanceShare("right lung", 0.0, 0.5),), 0.0)
     assert words.reasons_words(nothing, "COVID-19").startswith("Relevance (rules)")
+    none = Explanation("rules", (RelevanceShare("lesions", 0.0, 0.0),), 0.0)
+    assert words.reasons_words(none, "COVID-19").startswith("No lesion is marked in the scan. Relevance")
     assert words.headline(diagnosis_of(0.2)).replace("\u00a0", " ") == "COVID-19 unlikely, 20 %"
     assert Answer.UNLIKELY.value in words.answer_words(diagnosis_of(0.2)).lower()

@@ -10,6 +10,7 @@ import numpy as np
 from glasslung.analyze.masks import GIVEN, NOBODY, ScanMasks
 from glasslung.errors import UsageError
 from glasslung.types import (
+    Answer,
     Diagnosis,
     Explanation,
     Intensity,
@@ -133,6 +134,8 @@ def diagnose_scan(
     exam = make_exam(volume, made.lungs.mask, lesions, classifier.size)
     found = diagnose(classifier, exam)
     doubts = _doubts(volume, made, classifier.operating.lesions_by, about)
+    if classifier.operating.lesions_by != NOBODY and not exam.lesions.any():
+        doubts += _without_lesions(made.origin, found)
     found = replace(found, doubts=(*doubts, *found.doubts))
     if not explain:
         return Told(found)
@@ -140,8 +143,15 @@ def diagnose_scan(
 
     say("reasons", 0.0)
     reasons = reasons_of(classifier, exam, volume)
-    doubts = (*found.doubts, *_doubts_of(reasons.told))
+    doubts = (*found.doubts, *_doubts_of(reasons.told)) if found.answer is Answer.LIKELY else found.doubts
     return Told(replace(found, doubts=doubts, explanation=reasons.told), reasons)
+
+
+def _without_lesions(origin: MaskOrigin, found: Diagnosis) -> tuple[str, ...]:
+    """What to make of an answer to a scan in which no lesion is marked: healthy lungs have none."""
+    if origin.lesions == GIVEN:
+        return ("the mask of lesions that was given is empty, and the classifier goes by lesions",)
+    return ("no lesion is marked in it, and yet it is called likely",) * (found.answer is Answer.LIKELY)
 
 
 def _doubts_of(told: Explanation) -> tuple[str, ...]:

@@ -182,7 +182,7 @@ def diagnose(classifier: Classifier, exam: Exam) -> Diagnosis:
         level=read.level,
         chances=chances,
         percentile=percentile,
-        doubts=_doubts(read, exam, percentile),
+        doubts=_doubts(exam, percentile),
         classifier=classifier.name,
         method=classifier.method,
         digest=classifier.digest,
@@ -192,7 +192,7 @@ def diagnose(classifier: Classifier, exam: Exam) -> Diagnosis:
     )
 
 
-def _doubts(read: Operating, exam: Exam, percentile: float | None) -> tuple[str, ...]:
+def _doubts(exam: Exam, percentile: float | None) -> tuple[str, ...]:
     """What of the exam itself stands against believing the answer."""
     doubts = []
     if percentile is not None and percentile > FAR_PERCENT:
@@ -201,8 +201,6 @@ def _doubts(read: Operating, exam: Exam, percentile: float | None) -> tuple[str,
         doubts.append(f"it lies farther from the training scans than {than} validation {noun}")
     if exam.intensity is Intensity.HU and len(exam) == 1:
         doubts.append("it is one slice, and the classifier learned from whole scans")
-    if read.lesions_by != NONE and not exam.lesions.any():
-        doubts.append("no lesion is marked in it, so the classifier went by the lungs' picture alone")
     return tuple(doubts)
 
 

@@ -148,7 +148,10 @@ def _reasons(told: Diagnosis, n: int, preview: Preview | None, scan: Findings) -
     if told.explanation is None:
         return [tag("p", "Its reasons were not asked for.", class_="quiet")]
     title = tag("h4", "Where it found its reasons")
-    said = tag("p", words.reasons_words(told.explanation, told.finding), class_="quiet")
+    text = words.reasons_words(told.explanation, told.finding)
+    if told.log_odds < 0:
+        text = f"What spoke for {told.finding} was outweighed by what spoke against it. {text}"
+    said = tag("p", text, class_="quiet")
     return [title, said, _maps(n, preview, scan), _shares(told.explanation, scan)]
 
 

@@ -168,13 +168,15 @@ def instrument_words(told: Diagnosis) -> str:
 def reasons_words(told: Explanation, finding: str) -> str:
     """Where most of the relevance lies, and that the sum is right."""
     lesions = named(told.shares, "lesions")
-    where = ""
-    if lesions is not None and lesions.volume is not None:
-        where = (
-            f"{part(lesions.relevance)} of the relevance for {finding} lies in lesions, which are "
-            f"{part(lesions.volume)} of the lungs. "
-        )
-    return f"{where}{conservation_words(told)}"
+    if lesions is None or lesions.volume is None:
+        return conservation_words(told)
+    where = (
+        f"{part(lesions.relevance)} of the relevance for {finding} lies in lesions, which are "
+        f"{part(lesions.volume)} of the lungs."
+    )
+    if lesions.volume == 0:
+        where = "No lesion is marked in the scan."
+    return f"{where} {conservation_words(told)}"
 
 
 def conservation_words(told: Explanation) -> str:
