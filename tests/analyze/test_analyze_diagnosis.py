@@ -18,7 +18,7 @@ from glasslung.analyze.diagnosing import Classifiers
 from glasslung.analyze.masks import GivenPaths
 from glasslung.data.formats import read_scan, write_mask, write_volume
 from glasslung.data.phantom import draw_patient, render
-from glasslung.data.preview import read_preview
+from glasslung.data.previewfile import read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.files import read_json, write_json

@@ -12,7 +12,7 @@ import glasslung.predict.opening
 from glasslung.analyze import MaskMaking, Settings, analyze
 from glasslung.data.formats import read_mask, read_scan, write_mask, write_volume
 from glasslung.data.phantom import draw_patient, render
-from glasslung.data.preview import read_preview
+from glasslung.data.previewfile import read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.types import Intensity, Lesion, Volume

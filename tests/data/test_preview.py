@@ -16,9 +16,8 @@ from glasslung.data.preview import (
     heat_of,
     levels_of,
     make_preview,
-    read_preview,
-    write_preview,
 )
+from glasslung.data.previewfile import read_preview, write_preview
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Geometry, Intensity, Lesion, Lung, Lungs, MaskQuality, Volume
 

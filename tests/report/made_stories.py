@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from glasslung.data.preview import heat_of, make_preview, write_preview
+from glasslung.data.preview import heat_of, make_preview
+from glasslung.data.previewfile import write_preview
 from glasslung.data.story import STORY_SCHEMA, write_findings_csv, write_story
 from glasslung.measure.course import changes
 from glasslung.measure.regions import LesionMask, measure_scan

@@ -16,9 +16,8 @@ from glasslung.data.preview import (
     Plane,
     View,
     make_preview,
-    read_preview,
-    write_preview,
 )
+from glasslung.data.previewfile import read_preview, write_preview
 from glasslung.report.figures import LESION_RGB, caption, picture, same_again, windowed
 from glasslung.types import Lesion, Lung, Lungs, MaskQuality
 

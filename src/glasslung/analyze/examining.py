@@ -124,7 +124,8 @@ def _write_all(
     volume: Volume, made: ScanMasks, dense: np.ndarray | None, told: Told | None, work: Path, stages: Stages
 ) -> tuple[dict[str, str], Diagnosis | None]:
     """Pictures, masks and maps into the scan's folder: name -> file, and the diagnosis that knows its map."""
-    from glasslung.data.preview import make_preview, write_preview
+    from glasslung.data.preview import make_preview
+    from glasslung.data.previewfile import write_preview
 
     stages.begin("pictures")
     drawn = None if made.lesions is None else made.lesions.mask

@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from glasslung import __version__
-from glasslung.data.preview import Preview, read_preview
+from glasslung.data.preview import Preview
+from glasslung.data.previewfile import read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError
 from glasslung.files import write_whole
