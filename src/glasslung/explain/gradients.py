@@ -18,6 +18,7 @@ from glasslung.errors import UsageError
 from glasslung.explain.composites import Line
 from glasslung.explain.lrp import Relevance
 from glasslung.models.densenet3d import DenseNet3D
+from glasslung.models.lesionnet import LesionNet
 from glasslung.models.netvlad import NetVLADClassifier
 from glasslung.models.slicewise import SliceWise
 from glasslung.nn.borrow import evaluating
@@ -83,6 +84,8 @@ def last_maps(model: nn.Module) -> nn.Module:
         return branches.whole if branches.gate is None else branches.gate
     if isinstance(model, SliceWise):
         return model.stages
+    if isinstance(model, LesionNet):
+        return model.encoder.stages[-1]
     if isinstance(model, DenseNet3D):
         features = model.net.features
         assert isinstance(features, nn.Module)

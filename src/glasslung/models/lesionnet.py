@@ -110,7 +110,7 @@ class LesionNet(nn.Module):
         """Features of each scan as the encoder gives them."""
         check_slices(image, lesion, scan, SMALLEST_SIDE)
         counts = slices_of_each(scan)
-        lungs = F.max_pool2d((image > 0).to(image.dtype), 3, stride=1, padding=1)
+        lungs = lungs_of(image)
         values, known = [], []
         for scale in self.config.scales:
             parts = zip(
@@ -118,7 +118,7 @@ class LesionNet(nn.Module):
             )
             asked = [self._regions(part, masks, scale) for part, masks in parts]
             each, area = (torch.cat(one) for one in zip(*asked, strict=True))  # (S, R, F), (S, R)
-            found = [_over_scan(e, a) for e, a in zip(each.split(counts), area.split(counts), strict=True)]
+            found = [over_scan(e, a) for e, a in zip(each.split(counts), area.split(counts), strict=True)]
             values += [torch.stack([v for v, _ in found])]
             known += [torch.stack([k for _, k in found])]
         covered, sick = (one.flatten(1).sum(1) for one in (lungs, lesion * lungs))
@@ -140,23 +140,19 @@ class LesionNet(nn.Module):
 
     def _regions(self, image: Tensor, masks: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """Slices (S, 1, H, W), lungs and lesions (S, 2, H, W) -> features (S, R, F') and areas (S, R)."""
-        side = max(2, round(image.shape[-1] * scale / STEP)) * STEP
-        if side != image.shape[-1] or side != image.shape[-2]:
-            shrunk = F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
-            image = shrunk
-        small = F.interpolate(masks, (side // STEP, side // STEP), mode="area")
-        lung, lesion = small[:, :1], small[:, 1:]
-        regions = torch.cat([lung, lesion, (lung - lesion).clamp_min(0)], 1)  # (S, R, h, w)
-        pooled = self._pool(self._maps(image), regions)
+        side = side_at(scale, image.shape[-1])
+        regions = regions_of(masks, side)
+        pooled = self.pool(self.maps(viewed(image, side)), regions)
         if self.config.mirrored:
-            pooled = 0.5 * (pooled + self._pool(self._maps(image.flip(-1)), regions.flip(-1)))
+            pooled = 0.5 * (pooled + self.pool(self.maps(viewed(image, side, True)), regions.flip(-1)))
         return pooled, regions.sum((2, 3))
 
-    def _maps(self, image: Tensor) -> Tensor:
+    def maps(self, image: Tensor) -> Tensor:
+        """What the encoder sees at a sixteenth of the size: (S, 1, h, w) in [0, 1] -> (S, C, h/16, w/16)."""
         found: Tensor = self.encoder(encoder_scale(image))[-1]
         return found
 
-    def _pool(self, maps: Tensor, regions: Tensor) -> Tensor:
+    def pool(self, maps: Tensor, regions: Tensor) -> Tensor:
         """Maps (S, C, h, w), regions (S, R, h, w) -> (S, R, C), or with the strongest (S, R, 2 C)."""
         area = regions.sum((2, 3)).clamp_min(1e-3)
         mean = torch.einsum("schw,srhw->src", maps, regions) / area[..., None]
@@ -168,7 +164,31 @@ class LesionNet(nn.Module):
         return torch.cat([mean, most], 2)
 
 
-def _over_scan(each: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
+def lungs_of(image: Tensor) -> Tensor:
+    """Where an exam is not black, with the dark pixels between: (S, 1, H, W) of 0 and 1."""
+    return F.max_pool2d((image > 0).to(image.dtype), 3, stride=1, padding=1)
+
+
+def side_at(scale: float, side: int) -> int:
+    """The side of a slice at a scale, a multiple of the encoder's step."""
+    return max(2, round(side * scale / STEP)) * STEP
+
+
+def viewed(image: Tensor, side: int, mirrored: bool = False) -> Tensor:
+    """Slices (S, 1, H, W) as the encoder is shown them: (S, 1, side, side)."""
+    if image.shape[-2:] != (side, side):
+        image = F.interpolate(image, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    return image.flip(-1) if mirrored else image
+
+
+def regions_of(masks: Tensor, side: int) -> Tensor:
+    """Lungs and lesions (S, 2, H, W) -> lung, lesion and rest on the map, as shares of its cells."""
+    small = F.interpolate(masks, (side // STEP, side // STEP), mode="area")
+    lung, lesion = small[:, :1], small[:, 1:]
+    return torch.cat([lung, lesion, (lung - lesion).clamp_min(0)], 1)
+
+
+def over_scan(each: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
     """Slices of one scan (K, R, F') with areas (K, R) -> means by area (R F'), and which are known."""
     total = area.sum(0)
     mean = (each * area[..., None]).sum(0) / total.clamp_min(1e-3)[:, None]
