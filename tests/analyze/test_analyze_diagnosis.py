@@ -267,3 +267,19 @@ def test_one_slice_no_lung_and_masks_of_another_grid(drawn, by_lesions, tmp_path
         ask(tmp_path / "water.nii.gz", None, asking(drawn, given=GivenPaths()))
     with pytest.raises(ShapeError):
         ask(tmp_path / "one.nii.gz", None, asking(drawn))
+
+
+@pytest.mark.real
+def test_a_stack_of_pictures_is_asked_by_a_classifier_of_pictures(real, tmp_path):
+    """Fifty slices without spacing: the answer, and a map that lies in the chest of each."""
+    reads = {"intensity": "display8", "lesions_by": "lesions-8bit"}
+    run = write_classifier(tmp_path / "run", "netvlad", reads=reads)
+    (scan,) = analyze([real / "covid_volume_8bit"], tmp_path / "out", Settings(classifier=str(run))).scans
+    said = scan.diagnosis
+    assert 0 < said.probability < 1 and said.explanation.error < 0.01
+    kept = nibabel.load(tmp_path / "out" / said.explanation.map).get_fdata()
+    assert kept.shape == scan.shape[::-1] and np.abs(kept).max() > 0
+    slices = np.flatnonzero(np.abs(kept).sum((0, 1)))
+    assert len(slices) > 30
+    preview = read_preview(tmp_path / "out" / scan.preview)
+    assert len(preview.reasons) == 4 and all(view.pixel_mm is None for view in preview.reasons)

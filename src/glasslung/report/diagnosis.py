@@ -161,7 +161,7 @@ def _maps(n: int, preview: Preview | None, scan: Findings) -> Html | None:
     tiles = []
     for at, view in enumerate(preview.reasons):
         plain, mapped = figures.reasons(view, preview.windows, f"r{n}-{at}")
-        tiles += [tile(plain, view, big=True), _mapped_tile(mapped)]
+        tiles += [tile(plain, view, big=True), _mapped_tile(mapped, figures.caption(view)[0])]
     height, width = preview.reasons[0].grey.shape
     return joined(
         tag("p", *_legend(), class_="legend"),
@@ -177,8 +177,9 @@ def _maps(n: int, preview: Preview | None, scan: Findings) -> Html | None:
     )
 
 
-def _mapped_tile(mapped: Html) -> Html:
-    return tag("figure", mapped, tag("figcaption", tag("b", "map of relevance")), class_="tile big")
+def _mapped_tile(mapped: Html, what: str) -> Html:
+    caption = tag("figcaption", tag("b", "Map of relevance"), tag("span", what.lower()))
+    return tag("figure", mapped, caption, class_="tile big")
 
 
 def _legend() -> list[Html]:
