@@ -85,7 +85,7 @@ def classifier(asked: argparse.Namespace, exams: ExamSet) -> torch.nn.Module:
     path = asked.folder / f"{asked.method} {asked.seconds:g} s.safetensors"
     if not path.exists():
         trained, told = train(method, exams, Budget(asked.seconds, looks=6), 0)
-        save_file(trained.state_dict(), path)
+        save_file({name: value.contiguous() for name, value in trained.state_dict().items()}, path)
         print(f"trained for {told['seconds']:.0f} s, {told['steps']} steps")
     model.load_state_dict(load_file(path))
     return model.eval()

@@ -21,13 +21,15 @@ from glasslung.data.exams import Exam
 from glasslung.errors import UsageError
 from glasslung.explain.affine import affine_of
 from glasslung.explain.composites import CONSERVING, Book, Composite, Line, composite_named
+from glasslung.explain.lesionroute import lesionnet_steps
 from glasslung.explain.route import Chain, First, Gathered, Joined, Layer, Linear, Pass, Step
 from glasslung.explain.translate import branches_route, pyramid_step, route_of
 from glasslung.models.densenet3d import DenseNet3D
+from glasslung.models.lesionnet import LesionNet
 from glasslung.models.netvlad import NetVLADClassifier
 from glasslung.models.slicewise import SliceWise
 
-SLICES_AT_ONCE = 8  # 120 MB of features at 256 pixels; more is no faster on a CPU
+PIXELS_AT_ONCE = 2**16  # a slice of 256 x 256: its features stay near a CPU's cache; eight take twice as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +92,15 @@ def explain(
     lesion: Tensor,
     scan: Tensor | None = None,
     composite: Composite | str = CONSERVING,
-    at_once: int = SLICES_AT_ONCE,
+    at_once: int | None = None,
 ) -> Relevance:
     """Why the classifier gave this scan its log-odds: a map for each input.
 
     model          NetVLADClassifier, SliceWise or DenseNet3D; UsageError for others (see `gradients.py`)
     image, lesion  (S, 1, H, W) in [0, 1] of one scan, as in `ExamBatch`; scan (S,) all 0, or None
     composite      or its name: 'conserving', 'paper', 'gradient'
-    at_once        slices that go through together: memory, not the answer, depends on it
+    at_once        slices that go through together: time and memory, not the answer, depend on it; None: as
+                   many as make `PIXELS_AT_ONCE`
     """
     rules = composite_named(composite) if isinstance(composite, str) else composite
     if scan is not None and bool((scan != 0).any()):
@@ -109,7 +112,8 @@ def explain(
         )
     with torch.no_grad():
         plan = plan_of(model)
-        step = at_once if plan.by_slice else len(image)
+        few = at_once or max(1, PIXELS_AT_ONCE // image[0].numel())
+        step = few if plan.by_slice else len(image)
         parts = list(zip(image.split(step), lesion.split(step), strict=True))
         return _explain(plan, parts, rules)
 
@@ -151,8 +155,11 @@ def plan_of(model: nn.Module) -> Plan:
         return _slicewise(model)
     if isinstance(model, DenseNet3D):
         return _densenet(model)
+    if isinstance(model, LesionNet):
+        return Plan(lesionnet_steps(model), Pass("answer", lambda x: x), False)
     raise UsageError(
-        f"relevance is propagated through netvlad, slicewise and densenet3d, not {type(model).__name__}; "
+        f"relevance is propagated through netvlad, slicewise, densenet3d and lesionnet, not "
+        f"{type(model).__name__}; "
         "gradients.py explains any classifier"
     )
 
