@@ -10,12 +10,12 @@ from torch import nn
 from glasslung.explain.lrp import explain
 from glasslung.models import build
 
-SETTINGS = [{}, {"mirrored": False}, {"strongest": False}, {"scales": (1.0,)}]
+SETTINGS = [{}, {"mirrored": False}, {"strongest": False}, {"scales": (1.0,)}, {"scales": (2.0, 1.5)}]
 
 
 def classifier(**settings):
     """Small, with batch norms that have seen something."""
-    model = build("lesionnet", 0, size=64, width=2, **settings).eval()
+    model = build("lesionnet", 0, size=64, width=2, **{"scales": (1.0, 0.75), **settings}).eval()
     rng = torch.Generator().manual_seed(0)
     for norm in model.modules():
         if isinstance(norm, nn.modules.batchnorm._BatchNorm):
@@ -46,7 +46,8 @@ def test_relevance_and_biases_add_up_to_the_log_odds(settings, composite, sick):
         said = model.scores(image, lesion, torch.zeros(3, dtype=torch.int64)).item()
     assert found.log_odds == pytest.approx(said, rel=1e-3, abs=1e-5)
     assert found.error < 1e-3
-    assert found.image.shape == (3, 64, 64) and np.abs(found.image).sum() > 0
+    assert found.image.shape == (3, 64, 64)
+    assert np.abs(found.image).sum() > 0 or not sick  # dark lungs may leave all maps of a random encoder at 0
     assert not found.lesion.any()
 
 

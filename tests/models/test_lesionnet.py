@@ -12,7 +12,7 @@ from glasslung.errors import ShapeError, UsageError
 from glasslung.models import build, lesionnet
 from glasslung.nn.batches import ExamBatch
 
-SMALL = {"size": 64, "width": 2}
+SMALL = {"size": 64, "width": 2, "scales": (1.0, 0.75)}
 
 
 def exams(counts=(3, 1, 2), labels=(1, 0, 1), side=64) -> ExamBatch:

@@ -47,9 +47,9 @@ AT_ONCE = 16  # slices that go through the encoder together: memory, not the ans
 class Config:
     """Settings of one classifier on a segmenter's eyes."""
 
-    size: int = 256  # side of its slices: fine textures tell, and 128 lose some
+    size: int = 128  # side of its slices: finer ones tell more of where pictures come from: their sharpness
     width: int = LIGHT_WIDTH  # of the encoder's first stage; that of the segmenter it begins with
-    scales: tuple[float, ...] = (1.0, 0.75)  # of the picture: lesions are not all of one size
+    scales: tuple[float, ...] = (2.0, 1.5)  # of the picture: the segmenter's own pixels, and larger ones
     strongest: bool = True  # besides the mean of each map, its highest value
     mirrored: bool = True  # both mirror images are shown, which halves the noise of their features
     frozen: bool = False  # True: only the linear layer learns
