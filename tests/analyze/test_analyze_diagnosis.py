@@ -283,3 +283,14 @@ def test_a_stack_of_pictures_is_asked_by_a_classifier_of_pictures(real, tmp_path
     assert len(slices) > 30
     preview = read_preview(tmp_path / "out" / scan.preview)
     assert len(preview.reasons) == 4 and all(view.pixel_mm is None for view in preview.reasons)
+
+
+def test_every_classifier_can_say_why():
+    from glasslung.explain.lrp import plan_of
+    from glasslung.models import TABLE, build
+    from glasslung.nn.batches import ExamBatch
+
+    methods = [name for name, entry in TABLE.items() if entry.batch is ExamBatch]
+    assert {"netvlad", "slicewise", "densenet3d"} <= set(methods)
+    for method in methods:
+        plan_of(build(method).eval())  # it would raise UsageError
