@@ -20,8 +20,8 @@ SHARES = {
     "lesions": 0.14,
     "opacities": 0.18,
     "measures": 0.04,
-    "diagnosis": 0.05,
-    "reasons": 0.19,
+    "diagnosis": 0.1,
+    "reasons": 0.14,
     "pictures": 0.04,
     "masks": 0.08,
 }
