@@ -52,6 +52,13 @@ def test_grad_cam_lies_on_the_slices(name):
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_a_mask_that_is_not_read_has_no_gradients(name):
+    found = integrated_gradients(build(name, 3, **SMALL[name], side=False), *scan(), 4)
+    assert np.abs(found.image).sum() > 0
+    assert not found.lesion.any()
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_integrated_gradients_are_complete(name):
     model = build(name, 3, **SMALL[name]).eval()
     image, lesion = scan()
@@ -63,7 +70,7 @@ def test_integrated_gradients_are_complete(name):
     assert found.biases == pytest.approx(black, rel=1e-5)
     assert found.inputs == pytest.approx(expected - black, rel=0.05, abs=0.02 * abs(expected))
     assert found.image.shape == (4, 32, 32)
-    assert bool(found.lesion.any())
+    assert found.lesion.any()
 
 
 def test_what_is_not_known_is_refused():
