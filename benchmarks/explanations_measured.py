@@ -76,6 +76,7 @@ def main() -> None:
     print_way("Grad-CAM", cam, model, ill)
     print_way("integrated gradients", slopes, model, ill)
     print_curves(model, ill)
+    print_without(model, unseen.take(np.flatnonzero(unseen.label == 0)[:4]))
 
 
 def classifier(asked: argparse.Namespace, exams: ExamSet) -> torch.nn.Module:
@@ -168,6 +169,14 @@ def print_curves(model: torch.nn.Module, exams: ExamSet) -> None:
         ("gradient", GRADIENT),
     ):
         print(f"{name:12s} {curve_line(model, exams, way)}")
+
+
+def print_without(model: torch.nn.Module, exams: ExamSet) -> None:
+    """Scans without the disease: what biases take of the log-odds with z-B, and with nothing on black."""
+    for exam, word in zip(exams.exams, exams.words, strict=True):
+        boxed, visible = (explain_exam(model, exam, way) for way in (CONSERVING, VISIBLE))
+        parts = f"z-B {boxed.biases / boxed.log_odds:.2f}, visible {visible.biases / visible.log_odds:.2f}"
+        print(f"{word}: log-odds {boxed.log_odds:.2f}, of which biases {parts}")
 
 
 def curve_line(model: torch.nn.Module, exams: ExamSet, way: Composite) -> str:
