@@ -109,3 +109,55 @@ def segmentation(
     with progress_bar() as progress:
         page = run_segmentation(data, out, plan, seeds, chosen, healthy, progress, baseline)
     show_page(page, show)
+
+
+@app.command()
+def diagnosis(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort", help="Scans labelled 'covid' or otherwise; else phantoms.", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A quarter of an hour: too short for conclusions.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of every method; more can be added later.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each training; 2 in full, 0.33 quick.", show_default=False),
+    ] = None,
+    people: Annotated[
+        int | None, typer.Option(help="Phantoms; 160 in full, 60 quick.", show_default=False)
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the slices, pixels; 96 in full, 64 quick.", show_default=False),
+    ] = None,
+    drawn: Annotated[
+        bool,
+        typer.Option(
+            "--drawn-masks",
+            help="Lungs and lesions that the table names, or a phantom's true ones, not those found.",
+        ),
+    ] = False,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Only these beside the paper's, with commas between them, like slice-wise,3D DenseNet.",
+            show_default=False,
+        ),
+    ] = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """CVAE, NetVLAD, relevance: COVID-19 or not, and why?"""
+    from glasslung.studies.diagnosis.study import FULL, QUICK, run_diagnosis
+
+    if people is not None and data is not None:
+        raise UsageError("--people counts phantoms, and --cohort brings its own scans; give one of the two")
+    plan = (QUICK if quick else FULL).for_minutes(minutes).for_people(people).for_size(size)
+    plan = plan.for_methods(methods).with_masks(drawn)
+    with progress_bar() as progress:
+        page = run_diagnosis(data, out, plan, seeds, progress)
+    show_page(page, show)

@@ -196,7 +196,7 @@ def read_exams(
     from glasslung.data.formats.identity import file_digest
 
     making = making or ExamMaking()
-    masks = _Masks(making)
+    masks = MaskMaker(making)
     store = ExamStore(folder, asdict(making) | {"masks by": masks.identity()})
     exams, outlines, sources = [], [], []
     for number, case in enumerate(cohort.cases):
@@ -217,8 +217,8 @@ def read_exams(
     return found
 
 
-class _Masks:
-    """Who draws lungs and lesions; each network is opened once."""
+class MaskMaker:
+    """Draws lungs and lesions as the product does; each network is opened once."""
 
     def __init__(self, making: ExamMaking) -> None:
         self.making = making
@@ -261,7 +261,7 @@ class _Masks:
         return self._open[intensity]
 
 
-def _made(cohort: Cohort, case: Case, making: ExamMaking, masks: _Masks) -> tuple[Exam, str]:
+def _made(cohort: Cohort, case: Case, making: ExamMaking, masks: MaskMaker) -> tuple[Exam, str]:
     from glasslung.data.formats import read_scan
 
     path = cohort.path(case.image)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from glasslung.data.cohort import Cohort, check_disjoint, split_by_patient
-from glasslung.data.exams import ExamSet, label_of
+from glasslung.data.exams import Exam, ExamSet, label_of
 from glasslung.data.examstore import ExamStore
 from glasslung.data.phantom import Chest, draw_cohort, draw_patient, render
 from glasslung.errors import DataError, LeakError, UsageError
-from glasslung.predict.exams import SIZE, ExamMaking, make_exam, read_exams
+from glasslung.predict.exams import SIZE, ExamMaking, MaskMaker, make_exam, read_exams
 from glasslung.types import Case, Progress
 
 TRAIN, VALIDATION, TEST, EXTERNAL = "train", "val", "test", "external"
@@ -65,7 +65,7 @@ class DiagnosisGround:
     """Exams in parts, and for phantoms how each scan is drawn again.
 
     name   'phantom', or the cohort's
-    exams  split is 'train', 'val', 'test' or 'external'; of phantoms the lesions are the true ones
+    exams  split is 'train', 'val', 'test' or 'external'
     plan   of each exam what it was drawn from; () for a cohort
     left   scans of a cohort left out because their patient is also in an earlier part
     """
@@ -130,22 +130,29 @@ def plan_phantoms(people: int, seed: int) -> tuple[PhantomScan, ...]:
 
 
 def phantom_ground(
-    people: int, seed: int, folder: Path | None = None, size: int = SIZE, progress: Progress | None = None
+    people: int,
+    seed: int,
+    folder: Path | None = None,
+    size: int = SIZE,
+    masks: MaskMaker | None = None,
+    progress: Progress | None = None,
 ) -> DiagnosisGround:
-    """Phantom exams with their true lungs and lesions, kept in `folder`; about 0.5 s a scan of one core.
+    """Phantom exams, kept in `folder`; about 0.5 s a scan of one core, and 2 s more where masks are found.
 
+    masks  who finds lungs and lesions, as in a hospital; None: the true ones, from which a classifier can
+           tell healthy people without looking at a grey value
     A scan that is kept there is not drawn again, so the call can be repeated after a stop.
     """
     plan = plan_phantoms(people, seed)
-    store = ExamStore(folder, {"ground": "phantom", "size": size})
+    made = {"ground": "phantom", "size": size}
+    store = ExamStore(folder, made if masks is None else made | {"masks by": masks.identity()})
     exams, involved = [], []
     for number, scan in enumerate(plan):
         if progress:
             progress(f"drawing phantom {number + 1} of {len(plan)}", number / len(plan))
         exam = store.kept(scan.drawn_from())
         if exam is None:
-            chest = scan.render()
-            exam = make_exam(chest.volume, chest.lungs, chest.lesions, size)
+            exam = exam_of(scan.render(), size, masks)
             store.keep(scan.drawn_from(), exam)
         exams.append(exam)
         involved.append(int(np.count_nonzero(exam.lesions)) / max(1, int(np.count_nonzero(exam.lungs))))
@@ -166,6 +173,20 @@ def phantom_ground(
     )
     store.finish(found, [scan.drawn_from() for scan in plan])
     return DiagnosisGround("phantom", found, plan)
+
+
+def exam_of(chest: Chest, size: int, masks: MaskMaker | None = None) -> Exam:
+    """A phantom's exam with its true lungs and lesions, or with those that are found in it."""
+    if masks is None:
+        return make_exam(chest.volume, chest.lungs, chest.lesions, size)
+    lungs, lesions, _ = masks.of(chest.volume)
+    return make_exam(chest.volume, lungs, lesions, size)
+
+
+def true_lesions(chest: Chest, size: int, masks: MaskMaker | None = None) -> np.ndarray:
+    """Where the lesions truly are, (S, H, W) bool on the exam of `exam_of`; as far as the lungs reach."""
+    lungs = chest.lungs if masks is None else masks.of(chest.volume)[0]
+    return make_exam(chest.volume, lungs, chest.lesions, size).lesions > 0
 
 
 def cohort_ground(

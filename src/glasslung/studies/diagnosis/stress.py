@@ -27,6 +27,7 @@ from glasslung.measure.ranking import auc_interval
 from glasslung.types import Intensity, Progress, Volume
 
 if TYPE_CHECKING:
+    from glasslung.predict.exams import MaskMaker
     from glasslung.studies.diagnosis.ground import DiagnosisGround
 
 Make = Callable[[Volume, np.ndarray, np.ndarray], Exam]
@@ -147,11 +148,17 @@ def stress_curves(
     )
 
 
-def phantom_cases(ground: DiagnosisGround, part: str, most: int) -> Iterator[StressCase]:
-    """Some phantoms of a part, drawn again one after the other: true masks, every disease among them."""
+def phantom_cases(
+    ground: DiagnosisGround, part: str, most: int, masks: MaskMaker | None = None
+) -> Iterator[StressCase]:
+    """Some phantoms of a part, drawn again one after the other, every disease among them.
+
+    masks  who finds lungs and lesions in the unaltered scan; None: the true ones
+    """
     for _, scan in ground.scans_of(part, most):
         chest = scan.render()
-        yield StressCase(chest.volume, chest.lungs, chest.lesions, label_of(scan.disease), f"p{scan.seed}")
+        lungs, lesions = (chest.lungs, chest.lesions) if masks is None else masks.of(chest.volume)[:2]
+        yield StressCase(chest.volume, lungs, lesions, label_of(scan.disease), f"p{scan.seed}")
 
 
 def asking(model: Any) -> Ask:
