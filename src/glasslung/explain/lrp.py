@@ -79,11 +79,13 @@ class Plan(NamedTuple):
     """A classifier in two parts: of each slice (or of the scan at once), then of all together to log-odds.
 
     by_slice  whether the first part may be given the slices in parts
+    larger    how many pixels the network sees for each of a slice
     """
 
     slices: Step
     scan: Step
     by_slice: bool
+    larger: float = 1.0
 
 
 def explain(
@@ -96,7 +98,8 @@ def explain(
 ) -> Relevance:
     """Why the classifier gave this scan its log-odds: a map for each input.
 
-    model          NetVLADClassifier, SliceWise or DenseNet3D; UsageError for others (see `gradients.py`)
+    model          NetVLADClassifier, SliceWise, DenseNet3D or LesionNet; UsageError for others, which
+                   `gradients.py` explains
     image, lesion  (S, 1, H, W) in [0, 1] of one scan, as in `ExamBatch`; scan (S,) all 0, or None
     composite      or its name: 'conserving', 'paper', 'gradient'
     at_once        slices that go through together: time and memory, not the answer, depend on it; None: as
@@ -112,7 +115,7 @@ def explain(
         )
     with torch.no_grad():
         plan = plan_of(model)
-        few = at_once or max(1, PIXELS_AT_ONCE // image[0].numel())
+        few = at_once or max(1, int(PIXELS_AT_ONCE / (image[0].numel() * plan.larger)))
         step = few if plan.by_slice else len(image)
         parts = list(zip(image.split(step), lesion.split(step), strict=True))
         return _explain(plan, parts, rules)
@@ -156,7 +159,7 @@ def plan_of(model: nn.Module) -> Plan:
     if isinstance(model, DenseNet3D):
         return _densenet(model)
     if isinstance(model, LesionNet):
-        return Plan(lesionnet_steps(model), Pass("answer", lambda x: x), False)
+        return Plan(*lesionnet_steps(model), True, max(model.config.scales) ** 2)
     raise UsageError(
         f"relevance is propagated through netvlad, slicewise, densenet3d and lesionnet, not "
         f"{type(model).__name__}; "
