@@ -163,7 +163,7 @@ def test_reasons_outside_the_lungs_are_a_doubt_of_likely(drawn, run, tmp_path, m
         other = write_classifier(tmp_path / f"run-{doubted}", "netvlad", reads={"lesions_by": "given"})
         write_json(other / "weights" / OPERATING, changed)
         said = ask(drawn / "scan.nii.gz", None, replace(settings, classifier=str(other)))
-        assert any("72% of what spoke for it lies outside" in doubt for doubt in said.doubts) is doubted
+        assert any("72 % of what spoke for it lies outside" in doubt for doubt in said.doubts) is doubted
 
 
 def test_lesions_by_another_hand_than_in_training_are_a_doubt(drawn, tmp_path, monkeypatch):
