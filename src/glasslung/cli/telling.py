@@ -120,7 +120,7 @@ def print_diagnosis(told: Diagnosis) -> None:
     from glasslung.report.wording import sentence
     from glasslung.types import DISCLAIMER
 
-    typer.echo(words.headline(told))
+    typer.echo(f"{words.headline(told)}; with confidence: {told.standing_words}")
     for doubt in told.doubts:
         typer.echo(f"  doubt: {sentence(doubt)}")
     for tell in (

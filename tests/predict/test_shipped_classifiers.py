@@ -1,0 +1,49 @@
+"""The classifiers that come with the package: small, told by a card, and able to tell phantoms."""
+
+from pathlib import Path
+
+import pytest
+
+from glasslung.data.phantom import draw_patient, render
+from glasslung.models.shipped import FOLDER
+from glasslung.predict.diagnosing import diagnose, open_classifier, shipped_classifier
+from glasslung.predict.exams import make_exam
+from glasslung.types import Intensity
+
+NAMES = {Intensity.HU: "diagnosis-hu", Intensity.DISPLAY8: "diagnosis-8bit"}
+MOST_MB = 10.0
+
+
+@pytest.mark.parametrize("intensity", list(NAMES))
+def test_one_ships_for_each_kind_of_grey_values(intensity):
+    name = shipped_classifier(intensity)
+    assert name == NAMES[intensity]
+    found = open_classifier(name)
+    assert found.intensity is intensity
+    assert sum(path.stat().st_size for path in (FOLDER / name).iterdir()) < MOST_MB * 1e6
+    assert "clinical instrument" in found.operating.limits
+
+
+@pytest.mark.parametrize("name", list(NAMES.values()))
+def test_the_card_is_in_the_docs_too_and_names_what_matters(name):
+    card = (FOLDER / name / "card.md").read_text()
+    assert card == (Path(__file__).parents[2] / f"docs/models/{name}.md").read_text()
+    for said in ("not a medical device", "**Data.**", "**Limits.**", "alone", "benchmarks/"):
+        assert said in card
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """Chests of a hospital and of patients that nothing was learned from, and the answers."""
+    classifier = open_classifier("diagnosis-hu")
+    told = {}
+    for disease, day in (("covid", 9.0), ("bacterial", 3.0), ("healthy", 3.0)):
+        chest = render(draw_patient(900_021, disease, "c", 0.6), day, shape=(64, 160, 160))
+        told[disease] = diagnose(classifier, make_exam(chest.volume, chest.lungs, chest.lesions, 96))
+    return told
+
+
+def test_phantoms_of_an_unseen_hospital_are_put_in_order(asked):
+    assert asked["covid"].probability > 0.6
+    assert asked["bacterial"].probability < asked["covid"].probability - 0.2
+    assert asked["healthy"].probability < asked["covid"].probability - 0.2
