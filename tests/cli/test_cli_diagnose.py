@@ -83,7 +83,8 @@ def test_the_answer_never_stands_alone(made, tmp_path):
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
     text = " ".join(rest).replace("\u00a0", " ")
-    assert first.startswith("COVID-19 ") and first.endswith("%")
+    assert first.startswith("COVID-19 ")
+    assert "%; with confidence: " in first.replace("\u00a0", "")
     for part in (
         "validation scans with the nearest figures",
         "operating point (Youden on validation)",
