@@ -235,7 +235,8 @@ def test_a_network_that_is_unsure_is_not_trusted(course, tmp_path, monkeypatch):
 @pytest.mark.real
 def test_what_ships_reads_a_real_stack_of_pictures(real, tmp_path):
     """Fifty slices of a patient with COVID-19: disease low at the back of both lungs, hardly any above."""
-    (scan,) = analyze([real / "covid_volume_8bit"], tmp_path / "out").scans
+    settings = Settings(classifier="none")
+    (scan,) = analyze([real / "covid_volume_8bit"], tmp_path / "out", settings).scans
     both = scan.region("both lungs").all_lesions
     assert scan.origin.network == "lesions-8bit" and both.ml is None and 1 < both.percent < 15
     upper, lower = (

@@ -159,7 +159,8 @@ def _doubts_of(told: Explanation) -> tuple[str, ...]:
     from glasslung.explain.ledger import OUTSIDE
 
     outside = sum(one.relevance for one in told.shares if one.region == OUTSIDE)
-    said = f"{100 * outside:.0f} % of what spoke for it lies outside the lungs, of which only the outline was shown"
+    share = f"{100 * outside:.0f} %"
+    said = f"{share} of what spoke for it lies outside the lungs, of which only the outline was shown"
     return (said,) if outside > MOST_OUTSIDE else ()
 
 
