@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from made_exams import made_exam, made_exam_set
 
 from glasslung.data.exambatches import (
     ExamBatches,
@@ -14,6 +13,7 @@ from glasslung.data.exambatches import (
 )
 from glasslung.data.examviews import ExamViews
 from glasslung.errors import DataError, UsageError
+from made_exams import made_exam, made_exam_set
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from made_exams import made_exam, made_exam_set
 
 from glasslung.data.exams import ExamSet, join_exams, label_of
 from glasslung.errors import DataError, ShapeError
+from made_exams import made_exam, made_exam_set
 
 
 def test_words_of_a_table_become_labels():

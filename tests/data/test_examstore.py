@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from made_exams import made_exam, made_exam_set
 
 from glasslung.data.examstore import ExamStore, read_exam_set, settings_of, write_exam_set
 from glasslung.errors import DataError
+from made_exams import made_exam, made_exam_set
 
 
 def same(first, second) -> bool:

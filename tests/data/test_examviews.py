@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from made_exams import made_exam
 
 from glasslung.data.examviews import STRONG, ExamViews, changed
 from glasslung.errors import UsageError
+from made_exams import made_exam
 
 STILL = ExamViews(0.0, 0.0, 0.0, 0.0, 0.0)
 
