@@ -1,9 +1,12 @@
 """The classifiers that come with the package: small, told by a card, and able to tell phantoms."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from glasslung.data.exambatches import whole
 from glasslung.data.phantom import draw_patient, render
 from glasslung.models.shipped import FOLDER
 from glasslung.predict.diagnosing import diagnose, open_classifier, shipped_classifier
@@ -47,3 +50,15 @@ def test_phantoms_of_an_unseen_hospital_are_put_in_order(asked):
     assert asked["covid"].probability > 0.6
     assert asked["bacterial"].probability < asked["covid"].probability - 0.2
     assert asked["healthy"].probability < asked["covid"].probability - 0.2
+
+
+@pytest.mark.parametrize("name", list(NAMES.values()))
+def test_the_answer_is_the_networks_own_score(name):
+    classifier = open_classifier(name)
+    chest = render(draw_patient(900_022, "covid", "c", 0.6), 9.0, shape=(24, 96, 96))
+    exam = make_exam(chest.volume, chest.lungs, chest.lesions, classifier.size)
+    exam = replace(exam, intensity=classifier.intensity)
+    batch = whole(exam)
+    with torch.no_grad():
+        score = float(classifier.model.scores(batch.image, batch.lesion, batch.scan)[0])
+    assert classifier.ask(exam) == pytest.approx(score, abs=1e-5)

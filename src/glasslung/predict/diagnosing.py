@@ -87,9 +87,11 @@ class Classifier:
         check_exam(self, exam)
         batch = whole(exam)
         with torch.no_grad():
-            log_odds = self.model.scores(batch.image, batch.lesion, batch.scan)  # type: ignore[operator]
             features = self.model.features(batch.image, batch.lesion, batch.scan)  # type: ignore[operator]
-        return Opinion(float(log_odds[0]), np.asarray(features[0].float().numpy()))
+            # `scores` is this layer on these features; calling it would look at every slice once more
+            logits = self.model.head(features).float()[0]  # type: ignore[operator]
+        log_odds = logits[0] if len(logits) == 1 else logits[1] - logits[0]
+        return Opinion(float(log_odds), np.asarray(features[0].float().numpy()))
 
 
 def shipped_classifier(intensity: Intensity) -> str | None:
