@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from glasslung.files import write_json
+from glasslung.nn.scoring import ScanClassifier
 from glasslung.predict.diagnosing import Classifier
 from glasslung.predict.operating import OPERATING, read_operating
 from glasslung.train.rundir import RunDir
@@ -18,7 +19,7 @@ from glasslung.types import Intensity
 SIZE = 32
 
 
-class LesionShare(nn.Module):
+class LesionShare(ScanClassifier):
     """Log-odds grow with the share of lung that is lesion: -4 without any, 0 at `middle` of it."""
 
     def __init__(self, middle: float = 0.1) -> None:
@@ -38,9 +39,6 @@ class LesionShare(nn.Module):
             inside = lung[here].sum().clamp_min(1)
             rows.append(torch.stack([lesion[here].sum() / inside, image[here].sum() / inside]))
         return torch.stack(rows)
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        return self.head(self.features(image, lesion, scan))[:, 0]
 
 
 def told(**more: Any) -> dict[str, Any]:

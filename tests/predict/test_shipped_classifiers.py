@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,16 @@ def test_the_answer_is_the_networks_own_score(name):
     with torch.no_grad():
         score = float(classifier.model.scores(batch.image, batch.lesion, batch.scan)[0])
     assert classifier.ask(exam) == pytest.approx(score, abs=1e-5)
+
+
+def test_it_goes_by_the_lesion_mask_as_its_card_says():
+    """A known fault, kept in sight: noise in place of lungs is answered by where lesions are said to be."""
+    classifier = open_classifier("diagnosis-hu")
+    chest = render(draw_patient(900_021, "healthy", "c", 0.6), 3.0, shape=(64, 160, 160))
+    exam = make_exam(chest.volume, chest.lungs, chest.lesions, 96)
+    inside = exam.lungs > 0
+    noise = np.random.default_rng(0).integers(0, 256, exam.image.shape).astype(np.uint8)
+    nothing = replace(exam, image=np.where(inside, noise, 0).astype(np.uint8))
+    everything = replace(nothing, lesions=inside.astype(np.uint8))
+    assert diagnose(classifier, nothing).probability == pytest.approx(0.17, abs=0.02)
+    assert diagnose(classifier, everything).probability == pytest.approx(0.93, abs=0.02)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from glasslung.data.montage import TILE_PX, windowed
+from glasslung.data.montage import TILE_PX, framed, reduced, windowed
 from glasslung.data.preview import HEAT_TOP, Preview, View
 
 # From little to most; they differ in lightness too, so they hold without colour.
@@ -42,11 +42,11 @@ def heat_sheet(preview: Preview, finding: str) -> bytes:
         return _png(np.vstack([np.zeros((BAR_PX, 2 * TILE_PX, 3), np.uint8), _bar(2 * TILE_PX, finding)]))
     window = preview.windows[0]
     pairs = [
-        [_scaled(picture) for picture in _pair(view, windowed(view.grey, window))] for view in preview.reasons
+        [reduced(picture) for picture in _pair(view, windowed(view.grey, window))] for view in preview.reasons
     ]
     columns = 1 if len(pairs) == 1 else 2
     frame = max(one.shape[0] for pair in pairs for one in pair), max(p.shape[1] for q in pairs for p in q)
-    tiles = [np.hstack([_framed(one, frame) for one in pair]) for pair in pairs]
+    tiles = [np.hstack([framed(one, frame) for one in pair]) for pair in pairs]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
     return _png(np.vstack([*rows, _bar(rows[0].shape[1], finding)]))
@@ -64,20 +64,6 @@ def _pair(view: View, grey: np.ndarray) -> Sequence[np.ndarray]:
         inside = view.lesions > 0
         laid[inside & ~ndimage.binary_erosion(inside, border_value=1)] = LESION_RGB
     return plain, np.rint(laid).astype(np.uint8)
-
-
-def _scaled(picture: np.ndarray) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = TILE_PX / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-
-
-def _framed(picture: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
-    out = np.zeros((*frame, 3), np.uint8)
-    top, left = ((side - own) // 2 for side, own in zip(frame, picture.shape, strict=False))
-    out[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
-    return out
 
 
 def _bar(width: int, finding: str) -> np.ndarray:

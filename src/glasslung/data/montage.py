@@ -55,9 +55,9 @@ def tiles_of(preview: Preview) -> list[Tile]:
 def sheet(tiles: Sequence[Tile]) -> bytes:
     """Tiles in rows of four and a legend, as a PNG; of more than two dozen a spread is shown."""
     asked = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES)).astype(int))
-    small = [_reduced(_coloured(tiles[n])) for n in asked]
+    small = [reduced(_coloured(tiles[n])) for n in asked]
     frame = max(one.shape[0] for one in small), max(one.shape[1] for one in small)
-    drawn = [_framed(one, frame) for one in small]
+    drawn = [framed(one, frame) for one in small]
     columns = min(COLUMNS, len(drawn))
     drawn += [np.zeros_like(drawn[0])] * (-len(drawn) % columns)
     rows = [np.hstack(drawn[start : start + columns]) for start in range(0, len(drawn), columns)]
@@ -94,7 +94,7 @@ def _coloured(tile: Tile) -> np.ndarray:
     return np.rint(rgb).astype(np.uint8)
 
 
-def _reduced(picture: np.ndarray) -> np.ndarray:
+def reduced(picture: np.ndarray) -> np.ndarray:
     """The picture with its longer side TILE_PX long."""
     height, width = picture.shape[:2]
     scale = TILE_PX / max(height, width)
@@ -102,7 +102,7 @@ def _reduced(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
-def _framed(picture: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
+def framed(picture: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
     """The picture in the middle of a frame (height, width), on black."""
     out = np.zeros((*frame, 3), np.uint8)
     top, left = ((side - own) // 2 for side, own in zip(frame, picture.shape, strict=False))

@@ -59,13 +59,7 @@ def auc_interval(
     patients of a kind that a class rests on. An AUC of exactly 1 gets the interval [1, 1]: no resample
     can say more.
     """
-    truth, score = checked_ranking(truth, score)
-    codes = patient_codes(patients)
-    if len(codes) != len(truth):
-        raise ShapeError(f"{len(codes)} patients for {len(truth)} scans; give one per scan")
-    for kind, name in ((truth, "with"), (~truth, "without")):
-        if len(np.unique(codes[kind])) < 2:
-            raise DataError(f"fewer than two patients {name} the finding: an AUC has no interval here")
+    truth, score, codes = checked_by_patient(truth, score, patients)
     return bootstrap_by_patient(
         auc_weighted,
         codes,
@@ -96,6 +90,20 @@ def truth_strata(truth: np.ndarray, codes: np.ndarray) -> np.ndarray:
     scans = np.bincount(codes)
     found = np.bincount(codes, weights=truth)
     return np.where(found == 0, 0, np.where(found == scans, 1, 2))[codes]
+
+
+def checked_by_patient(
+    truth: np.ndarray, score: np.ndarray, patients: Sequence[object] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """truth (N,) bool, score (N,) and codes (N,) of the patients; DataError where no interval can be had."""
+    truth, score = checked_ranking(truth, score)
+    codes = patient_codes(patients)
+    if len(codes) != len(truth):
+        raise ShapeError(f"{len(codes)} patients for {len(truth)} scans; give one per scan")
+    for kind, name in ((truth, "with"), (~truth, "without")):
+        if len(np.unique(codes[kind])) < 2:
+            raise DataError(f"fewer than two patients {name} the finding: there is no interval here")
+    return truth, score, codes
 
 
 def checked_ranking(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

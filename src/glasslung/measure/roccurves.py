@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glasslung.errors import DataError, ShapeError, UsageError
-from glasslung.measure.ranking import checked_ranking, truth_strata
+from glasslung.errors import DataError, UsageError
+from glasslung.measure.ranking import checked_by_patient, checked_ranking, truth_strata
 from glasslung.measure.statistics import (
     Interval,
     bootstrap_by_patient,
     draw_patients,
-    patient_codes,
 )
 
 GRID = 101  # points of the band along the false-positive rate: one per cent each
@@ -80,7 +79,7 @@ def roc_band(
     truth (N,) bool, score (N,), patients (N,). Resampled as `ranking.auc_interval` does. Pointwise:
     the whole curve of other patients leaves the band somewhere more often than one time in twenty.
     """
-    truth, score, codes = _checked(truth, score, patients)
+    truth, score, codes = checked_by_patient(truth, score, patients)
     grid = np.linspace(0.0, 1.0, GRID)
     counts = draw_patients(codes, draws, rng, truth_strata(truth, codes))
     drawn = np.stack([_true_on(grid, truth, score, row[codes]) for row in counts.astype(np.float64)])
@@ -112,7 +111,7 @@ def false_alarms_interval(
     The threshold is found anew on each resample. With fewer than 20 patients with the finding, 95 % of them
     is all of them, and one hard patient decides.
     """
-    truth, score, codes = _checked(truth, score, patients)
+    truth, score, codes = checked_by_patient(truth, score, patients)
     if not 0 < sensitivity <= 1:
         raise UsageError(f"sensitivity must lie above 0 and at most at 1, got {sensitivity}")
 
@@ -157,16 +156,3 @@ def _true_on(grid: np.ndarray, truth: np.ndarray, score: np.ndarray, weights: np
     """The curve on a grid of false-positive rates, the upper end of each vertical step: -> (G,)."""
     false, true = (points[0] for points in _weighted_curve(truth, score, weights[None]))
     return np.interp(grid + ROUNDING, np.r_[0.0, false], np.r_[0.0, true])
-
-
-def _checked(
-    truth: np.ndarray, score: np.ndarray, patients: Sequence[object] | np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    truth, score = checked_ranking(truth, score)
-    codes = patient_codes(patients)
-    if len(codes) != len(truth):
-        raise ShapeError(f"{len(codes)} patients for {len(truth)} scans; give one per scan")
-    for kind, name in ((truth, "with"), (~truth, "without")):
-        if len(np.unique(codes[kind])) < 2:
-            raise DataError(f"fewer than two patients {name} the finding: a ROC curve has no interval here")
-    return truth, score, codes

@@ -21,6 +21,7 @@ from glasslung.nn.batches import ExamBatch
 from glasslung.nn.focal import scan_loss
 from glasslung.nn.player import Player
 from glasslung.nn.ragged import check_slices, slices_of_each
+from glasslung.nn.scoring import ScanClassifier
 from glasslung.nn.twobranches import initialise_he
 
 NORMS = ("batch", "instance")
@@ -68,7 +69,7 @@ class Config:
             raise UsageError(f"dropout must be a share from 0 to below 1, got {self.dropout}")
 
 
-class DenseNet3D(nn.Module):
+class DenseNet3D(ScanClassifier):
     """MONAI's DenseNet on a box of the scan."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
@@ -103,11 +104,6 @@ class DenseNet3D(nn.Module):
         """image, lesion (S, 1, H, W) in [0, 1], scan (S,) as in `ExamBatch` -> logits (V, 2) float32."""
         logits: Tensor = self.head(self.features(image, lesion, scan)).float()
         return logits
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """Log-odds of the disease for each scan, (V,) float32; differentiable."""
-        logits = self(image, lesion, scan)
-        return logits[:, 1] - logits[:, 0]
 
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """What stands before the last layer: mean over the box of the last maps, (V, F)."""

@@ -26,6 +26,7 @@ from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.nn.batches import ExamBatch
 from glasslung.nn.inception3d import FEATURES, Inception3D
 from glasslung.nn.player import Player
+from glasslung.nn.scoring import ScanClassifier
 
 SMALLEST = 32  # a side below it leaves a single place of five halvings
 
@@ -47,8 +48,8 @@ class Config:
             raise UsageError("lr must be positive, weight_decay not negative, dropout from 0 to below 1")
 
 
-class I3D(nn.Module):
-    """The trunk and a linear layer."""
+class I3D(ScanClassifier):
+    """The trunk and a linear layer; its score of the scan of day t is s(t) of the paper."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
@@ -79,11 +80,6 @@ class I3D(nn.Module):
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """What stands before the linear layer, (V, 1024). It is shown no lesions: `lesion` is not read."""
         return self.maps(image, scan).mean((2, 3, 4))
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """Log-odds of the disease, (V,): s(t) of the paper for the scan of day t."""
-        found: Tensor = self.head(self.features(image, lesion, scan))[:, 0].float()
-        return found
 
 
 def loss(model: I3D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:

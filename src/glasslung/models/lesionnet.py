@@ -33,6 +33,7 @@ from glasslung.nn.encoders import LIGHT_WIDTH, Light, initialise_he
 from glasslung.nn.focal import scan_loss
 from glasslung.nn.player import Player
 from glasslung.nn.ragged import check_slices, slices_of_each
+from glasslung.nn.scoring import ScanClassifier
 
 STAGES = 4  # of the encoder's five: at a sixteenth of the size textures are told, not yet organs
 STEP = 16  # how much smaller the maps are
@@ -74,7 +75,7 @@ class Pooled(NamedTuple):
     known: Tensor
 
 
-class LesionNet(nn.Module):
+class LesionNet(ScanClassifier):
     """A segmenter's encoder, pooling over regions, one linear layer."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
@@ -94,11 +95,6 @@ class LesionNet(nn.Module):
         """image, lesion (S, 1, H, W) in [0, 1], scan (S,) as in `ExamBatch` -> logits (V, 2) float32."""
         logits: Tensor = self.head(self.features(image, lesion, scan)).float()
         return logits
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """Log-odds of the disease for each scan, (V,) float32; differentiable."""
-        logits = self(image, lesion, scan)
-        return logits[:, 1] - logits[:, 0]
 
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """What stands before the last layer, in standard deviations of training: (V, F)."""

@@ -37,6 +37,7 @@ from glasslung.nn.focal import PAPER_GAMMA, PAPER_WEIGHTS, scan_loss
 from glasslung.nn.player import Player
 from glasslung.nn.pyramid import PAPER_LEVELS, Pyramid, bins
 from glasslung.nn.ragged import check_slices
+from glasslung.nn.scoring import ScanClassifier
 from glasslung.nn.twobranches import (
     CHANNELS,
     SLOPE,
@@ -91,7 +92,7 @@ class Encoder(Protocol):
     branches: TwoBranches
 
 
-class NetVLADClassifier(nn.Module):
+class NetVLADClassifier(ScanClassifier):
     """Branches, pyramid, dense layer, NetVLAD, linear layer."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
@@ -111,11 +112,6 @@ class NetVLADClassifier(nn.Module):
         """image, lesion (S, 1, H, W) in [0, 1], scan (S,) as in `ExamBatch` -> logits (V, 2) float32."""
         logits: Tensor = self.head(self.features(image, lesion, scan)).float()
         return logits
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """Log-odds of the disease for each scan, (V,) float32; differentiable."""
-        logits = self(image, lesion, scan)
-        return logits[:, 1] - logits[:, 0]
 
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """What stands before the last layer, for distances: (V, K * D), each of length 1."""

@@ -26,6 +26,7 @@ from glasslung.nn.batches import ExamBatch
 from glasslung.nn.focal import scan_loss
 from glasslung.nn.player import Player
 from glasslung.nn.ragged import check_slices, slices_of_each
+from glasslung.nn.scoring import ScanClassifier
 from glasslung.nn.twobranches import initialise_he
 
 POOLS = ("mean", "top")
@@ -88,7 +89,7 @@ class Residual(nn.Module):
         return out
 
 
-class SliceWise(nn.Module):
+class SliceWise(ScanClassifier):
     """A convolution and residual stages for each slice, mean over its pixels, one linear layer."""
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
@@ -121,11 +122,6 @@ class SliceWise(nn.Module):
         """image, lesion (S, 1, H, W) in [0, 1], scan (S,) -> logits (V, 2); `rng` draws the dropout."""
         logits: Tensor = self.head(self.features(image, lesion, scan, rng)).float()
         return logits
-
-    def scores(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """Log-odds of the disease for each scan, (V,) float32; differentiable."""
-        logits = self(image, lesion, scan)
-        return logits[:, 1] - logits[:, 0]
 
     def features(
         self, image: Tensor, lesion: Tensor, scan: Tensor, rng: torch.Generator | None = None

@@ -88,9 +88,7 @@ class Classifier:
         batch = whole(exam)
         with torch.no_grad():
             features = self.model.features(batch.image, batch.lesion, batch.scan)  # type: ignore[operator]
-            # `scores` is this layer on these features; calling it would look at every slice once more
-            logits = self.model.head(features).float()[0]  # type: ignore[operator]
-        log_odds = logits[0] if len(logits) == 1 else logits[1] - logits[0]
+            log_odds = self.model.read(features)[0]  # type: ignore[operator]
         return Opinion(float(log_odds), np.asarray(features[0].float().numpy()))
 
 

@@ -108,10 +108,10 @@ def _asked(model: Any, exams: ExamSet, features: bool) -> Answers:
     with evaluating(model):
         for exam in exams.exams:
             batch = whole(exam).to(device)
-            said.append(float(model.scores(batch.image, batch.lesion, batch.scan)[0]))
+            found = model.features(batch.image, batch.lesion, batch.scan)
+            said.append(float(model.read(found)[0]))
             if features:
-                found = model.features(batch.image, batch.lesion, batch.scan)[0]
-                rest.append(found.float().cpu().numpy())
+                rest.append(found[0].float().cpu().numpy())
     return Answers(np.array(said, np.float64), np.stack(rest) if rest else np.empty((0, 0), np.float32))
 
 
