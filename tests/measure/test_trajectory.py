@@ -1,10 +1,12 @@
 """Courses: drawn from a known law, found again; peaks where they are; no certainty without scans."""
 
+import json
+
 import numpy as np
 import pytest
 
 from glasslung.errors import DataError, ShapeError
-from glasslung.measure.trajectory import fit_law, shape_of, smooth
+from glasslung.measure.trajectory import Law, fit_law, shape_of, smooth
 
 
 def hill(days, peak=10.0, height=20.0):
@@ -89,3 +91,32 @@ def test_what_has_no_course_is_refused():
         fit_law(days, np.full(8, np.nan), who)
     with pytest.raises(ShapeError):
         fit_law(days, values[:3], who)
+
+
+def test_a_law_travels_as_plain_numbers(law):
+    told = json.loads(json.dumps(law.as_json(), allow_nan=False))
+    again = Law.from_json(told)
+    at, days = np.linspace(0, 20, 11), np.array([4.0, 9.0])
+    one, two = (smooth(each, days, hill(days) + 5, at) for each in (law, again))
+    np.testing.assert_allclose(two.mean, one.mean, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(two.high - two.low, one.high - one.low, rtol=1e-3)
+    assert again.as_json() == law.as_json()
+    assert again.noise == pytest.approx(law.noise)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "something"}, "not a law"),
+        ({"version": 2}, "version 2"),
+        ({"noise_variance": 0}, "noise_variance above 0"),
+        ({"spread": True}, "spread as a number"),
+        ({"centre": float("nan")}, "centre as a number"),
+        ({"days": [1, "2"]}, "days as a list"),
+        ({"patients": [0.5] * 100}, "one patient"),
+        ({"days": [1.0], "values": [1.0], "patients": [0]}, "8 scans or more"),
+    ],
+)
+def test_what_is_no_law_is_refused(law, change, words):
+    with pytest.raises(DataError, match=words):
+        Law.from_json({**law.as_json(), **change})

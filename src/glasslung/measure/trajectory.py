@@ -8,12 +8,14 @@ Gaussian Processes for Machine Learning, 2006, chapter 2; the work is scikit-lea
 
 Whatever has a number per scan can be followed: a classifier's score s(t) in log-odds, affected lung in per
 cent, a severity score. Limits are of the smooth course, not of a further measurement.
+
+A law is kept as plain numbers (`Law.as_json`, `Law.from_json`), so that one learned on a cohort can travel.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,8 @@ LEAST_SCANS = 8  # of a cohort: below that its law would be this file's prior
 SAMPLES = 500  # curves drawn for peak, slope and bend
 LEVEL = 0.95
 JITTER = 1e-8
+FORMAT = "glasslung-course-law"
+VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,8 @@ class Law:
     kernel           scikit-learn's, with the fitted spans and variances
     common_days, own_days  how fast the common curve and single patients' departures change, days
     noise            deviation of one measurement around its course, in the measure's unit
+
+    Two laws are the same where their `as_json` is.
     """
 
     centre: float
@@ -50,6 +56,47 @@ class Law:
     common_days: float
     own_days: float
     noise: float
+
+    def as_json(self) -> dict[str, object]:
+        """The law as plain numbers and lists, for json.dumps; patients are numbers from 0, no names."""
+        common, own = self.kernel.k1.k1, self.kernel.k1.k2
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "centre": self.centre,
+            "spread": self.spread,
+            "common_variance": float(common.k1.constant_value),
+            "common_days": self.common_days,
+            "own_variance": float(own.k1.constant_value),
+            "own_days": self.own_days,
+            "noise_variance": float(self.kernel.k2.noise_level),
+            "days": [float(day) for day in self.days],
+            "values": [float(value) for value in self.values],
+            "patients": [int(patient) for patient in self.patients],
+        }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, object]) -> Law:
+        """The law that `as_json` wrote. DataError for what is no law, of another version, or incomplete."""
+        if told.get("format") != FORMAT or told.get("version") != VERSION:
+            raise DataError(
+                f"not a law of courses: format {told.get('format')!r}, version {told.get('version')!r}; "
+                f"{FORMAT!r}, version {VERSION} is read"
+            )
+        single = {name: _positive(told, name) for name in _POSITIVE}
+        days, values = _checked(_listed(told, "days"), _listed(told, "values"))
+        patients = _listed(told, "patients")
+        if patients.shape != days.shape or (patients != np.floor(patients)).any() or (patients < 0).any():
+            raise DataError("a law of courses has one patient, a number from 0, per scan")
+        if len(days) < LEAST_SCANS:
+            raise DataError(
+                f"a law of courses rests on {LEAST_SCANS} scans or more; this one has {len(days)}"
+            )
+        centre = _number(told, "centre")
+        kernel = _kernel_of(**{name: single[name] for name in _POSITIVE if name != "spread"})
+        noise = float(np.sqrt(single["noise_variance"])) * single["spread"]
+        common, own = single["common_days"], single["own_days"]
+        return cls(centre, single["spread"], days, values, patients.astype(int), kernel, common, own, noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +229,45 @@ def _kernel() -> Any:
     common = ConstantKernel(1.0, variance) * over_days(FAR)
     own = ConstantKernel(0.5, variance) * over_days(NEAR)
     return common + own + WhiteKernel(0.05, (1e-4, 1.0))
+
+
+def _kernel_of(
+    common_variance: float, common_days: float, own_variance: float, own_days: float, noise_variance: float
+) -> Any:
+    """A fitted kernel, from its numbers."""
+    kernel = _kernel()
+    kernel.k1.k1.k1.constant_value = common_variance
+    kernel.k1.k1.k2.length_scale = [common_days, FAR]
+    kernel.k1.k2.k1.constant_value = own_variance
+    kernel.k1.k2.k2.length_scale = [own_days, NEAR]
+    kernel.k2.noise_level = noise_variance
+    return kernel
+
+
+_POSITIVE = ("spread", "common_variance", "common_days", "own_variance", "own_days", "noise_variance")
+
+
+def _number(told: Mapping[str, object], name: str) -> float:
+    value = told.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise DataError(f"a law of courses needs {name} as a number; got {value!r}")
+    return float(value)
+
+
+def _positive(told: Mapping[str, object], name: str) -> float:
+    value = _number(told, name)
+    if value <= 0:
+        raise DataError(f"a law of courses needs {name} above 0; got {value:g}")
+    return value
+
+
+def _listed(told: Mapping[str, object], name: str) -> np.ndarray:
+    values = told.get(name)
+    if not isinstance(values, list) or any(
+        isinstance(value, bool) or not isinstance(value, int | float) for value in values
+    ):
+        raise DataError(f"a law of courses needs {name} as a list of numbers")
+    return np.asarray(values, float)
 
 
 def _inputs(days: np.ndarray, codes: np.ndarray) -> np.ndarray:
