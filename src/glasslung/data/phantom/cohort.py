@@ -11,13 +11,13 @@ import numpy as np
 from glasslung.data.phantom.disease import DISEASES
 from glasslung.data.phantom.outcome import OUTCOME_STREAM, Outcome, c_index, draw_outcome, log_risk
 from glasslung.data.phantom.patient import Patient, draw_patient, draw_person
+from glasslung.data.stays import LONG_STAY_DAYS
 from glasslung.errors import UsageError
 
 DEFAULT_MIX = {"covid": 0.5, "bacterial": 0.25, "healthy": 0.25}
 COHORT_STREAM = 6
 MOST_SEEDS = 1_000_000  # patients' seeds, and so their names, have six figures
 SIMULATED = 4000  # patients in the simulation of the best C-index: its standard error is then about 0.005
-LONG_STAY_DAYS = 7.0  # what the prognosis study calls a long stay
 
 
 @dataclass(frozen=True)
