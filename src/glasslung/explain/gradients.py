@@ -18,6 +18,7 @@ from glasslung.errors import UsageError
 from glasslung.explain.composites import Line
 from glasslung.explain.lrp import Relevance
 from glasslung.models.densenet3d import DenseNet3D
+from glasslung.models.i3d import I3D
 from glasslung.models.lesionnet import LesionNet
 from glasslung.models.netvlad import NetVLADClassifier
 from glasslung.models.slicewise import SliceWise
@@ -31,15 +32,28 @@ def grad_cam(model: nn.Module, image: Tensor, lesion: Tensor, layer: nn.Module |
 
     image, lesion  (S, 1, H, W) of one scan, as `lrp.explain` takes them
     layer          whose maps are weighed, (S, C, h, w) or (1, C, d, h, w); None: the last of netvlad,
-                   slicewise and densenet3d; UsageError for other models
+                   slicewise, densenet3d and i3d; UsageError for other models
     """
+    return _weighed_maps(model, image, lesion, layer, rectified=True)
+
+
+def class_activation(
+    model: nn.Module, image: Tensor, lesion: Tensor, layer: nn.Module | None = None
+) -> np.ndarray:
+    """Grad-CAM with both signs: what speaks for the finding above 0, against it below; as `grad_cam`."""
+    return _weighed_maps(model, image, lesion, layer, rectified=False)
+
+
+def _weighed_maps(
+    model: nn.Module, image: Tensor, lesion: Tensor, layer: nn.Module | None, rectified: bool
+) -> np.ndarray:
     from captum.attr import LayerAttribution, LayerGradCam
 
     chosen = last_maps(model) if layer is None else layer
     scan = torch.zeros(len(image), dtype=torch.long)
     with evaluating(model), torch.enable_grad():
         cam = LayerGradCam(model.scores, chosen).attribute(
-            (image, lesion), additional_forward_args=(scan,), relu_attributions=True
+            (image, lesion), additional_forward_args=(scan,), relu_attributions=rectified
         )
         assert isinstance(cam, Tensor)
         deep = cam.ndim == 5
@@ -87,6 +101,8 @@ def last_maps(model: nn.Module) -> nn.Module:
         return model.stages
     if isinstance(model, LesionNet):
         return model.encoder.stages[-1]
+    if isinstance(model, I3D):
+        return model.trunk
     if isinstance(model, DenseNet3D):
         features = model.net.features
         assert isinstance(features, nn.Module)
