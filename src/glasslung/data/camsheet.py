@@ -67,17 +67,16 @@ def cam_column(
     spacing = upright_spacing_mm(volume, orientation)
     grey, inside, heat = (to_upright(one, orientation) for one in (volume.voxels, lungs, scaled))
     z = np.flatnonzero((inside > 0).any((1, 2)))
-    rows, columns = _square((inside > 0).any(0), spacing[1], spacing[2])
+    rows, columns = _square(np.asarray((inside > 0).any(0)), spacing[1], spacing[2])
     planes = []
     for share in HEIGHTS if len(z) > 1 else (0.5,):
         at = round(float(z[-1]) - share * float(z[-1] - z[0]))
-        cut = (at, rows, columns)
-        planes.append(_plane(f"{share:.0%} down", volume, grey[cut], heat[cut], inside[cut], spacing[1:]))
+        layers = [one[at, rows, columns] for one in (grey, heat, inside)]
+        planes.append(_plane(f"{share:.0%} down", volume.intensity, layers, spacing[1:]))
     if len(z) > 1:
         y = int(np.argmax((inside > 0).sum((0, 2))))
-        cut = (slice(z[0], z[-1] + 1), y, columns)  # head up: a picture's rows run down
-        coronal = (one[cut][::-1] for one in (grey, heat, inside))
-        planes.append(_plane("coronal", volume, *coronal, (spacing[0], spacing[2])))
+        layers = [one[z[0] : z[-1] + 1, y, columns][::-1] for one in (grey, heat, inside)]  # head up
+        planes.append(_plane("coronal", volume.intensity, layers, (spacing[0], spacing[2])))
     return CamColumn(heading, score, tuple(planes))
 
 
@@ -124,15 +123,11 @@ def _square(lungs: np.ndarray, mm_y: float, mm_x: float) -> tuple[slice, slice]:
 
 
 def _plane(
-    name: str,
-    volume: Volume,
-    grey: np.ndarray,
-    heat: np.ndarray,
-    lungs: np.ndarray,
-    millimetres: tuple[float, float],
+    name: str, intensity: Intensity, layers: Sequence[np.ndarray], millimetres: tuple[float, float]
 ) -> CamPlane:
-    """A plane at the size it is shown, its longer side TILE_PX long."""
-    low, high = WINDOW_HU if volume.intensity is Intensity.HU else (0.0, 255.0)
+    """A plane of grey, heat and lungs at the size it is shown, its longer side TILE_PX long."""
+    grey, heat, lungs = layers
+    low, high = WINDOW_HU if intensity is Intensity.HU else (0.0, 255.0)
     shown = np.clip((grey.astype(np.float32) - low) * (255 / (high - low)), 0, 255)
     high_mm, wide_mm = (n * mm for n, mm in zip(grey.shape, millimetres, strict=True))
     scale = TILE_PX / max(high_mm, wide_mm)
