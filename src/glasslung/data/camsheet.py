@@ -28,7 +28,6 @@ FOR_RGB, AGAINST_RGB = (215, 25, 28), (35, 95, 210)
 RIM_RGB = (200, 200, 200)
 TILE_PX, HEAD_PX, BAR_PX, SIDE_PX = 224, 44, 56, 92
 STRONGEST = 0.8  # of the colour over the grey
-MINUS = "\u2212"
 INK, PAPER = (235, 235, 235), (16, 16, 16)
 
 
@@ -183,10 +182,10 @@ def _bar(width: int, full: float, finding: str) -> np.ndarray:
         pen.text((left + share * long, 38), _signed(value), fill=INK, anchor="mm", font_size=12)
     pen.text((left - 10, 17), "against", fill=INK, anchor="rm", font_size=13)
     pen.text((left + long + 10, 17), f"for {finding}", fill=INK, anchor="lm", font_size=13)
-    pen.text((left + long + 10, 38), "log-odds", fill=INK, anchor="lm", font_size=12)
+    pen.text((left + long + 30, 38), "log-odds", fill=INK, anchor="lm", font_size=12)
     return np.asarray(strip)
 
 
 def _signed(value: float) -> str:
-    sign = MINUS if value < 0 else "+" if value > 0 else ""
+    sign = "-" if value < 0 else "+" if value > 0 else ""
     return f"{sign}{abs(value):.1f}"

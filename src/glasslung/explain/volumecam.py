@@ -6,14 +6,16 @@
     png = cam_sheet(columns, full)                        # one column per day, one colour bar
 
 H(x, y, z) is Grad-CAM (Selvaraju et al., 2017; by captum) with both signs: the last maps weighed by the mean
-of their gradients, brought to the exam's slices, divided by its strongest value. Of a network for whole scans
-(i3d, densenet3d) maps and weights are those of the scan; of a network for slices each slice has its own, and
-all are divided by one number, so that slices stay comparable.
+of their gradients, brought to the exam's slices, divided by the value that 99.5 % of the places stay below and
+cut off there, so that one odd place does not make all else pale. Of a network for whole scans (i3d,
+densenet3d) maps and weights are those of the scan; of a network for slices each slice has its own, and all
+are divided by one number, so that slices stay comparable. Where an exam is black outside the lungs the map is
+0: a network that is shown nothing there still has a constant to say, which tells nothing of this scan.
 
 The COVID3D paper scales H by s(t), the scan's log-odds, and draws what is above 0 red and what is below blue
 (figure 4). Here it is H times |s(t)|: the same wherever the finding is likely, and red still speaks for the
 finding where it is not. A map of a scan whose answer is near even is faint, as in the paper. The unit is
-log-odds: the strongest place of a scan has its |s(t)|. Values are no parts of a sum.
+log-odds: the strongest places of a scan have its |s(t)|. Values are no parts of a sum.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from glasslung.data.exambatches import on_all_slices, shown_slices, whole
 from glasslung.data.exams import Exam
 from glasslung.errors import DataError, ShapeError
 from glasslung.explain.gradients import class_activation
+from glasslung.explain.heatmaps import FULL_SHARE
 from glasslung.nn.borrow import evaluating
 from glasslung.predict.diagnosing import Classifier, check_exam
 from glasslung.predict.exams import exam_map_to_scan
@@ -78,12 +81,21 @@ def exam_cam(model: nn.Module, exam: Exam) -> tuple[np.ndarray, float]:
     signed = class_activation(model, batch.image, batch.lesion)
     if not np.isfinite(signed).all() or not np.isfinite(score):
         raise DataError("the network answers with what is no number; look at its weights")
-    most = float(np.abs(signed).max(initial=0.0))
-    return on_all_slices(signed / (most or 1.0), shown, len(exam)), score
+    signed = np.where(_seen(exam)[shown], signed, 0)
+    strong = np.abs(signed[signed != 0])
+    most = float(np.quantile(strong, FULL_SHARE)) if strong.size else 1.0
+    return on_all_slices(np.clip(signed / most, -1, 1), shown, len(exam)), score
+
+
+def _seen(exam: Exam) -> np.ndarray:
+    """Where the network is shown something, (S, H, W) bool: the lungs, or all if nothing is blacked out."""
+    inside = exam.lungs > 0
+    blacked_out = not exam.image[~inside].any()
+    return inside if blacked_out else np.ones_like(inside)
 
 
 def common_scale(cams: Iterable[VolumeCam]) -> float:
-    """The log-odds drawn in full colour on every day of one patient: the strongest place of all days."""
+    """The log-odds drawn in full colour on every day of one patient: the strongest places of all days."""
     most = max((float(np.abs(cam.heat).max(initial=0.0)) * abs(cam.score) for cam in cams), default=0.0)
     return most or NOTHING
 
