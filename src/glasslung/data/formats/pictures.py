@@ -77,6 +77,15 @@ def read_pictures(files: Sequence[Path], where: str, feet_first: bool = False) -
     return Volume(voxels, assumed_affine(feet_first), Intensity.DISPLAY8, source, Geometry.ASSUMED)
 
 
+def read_grey(path: Path) -> np.ndarray:
+    """One picture as grey values of the file's own depth: (H, W) uint8, or uint16, int32, float32 if deep.
+
+    Palette, alpha and colour as in the head of this file; nothing is stretched. DataError for what is no
+    picture, is damaged, oversized or rotated (EXIF), or has several pages.
+    """
+    return _pages(path, alone=False)[0].grey
+
+
 def _check_names(files: Sequence[Path], where: str) -> None:
     seen: dict[str, str] = {}
     for file in files:
