@@ -1,7 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from glasslung.data.examstore import ExamStore, read_exam_set, settings_of, write_exam_set
+from glasslung.data.exams import BODY, LUNGS
+from glasslung.data.examstore import (
+    ExamStore,
+    read_exam,
+    read_exam_set,
+    settings_of,
+    write_exam,
+    write_exam_set,
+)
 from glasslung.errors import DataError
 from made_exams import made_exam, made_exam_set
 
@@ -26,6 +36,17 @@ def test_a_set_comes_back_as_it_was_written(tmp_path):
     for name in ("words", "patients", "sites", "scans", "split", "extra"):
         assert getattr(back, name) == getattr(exams, name)
     assert settings_of(tmp_path / "exams") == {"size": 32}
+
+
+def test_an_exam_knows_its_frame_and_one_of_an_earlier_version_has_the_usual(tmp_path):
+    exam = replace(made_exam(), frame=BODY)
+    write_exam(exam, tmp_path / "new.npz")
+    assert read_exam(tmp_path / "new.npz").frame == BODY
+    with np.load(tmp_path / "new.npz") as kept:
+        arrays = dict(kept)
+    arrays["told"] = arrays["told"][:3]
+    np.savez(tmp_path / "old.npz", **arrays)
+    assert read_exam(tmp_path / "old.npz").frame == LUNGS
 
 
 def test_an_exam_is_kept_for_its_own_settings_and_source_alone(tmp_path):

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from glasslung.data.exams import BODY
 from glasslung.data.examviews import STRONG, ExamViews, changed
 from glasslung.errors import UsageError
 from made_exams import made_exam
@@ -46,3 +49,10 @@ def test_impossible_looks_are_refused():
     for wrong in ({"mirror": 2.0}, {"turn_deg": -1.0}, {"scale": 1.0}, {"noise": -0.1}):
         with pytest.raises(UsageError):
             ExamViews(**wrong)
+
+
+def test_a_whole_body_keeps_what_lies_around_the_lungs():
+    exam = made_exam(3, sick=True)
+    body = replace(exam, image=np.where(exam.lungs > 0, exam.image, 200).astype(np.uint8), frame=BODY)
+    look = changed(body, np.arange(3), ExamViews(0.5, 8.0, 0.0, 0.0, 0.05), np.random.default_rng(2))
+    assert (look.image[look.lungs == 0] > 150).mean() > 0.8 and look.frame == BODY

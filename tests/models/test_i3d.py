@@ -7,7 +7,7 @@ from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.models import i3d
 from glasslung.nn.batches import ExamBatch
 
-SMALL = i3d.Config(size=32, depth=8)
+SMALL = i3d.Config(size=32, depth=8, width=0.25)
 
 
 def model(seed=0):
@@ -57,6 +57,13 @@ def test_it_learns_two_scans():
         total.backward()
         optimiser.step()
     assert float(total.detach()) < 0.5 * first
+
+
+def test_the_trunk_learns_at_its_own_rate():
+    (player,) = i3d.players(i3d.I3D(i3d.Config(size=32, depth=8, lr=1e-3, lr_trunk=1e-4), torch.Generator()))
+    at = dict(zip(map(id, player.parameters), player.shares, strict=True))
+    assert player.lr == 1e-3 and sorted(set(at.values())) == [pytest.approx(0.1), 1.0]
+    assert list(at.values()).count(1.0) == 2
 
 
 def test_what_cannot_be_read_is_refused():

@@ -12,6 +12,7 @@ from glasslung.nn.inception3d import (
     Inception3D,
     Unit,
     from_published,
+    narrowed,
     pad_same,
     published_names,
 )
@@ -64,6 +65,13 @@ def public_state(seed=0, channels=3):
 def test_as_many_weights_as_published():
     assert sum(p.numel() for p in trunk(3).parameters()) == 12_287_264
     assert sum(p.numel() for p in trunk(1).parameters()) == 12_243_360
+
+
+def test_narrower_ones_have_a_share_of_the_channels():
+    narrow = Inception3D(1, torch.Generator().manual_seed(0), width=0.25)
+    assert narrow.features == 256 == narrow.eval()(torch.zeros(1, 1, 8, 32, 32)).shape[1]
+    assert sum(p.numel() for p in narrow.parameters()) < 0.07 * 12_243_360
+    assert [narrowed(n, 0.01) for n in (16, 832)] == [4, 8] and narrowed(208, 1.0) == 208
 
 
 @pytest.mark.parametrize("edges", [(16, 64, 64), (7, 33, 50), (1, 32, 32)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasslung.data.boxgrid import BoxGrid
-from glasslung.data.exams import Exam
+from glasslung.data.exams import BODY, Exam
 from glasslung.errors import DataError, UsageError
 from glasslung.files import write_json
 from glasslung.predict.diagnosing import (
@@ -73,6 +73,8 @@ def test_what_a_classifier_does_not_read_is_refused(tmp_path):
         diagnose(asked, exam_of(0.1, intensity=Intensity.DISPLAY8))
     with pytest.raises(UsageError, match=r"slices of 16 pixels, and this exam has 32 x 32"):
         diagnose(replace(asked, size=16), exam_of(0.1))
+    with pytest.raises(UsageError, match="in the frame 'lungs', and this exam is in 'body'"):
+        diagnose(asked, replace(exam_of(0.1), frame=BODY))
     empty = replace(exam_of(0.1), lungs=np.zeros((6, SIZE, SIZE), np.uint8))
     with pytest.raises(DataError, match="no slice of this exam shows lung"):
         diagnose(asked, empty)
@@ -86,6 +88,18 @@ def test_a_run_is_opened_and_asked(tmp_path, method):
     told_once, told_again = (diagnose(asked, exam_of(0.2)) for _ in range(2))
     assert told_once == told_again and np.isfinite(told_once.log_odds) and 0 < told_once.probability < 1
     assert asked.ask(exam_of(0.2)) == told_once.log_odds and told_once.percentile is None
+
+
+@pytest.mark.parametrize("method", ["i3d", "resnet2d"])
+def test_a_run_that_reads_whole_bodies_is_opened_and_asked(tmp_path, method):
+    settings = {"width": 0.125} | ({"depth": 4} if method == "i3d" else {})
+    reads = {"lesions_by": "none", "frame": "body"}
+    asked = open_classifier(write_classifier(tmp_path / "run", method, settings, reads=reads))
+    found = diagnose(asked, replace(exam_of(0.2), frame=BODY))
+    assert asked.operating.frame == BODY and np.isfinite(found.log_odds)
+    assert "the whole body between -1350 and 150 HU" in found.shown
+    with pytest.raises(UsageError, match="in the frame 'body', and this exam is in 'lungs'"):
+        diagnose(asked, exam_of(0.2))
 
 
 def test_its_identity_changes_with_how_it_is_read(tmp_path):

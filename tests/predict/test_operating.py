@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from glasslung.data.exams import BODY, LUNGS
 from glasslung.errors import DataError
 from glasslung.files import write_json
 from glasslung.measure.calibration import Calibration
@@ -68,9 +69,15 @@ def test_distances_lie_in_the_file_or_beside_it(tmp_path):
     assert kept(tmp_path, familiar=None).familiar is None
 
 
+def test_the_frame_it_wants_is_told_and_the_usual_one_where_it_is_not(tmp_path):
+    assert kept(tmp_path).frame == LUNGS
+    assert kept(tmp_path, reads={"frame": "body"}).frame == BODY
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        ({"reads": {"frame": "head"}}, "frame is 'head'"),
         ({"temperature": 0}, "temperature is 0"),
         ({"temperature": True}, "temperature is True"),
         ({"bias": float("inf")}, "bias"),

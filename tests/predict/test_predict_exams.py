@@ -12,7 +12,7 @@ from glasslung.data.orientation import from_upright, orientation_of, to_upright
 from glasslung.data.phantom import draw_cohort, draw_patient, render, write_cohort
 from glasslung.data.sliceviews import View
 from glasslung.errors import DataError, ShapeError, UsageError
-from glasslung.predict.exams import OUTLINE, ExamMaking, exam_map_to_scan, make_exam, read_exams
+from glasslung.predict.exams import BODY, LUNGS, OUTLINE, ExamMaking, exam_map_to_scan, make_exam, read_exams
 from glasslung.types import Case, Geometry, Intensity, Volume
 
 SHAPE = (24, 64, 64)
@@ -124,6 +124,58 @@ def test_a_map_of_another_exam_or_scan_is_refused(chest, exam):
     small = replace(chest.volume, voxels=chest.volume.voxels[:4])
     with pytest.raises(ShapeError, match="not made of this scan"):
         exam_map_to_scan(exam.image, exam, small)
+
+
+# ------------------------------------------------------------------------------------------ the whole body
+
+
+@pytest.fixture(scope="module")
+def whole(chest):
+    return make_exam(chest.volume, chest.lungs, chest.lesions, 64, BODY)
+
+
+def test_a_body_shows_what_lies_around_the_lungs_in_its_own_window(chest, whole, exam):
+    assert exam.frame == LUNGS and whole.frame == BODY
+    hu = chest.volume.voxels
+    tissue = (chest.lungs == 0) & (hu > -200) & (hu < 100)
+    assert (whole.image[whole.lungs == 0] > 200).mean() > 0.1
+    assert abs(np.median(whole.image[(whole.lungs == 0) & (whole.image > 180)]) / 255 * 1500 - 1350) < 150
+    lung_hu = hu[chest.lungs > 0].clip(-1350, 150).mean()
+    assert abs(whole.image[whole.lungs > 0].mean() / 255 * 1500 - 1350 - lung_hu) < 40
+    assert tissue.any() and whole.told_slices.tolist() == list(range(len(whole)))
+
+
+def test_a_bodys_box_holds_all_tissue_and_its_masks_stand_beside_it(chest, whole):
+    share = (whole.lesions > 0).sum() / (whole.lungs > 0).sum()
+    assert abs(share - chest.involvement()) < 0.03
+    back = exam_map_to_scan((whole.lesions > 0).astype(np.float32), whole, chest.volume)
+    found, true = back > 0.5, chest.lesions > 0
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.75
+    seen = exam_map_to_scan(np.ones(whole.image.shape, np.float32), whole, chest.volume) > 0
+    tissue = chest.volume.voxels > -100
+    assert seen[tissue].mean() > 0.98
+
+
+def test_a_bodys_slices_are_2_mm_and_all_of_them():
+    patient = draw_patient(5, "covid", severity=0.8)
+    chest = render(patient, 9, shape=(200, 40, 40), spacing=(1.0, 8.0, 8.0))
+    lungs = chest.lungs.copy()
+    lungs[:40] = 0
+    exam = make_exam(chest.volume, lungs, chest.lesions, 32, BODY)
+    assert exam.spacing_mm[0] == pytest.approx(2.0, abs=0.05) and len(exam) == 100
+    assert len(exam.lung_slices) < 85
+
+
+def test_a_picture_has_no_body(chest):
+    grey = as_picture(chest, 12, -1000, 400)
+    volume = picture_volume(grey)
+    with pytest.raises(UsageError, match="Hounsfield"):
+        make_exam(volume, chest.lungs[12:13], chest.lesions[12:13], 64, BODY)
+
+
+def test_the_usual_frame_keeps_the_names_of_exams_made_before():
+    assert "frame" not in ExamMaking(48).told()
+    assert ExamMaking(48, frame=BODY).told()["frame"]["name"] == "body"
 
 
 # ---------------------------------------------------------------------------------------------- pictures

@@ -489,3 +489,22 @@ def test_two_processes_average_their_gradients():
         if "running" not in name and "num_batches" not in name:
             assert torch.allclose(got, twin.state_dict()[name], atol=1e-5), name
     assert at == len(shared)
+
+
+def test_parameters_learn_at_their_share_of_the_rate():
+    """Adam's first step is the rate itself, whatever the gradient."""
+    net = Net(dropout=0.0)
+    parameters = list(net.parameters())
+    shares = (1.0, *(0.1 for _ in parameters[1:]))
+    player = Player("net", parameters, noisy_square(net), lr=0.01, epsilon=1e-12, shares=shares)
+    run = Game({"net": net}, [player], NumberStream(), 3, CPU)
+    before = [p.detach().clone() for p in parameters]
+    fit(run, range(1))
+    for share, old, new in zip(shares, before, parameters, strict=True):
+        moved = (new.detach() - old).abs()
+        torch.testing.assert_close(moved.max(), torch.tensor(0.01 * share), rtol=1e-3, atol=1e-7)
+
+
+def test_a_share_for_each_parameter_or_none():
+    with pytest.raises(UsageError, match="share of lr"):
+        Player("net", list(Net().parameters()), noisy_square(Net()), shares=(1.0,))

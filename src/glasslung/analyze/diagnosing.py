@@ -131,7 +131,8 @@ def diagnose_scan(
     say = tell or (lambda what, done: None)
     say("diagnosis", 0.0)
     lesions = np.zeros(volume.shape, np.uint8) if made.lesions is None else made.lesions.mask
-    exam = make_exam(volume, made.lungs.mask, lesions, classifier.size)
+    read = classifier.operating
+    exam = make_exam(volume, made.lungs.mask, lesions, classifier.size, read.frame)
     found = diagnose(classifier, exam)
     doubts = _doubts(volume, made, classifier.operating.lesions_by, about)
     if classifier.operating.lesions_by != NOBODY and not exam.lesions.any():
@@ -143,7 +144,11 @@ def diagnose_scan(
 
     say("reasons", 0.0)
     reasons = reasons_of(classifier, exam, volume)
-    doubts = (*found.doubts, *_doubts_of(reasons.told)) if found.answer is Answer.LIKELY else found.doubts
+    doubts = (
+        (*found.doubts, *_doubts_of(reasons.told, read.frame.masked))
+        if found.answer is Answer.LIKELY
+        else found.doubts
+    )
     return Told(replace(found, doubts=doubts, explanation=reasons.told), reasons)
 
 
@@ -154,13 +159,16 @@ def _without_lesions(origin: MaskOrigin, found: Diagnosis) -> tuple[str, ...]:
     return ("no lesion is marked in it, and yet it is called likely",) * (found.answer is Answer.LIKELY)
 
 
-def _doubts_of(told: Explanation) -> tuple[str, ...]:
+def _doubts_of(told: Explanation, masked: bool) -> tuple[str, ...]:
     """What of its reasons stands against believing an answer."""
     from glasslung.explain.ledger import OUTSIDE
 
     outside = sum(one.relevance for one in told.shares if one.region == OUTSIDE)
     share = f"{100 * outside:.0f} %"
-    said = f"{share} of what spoke for it lies outside the lungs, of which only the outline was shown"
+    where = (
+        "lies outside the lungs, of which only the outline was shown" if masked else "lies outside the lungs"
+    )
+    said = f"{share} of what spoke for it {where}"
     return (said,) if outside > MOST_OUTSIDE else ()
 
 

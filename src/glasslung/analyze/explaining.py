@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from glasslung.data.exams import Exam
+from glasslung.errors import UsageError
 from glasslung.types import Explanation, Volume
 
 if TYPE_CHECKING:
@@ -30,12 +31,29 @@ def reasons_of(classifier: Classifier, exam: Exam, volume: Volume) -> Reasons:
     """Hand the log-odds back to the voxels of the exam, and these to the scan."""
     from glasslung.explain.heatmaps import full_colour, shown_map
     from glasslung.explain.ledger import shares
-    from glasslung.explain.lrp import explain_exam
+    from glasslung.explain.lrp import explain_exam, plan_of
     from glasslung.predict.exams import exam_map_to_scan
 
+    try:
+        plan_of(classifier.model)
+    except UsageError:  # no rules of propagation are known for its layers
+        return _seen_by_gradients(classifier, exam, volume)
     found = explain_exam(classifier.model, exam)
     told = Explanation(
         f"layer-wise relevance propagation, {found.composite} rules", shares(found.map, exam), found.error
     )
     smooth = shown_map(found, exam)
     return Reasons(told, exam_map_to_scan(smooth, exam, volume), full_colour(smooth))
+
+
+def _seen_by_gradients(classifier: Classifier, exam: Exam, volume: Volume) -> Reasons:
+    """Grad-CAM, scaled by the log-odds: where, but no parts of a sum."""
+    from glasslung.explain.heatmaps import full_colour
+    from glasslung.explain.ledger import shares
+    from glasslung.explain.volumecam import exam_cam
+    from glasslung.predict.exams import exam_map_to_scan
+
+    heat, score = exam_cam(classifier.model, exam)
+    scaled = heat * abs(score)
+    told = Explanation("Grad-CAM", shares(scaled, exam), None)
+    return Reasons(told, exam_map_to_scan(scaled, exam, volume), full_colour(scaled))

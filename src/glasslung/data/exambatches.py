@@ -24,11 +24,11 @@ TRAINED_SLICES = 16  # of a scan in a training batch: 3 mm slices of one lung re
 
 
 def shown_slices(exam: Exam, most: int | None = MOST_SLICES) -> np.ndarray:
-    """Which slices of an exam are shown: those with lung, evenly thinned out beyond `most`; (K,) int64.
+    """Which slices of an exam are shown, evenly thinned out beyond `most`; (K,) int64.
 
-    DataError where no slice shows lung.
+    Those with lung where the rest is black, else all. DataError where no slice shows lung.
     """
-    rows = exam.lung_slices
+    rows = exam.told_slices
     if not rows.size:
         raise DataError("no slice of this exam shows lung; there is nothing to classify")
     if most is None or len(rows) <= most:
@@ -39,7 +39,7 @@ def shown_slices(exam: Exam, most: int | None = MOST_SLICES) -> np.ndarray:
 
 
 def whole(exam: Exam, most: int | None = MOST_SLICES, label: int = -1) -> ExamBatch:
-    """All lung slices of one scan as a batch of one; beyond `most` they are thinned out evenly.
+    """All slices of one scan that tell something, as a batch of one; beyond `most` evenly thinned out.
 
     `shown_slices` says which they are, and `on_all_slices` brings maps of them back to all slices.
     """

@@ -1,4 +1,4 @@
-"""A scan as a classifier sees it: upright slices through the lungs, all else black, lesions beside them.
+"""A scan as a classifier sees it: upright slices, framed as its `Frame` says, lungs and lesions beside them.
 
 One exam serves every classifier and every explanation: what is computed on it comes back to the scan's grid
 by its `grid`. An `ExamSet` is the exams of a cohort with what is known of each scan, in memory; `examstore`
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,33 @@ from glasslung.data.boxgrid import BoxGrid, Triple
 from glasslung.data.sliceviews import View
 from glasslung.errors import DataError, ShapeError
 from glasslung.types import Intensity
+
+Edge = Literal["lungs", "body"]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How a scan is cut and shown to a classifier.
+
+    name       by which operating.json keeps it
+    window_hu  what is black and what is white, HU; of plain pictures nobody knows the window
+    slice_mm   thinner slices are averaged to it, thicker ones stay
+    box        around what the square is drawn, and which slices it spans: the lungs, or all of the body
+    masked     whether everything outside the lungs is black, and slices without lung are left out
+    """
+
+    name: str
+    window_hu: tuple[float, float]
+    slice_mm: float
+    box: Edge
+    masked: bool
+
+
+LUNGS = Frame("lungs", (-1000.0, 400.0), 3.0, "lungs", True)
+"""The diagnosis paper's, and what every classifier reads that does not ask for another."""
+BODY = Frame("body", (-1350.0, 150.0), 2.0, "body", False)
+"""Of COVID3D, which segments no lungs: level -600 HU, width 1500, the whole scan."""
+FRAMES = {frame.name: frame for frame in (LUNGS, BODY)}
 
 POSITIVE = "covid"
 """The word of the table that counts as the disease; any other word counts as not having it."""
@@ -25,7 +53,8 @@ POSITIVE = "covid"
 class Exam:
     """One scan, ready to be classified.
 
-    image       (S, H, W) uint8: 0 outside the lungs or the low end of the window, 255 its high end
+    image       (S, H, W) uint8: 0 the low end of the window, or outside the lungs where they are all that is
+                shown; 255 its high end
     lungs       (S, H, W) uint8, labels of `Lung`
     lesions     (S, H, W) uint8, labels of `Lesion`; 0 outside the lungs
     spacing_mm  (z, y, x) of these slices, upright; a convention for pictures of unknown size
@@ -33,6 +62,7 @@ class Exam:
                 the exam is black
     intensity   what the scan's grey values were
     view        how plain pictures lay; the slices here are turned upright, the box is not
+    frame       how it was cut
     """
 
     image: np.ndarray
@@ -42,6 +72,7 @@ class Exam:
     grid: BoxGrid
     intensity: Intensity
     view: View = View.UPRIGHT
+    frame: Frame = LUNGS
 
     def __post_init__(self) -> None:
         shape = self.image.shape
@@ -64,8 +95,13 @@ class Exam:
 
     @property
     def lung_slices(self) -> np.ndarray:
-        """The slices that show lung, rising: (K,) int64. The others are black and tell nothing."""
+        """The slices that show lung, rising: (K,) int64."""
         return np.flatnonzero(self.lungs.any(axis=(1, 2)))
+
+    @property
+    def told_slices(self) -> np.ndarray:
+        """The slices that tell something, rising: (K,) int64. In a masked frame the others are black."""
+        return self.lung_slices if self.frame.masked else np.arange(len(self))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from glasslung.data.boxgrid import BoxGrid
-from glasslung.data.exams import Exam, ExamSet
+from glasslung.data.exams import FRAMES, LUNGS, Exam, ExamSet
 from glasslung.data.sliceviews import View
 from glasslung.errors import DataError, ShapeError
 from glasslung.files import make_folder, read_json, whole_file, write_json
@@ -123,7 +123,7 @@ def write_exam(exam: Exam, file: Path, note: str = "") -> None:
         "lesions": exam.lesions,
         "spacing_mm": np.array(exam.spacing_mm, np.float64),
         "box": np.array([[part.start, part.stop] for part in exam.grid.box], np.int64),
-        "told": np.array([exam.intensity.value, exam.view.value, note]),
+        "told": np.array([exam.intensity.value, exam.view.value, note, exam.frame.name]),
     }
     with whole_file(file) as part:
         np.savez_compressed(part, allow_pickle=False, **arrays)
@@ -136,7 +136,7 @@ def read_exam(file: Path) -> Exam:
             image = kept["image"]
             z, y, x = (slice(int(start), int(stop)) for start, stop in kept["box"])
             mm_z, mm_y, mm_x = (float(mm) for mm in kept["spacing_mm"])
-            intensity, view, _ = (str(word) for word in kept["told"])
+            intensity, view, _, *frame = (str(word) for word in kept["told"])
             return Exam(
                 image,
                 kept["lungs"],
@@ -145,6 +145,7 @@ def read_exam(file: Path) -> Exam:
                 BoxGrid((z, y, x), (image.shape[0], image.shape[1], image.shape[2])),
                 Intensity(intensity),
                 View(view),
+                FRAMES[frame[0]] if frame else LUNGS,  # earlier versions knew no other
             )
     except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile, ShapeError) as problem:
         raise DataError(f"{file} is missing or damaged ({problem}); make the exams again") from None

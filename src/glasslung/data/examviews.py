@@ -1,7 +1,7 @@
 """Other looks of the same scan: turned, shifted and scaled a little, through another window, blurred, noisy.
 
-One draw serves all slices of a scan, and image, lungs and lesions alike. What is outside the lungs stays
-black.
+One draw serves all slices of a scan, and image, lungs and lesions alike. Where lungs alone are shown, what
+is outside them stays black.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def changed(exam: Exam, rows: np.ndarray, views: ExamViews, rng: np.random.Gener
     grey = (grey - 127.5) * gain + 127.5 + offset
     if grain > 0:
         grey += rng.standard_normal(grey.shape, np.float32) * np.float32(grain)
-    picture = np.where(inside > 0, np.rint(grey).clip(0, 255), 0).astype(np.uint8)
+    picture = np.rint(grey).clip(0, 255).astype(np.uint8)
+    if exam.frame.masked:
+        picture[inside == 0] = 0
     if mirrored:  # right is left now
         inside = np.array([0, 2, 1, 3], np.uint8)[inside]
     return replace(

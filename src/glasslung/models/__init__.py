@@ -20,12 +20,14 @@ from glasslung.models import (
     cage,
     cvae,
     densenet3d,
+    i3d,
     infnet,
     infnetclasses,
     lesionnet,
     meanteacher,
     netvlad,
     patchnet,
+    resnet2d,
     slicenet,
     slicewise,
     stichnet,
@@ -80,6 +82,8 @@ TABLE = {
     "slicewise": Entry(slicewise.Config, slicewise.SliceWise, slicewise.players, ExamBatch),
     "lesionnet": Entry(lesionnet.Config, lesionnet.LesionNet, lesionnet.players, ExamBatch),
     "densenet3d": Entry(densenet3d.Config, densenet3d.DenseNet3D, densenet3d.players, ExamBatch),
+    "i3d": Entry(i3d.Config, i3d.I3D, i3d.players, ExamBatch),
+    "resnet2d": Entry(resnet2d.Config, resnet2d.ResNet2D, resnet2d.players, ExamBatch),
 }
 
 

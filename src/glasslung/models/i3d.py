@@ -7,9 +7,10 @@ Departs   1. Any depth and size: slices are brought to `depth` x `size` x `size`
              mean is taken over whatever places are left; the published network pools a fixed 2 x 7 x 7.
           2. One grey channel. Weights for three colours are summed over them: three equal channels would
              answer the same.
-          3. One learning rate for trunk and head. The paper's is not stated; published weights, where a user
-             has them, bear a tenth of it.
-          4. Scans whose slices do not fit memory are told what to lower.
+          3. Learning rates, batch size and length of training are not stated. The trunk's is a tenth of the
+             head's where it begins with weights from elsewhere: these are near their place already.
+          4. `width` takes a share of the channels, for training without a GPU.
+          5. Scans that do not fit memory are told what to lower.
 
 Notation  V scans, S slices of all of them; T, H, W the edges a scan is brought to
 """
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.nn.batches import ExamBatch
-from glasslung.nn.inception3d import FEATURES, Inception3D
+from glasslung.nn.inception3d import Inception3D
 from glasslung.nn.player import Player
 from glasslung.nn.scoring import ScanClassifier
 
@@ -37,15 +38,20 @@ class Config:
 
     size: int = 224  # as the published network reads
     depth: int = 64  # slices a scan is brought to: the least the published films have
+    width: float = 1.0  # share of the published channels: a quarter learns on two cores
     dropout: float = 0.5  # before the linear layer, as published
-    lr: float = 1e-4  # of Adam; a tenth with published weights, which are near their place already
+    lr: float = 1e-4  # of Adam, for the head
+    lr_trunk: float = 1e-4  # a tenth of it with weights from elsewhere
+    momentum: float = 0.1  # of running means; the published 0.01 needs a thousand steps to forget the start
     weight_decay: float = 1e-4  # some hundred scans against twelve million weights
 
     def __post_init__(self) -> None:
         if self.size < SMALLEST or self.depth < 2:
             raise UsageError(f"an I3D reads sides of {SMALLEST} pixels or more and a depth of 2 or more")
-        if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.dropout < 1):
-            raise UsageError("lr must be positive, weight_decay not negative, dropout from 0 to below 1")
+        if not (min(self.lr, self.lr_trunk) > 0 and self.weight_decay >= 0 and 0 <= self.dropout < 1):
+            raise UsageError("lr and lr_trunk must be positive, weight_decay not negative, dropout below 1")
+        if not (0 < self.width <= 4 and 0 < self.momentum <= 1):
+            raise UsageError("width lies above 0 and is 4 at most, momentum above 0 and is 1 at most")
 
 
 class I3D(ScanClassifier):
@@ -54,9 +60,9 @@ class I3D(ScanClassifier):
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
         self.config = config
-        self.trunk = Inception3D(1, rng)
-        self.head = nn.Linear(FEATURES, 1)
-        nn.init.normal_(self.head.weight, std=FEATURES**-0.5, generator=rng)
+        self.trunk = Inception3D(1, rng, config.width, config.momentum)
+        self.head = nn.Linear(self.trunk.features, 1)
+        nn.init.normal_(self.head.weight, std=self.trunk.features**-0.5, generator=rng)
         nn.init.zeros_(self.head.bias)
 
     def films(self, image: Tensor, scan: Tensor) -> Tensor:
@@ -72,13 +78,13 @@ class I3D(ScanClassifier):
         return 2.0 * torch.cat(films) - 1.0
 
     def maps(self, image: Tensor, scan: Tensor) -> Tensor:
-        """What the trunk sees at each place, (V, 1024, t, h, w): for class activation maps."""
+        """What the trunk sees at each place, (V, F, t, h, w): for class activation maps."""
         films = self.films(image, scan)
         maps: Tensor = self.trunk(films.contiguous(memory_format=torch.channels_last_3d))
         return maps
 
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
-        """What stands before the linear layer, (V, 1024). It is shown no lesions: `lesion` is not read."""
+        """What stands before the linear layer, (V, F). It is shown no lesions: `lesion` is not read."""
         return self.maps(image, scan).mean((2, 3, 4))
 
 
@@ -95,14 +101,16 @@ def loss(model: I3D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor
 
 
 def players(model: I3D) -> list[Player]:
-    """Adam on everything, as the paper."""
+    """Adam on everything, as the paper; the trunk at its own rate."""
     config = model.config
+    trunk, head = list(model.trunk.parameters()), list(model.head.parameters())
     return [
         Player(
             "i3d",
-            list(model.parameters()),
+            [*trunk, *head],
             lambda batch, step, rng: loss(model, batch, rng),
             lr=config.lr,
+            shares=(config.lr_trunk / config.lr,) * len(trunk) + (1.0,) * len(head),
             weight_decay=config.weight_decay,
             epsilon=1e-8,
         )

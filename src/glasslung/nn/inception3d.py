@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from glasslung.errors import DataError
 
-FEATURES = 1024
+FEATURES = 1024  # at full width
+GRAIN = 4  # narrower networks have channels in multiples of it: vectors of the processor stay full
 LEAST_EDGE = 1  # 'same' padding leaves at least one voxel after every halving
 BN_EPSILON, BN_MOMENTUM = 1e-3, 0.01  # as published
 Triple = tuple[int, int, int]
@@ -37,6 +38,10 @@ class Branches(NamedTuple):
         """Channels that come out."""
         return self.point + self.mid + self.small + self.pooled
 
+    def at(self, width: float) -> Branches:
+        """A share of these channels."""
+        return Branches(*(narrowed(channels, width) for channels in self))
+
 
 MIXED = {
     "3b": Branches(64, 96, 128, 16, 32, 32),
@@ -51,6 +56,11 @@ MIXED = {
 }
 """Published channels, in order."""
 POOLED_BEFORE = {"4b": ((3, 3, 3), (2, 2, 2)), "5b": ((2, 2, 2), (2, 2, 2))}  # kernel and stride
+
+
+def narrowed(channels: int, width: float) -> int:
+    """A share of so many channels, in whole grains; as published at width 1."""
+    return max(GRAIN, GRAIN * round(channels * width / GRAIN))
 
 
 def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
@@ -97,20 +107,31 @@ class Mixed(nn.Module):
 
 
 class Inception3D(nn.Module):
-    """(B, channels, D, H, W) in [-1, 1] -> (B, 1024, D/8, H/32, W/32), each rounded up; any size."""
+    """(B, channels, D, H, W) in [-1, 1] -> (B, features, D/8, H/32, W/32), each rounded up; any size.
 
-    def __init__(self, channels: int, rng: torch.Generator) -> None:
+    width     share of the published channels
+    momentum  of batch normalisation's running means: the share that a batch has
+    features  channels that come out, 1024 at width 1
+    """
+
+    def __init__(
+        self, channels: int, rng: torch.Generator, width: float = 1.0, momentum: float = BN_MOMENTUM
+    ) -> None:
         super().__init__()
-        self.first = Unit(channels, 64, 7, 2)
-        self.second = nn.Sequential(Unit(64, 64, 1), Unit(64, 192, 3))
+        stem, before = narrowed(64, width), narrowed(192, width)
+        self.first = Unit(channels, stem, 7, 2)
+        self.second = nn.Sequential(Unit(stem, stem, 1), Unit(stem, before, 3))
         self.mixed = nn.ModuleDict()
-        before = 192
-        for name, to in MIXED.items():
+        for name, published in MIXED.items():
+            to = published.at(width)
             self.mixed[name] = Mixed(before, to)
             before = to.all
+        self.features = before
         for layer in self.modules():
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=rng)
+            if isinstance(layer, nn.BatchNorm3d):
+                layer.momentum = momentum
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""

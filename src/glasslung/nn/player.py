@@ -27,6 +27,7 @@ class Player:
     turns             optimiser steps in each round
     accumulate        batches whose gradients are averaged for one optimiser step
     lr                learning rate, or a function of the step
+    shares            of it, one for each parameter; None: each learns at `lr`
     clip_tensor_norm  each parameter tensor's gradient is scaled to this L2 norm at most (Keras' clipnorm) ...
     clip_value        ... then every element is cut to plus or minus this (Keras' clipvalue)
     clip_total_norm   the gradient of all parameters together is scaled to this L2 norm at most (torch's usual
@@ -45,12 +46,15 @@ class Player:
     clip_tensor_norm: float | None = None
     clip_value: float | None = None
     clip_total_norm: float | None = None
+    shares: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.turns < 1 or self.accumulate < 1:
             raise UsageError(f"player {self.name!r}: turns and accumulate must be 1 or more")
         if not self.parameters:
             raise UsageError(f"player {self.name!r} has no parameters to train")
+        if self.shares is not None and len(self.shares) != len(self.parameters):
+            raise UsageError(f"player {self.name!r}: give a share of lr for each of its parameters")
 
     def lr_at(self, step: int) -> float:
         """The learning rate of one step."""

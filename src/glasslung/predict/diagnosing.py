@@ -137,6 +137,11 @@ def open_classifier(which: str | Path) -> Classifier:
 def check_exam(classifier: Classifier, exam: Exam) -> None:
     """UsageError where a classifier does not read such an exam."""
     check_intensity(classifier, exam.intensity)
+    if exam.frame != classifier.operating.frame:
+        raise UsageError(
+            f"the classifier {classifier.name} reads scans in the frame {classifier.operating.frame.name!r}, "
+            f"and this exam is in {exam.frame.name!r}: make it in that frame"
+        )
     if exam.image.shape[1:] != (classifier.size, classifier.size):
         raise UsageError(
             f"the classifier {classifier.name} reads slices of {classifier.size} pixels, and this exam has "
@@ -189,7 +194,16 @@ def diagnose(classifier: Classifier, exam: Exam) -> Diagnosis:
         validation=read.validation,
         trained_on=read.trained_on,
         limits=read.limits,
+        shown=_shown(read),
     )
+
+
+def _shown(read: Operating) -> str:
+    """What of a scan the network sees, in words."""
+    if read.frame.masked:
+        return "the slices through the lungs with all else black, and the lesions beside them"
+    low, high = read.frame.window_hu
+    return f"the whole body between {low:g} and {high:g} HU, without lungs or lesions marked"
 
 
 def _doubts(exam: Exam, percentile: float | None) -> tuple[str, ...]:

@@ -1,9 +1,12 @@
 """From a scan and its masks to what a classifier sees, and from maps on that back to the scan's grid.
 
-In Hounsfield units: window -1000 to 400 HU, everything outside the lungs black, the square around both lungs
-and a margin, slices of 3 mm (thicker ones stay as they are). Plain pictures are standardised so that what
-told their source is gone: one channel, frames and borders cut away with all else that is not lung, turned
-upright, seen through one window, the lungs framed alike, one size (`standardised`).
+How a scan in Hounsfield units is cut its `Frame` says. `LUNGS`: window -1000 to 400 HU, everything outside
+the lungs black, the square around both lungs and a margin, slices of 3 mm (thicker ones stay as they are).
+`BODY`: window -1350 to 150 HU, the square around the body, all its slices, of 2 mm, nothing black but what
+lies outside the picture; lungs and lesions stand beside it all the same. Plain pictures are standardised so
+that what told their source is gone: one channel, frames and borders cut away with all else that is not lung,
+turned upright, seen through one window, the lungs framed alike, one size (`standardised`); they have no
+`BODY`.
 
 An all-zero lesion mask is an answer, not a mistake: nothing was found. A scan without lung is refused.
 `read_exams` makes the exams of a cohort with the masks that the product draws itself, because what a
@@ -15,14 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glasslung.data import boxgrid
 from glasslung.data.boxgrid import Box, BoxGrid, Triple
 from glasslung.data.cohort import Cohort
-from glasslung.data.exams import Exam, ExamSet, label_of
+from glasslung.data.exams import BODY, FRAMES, LUNGS, Exam, ExamSet, Frame, label_of
 from glasslung.data.examstore import ExamStore
 from glasslung.data.lungs.pictures import assumed_spacing_mm
 from glasslung.data.lungs.settings import DEFAULT
@@ -36,9 +39,10 @@ if TYPE_CHECKING:
     from glasslung.predict.opening import Segmenter
 
 SIZE = 128  # pixels of a slice's side: lungs of 30 cm in pixels of 2.5 mm, in which ground glass is plain
-WINDOW_HU = (-1000.0, 400.0)  # the diagnosis paper's
-SLICE_MM = 3.0  # likewise; thinner slices are averaged, thicker ones stay
-MARGIN = 0.03  # of the lungs' longer side, all round
+WINDOW_HU = LUNGS.window_hu
+SLICE_MM = LUNGS.slice_mm
+MARGIN = 0.03  # of the longer side, all round
+BODY_MM = 5.0  # of the copy on which the body's box is sought: a table is thin, a body is not
 LEAST_SIZE = 16  # pixels: below this nothing is left of a lesion
 LEAST_LUNG = 0.03  # of a picture: what is smaller is no section of a lung that could be read
 OUTLINE = "outline"
@@ -46,16 +50,32 @@ OUTLINE = "outline"
 DRAWN, PIPELINE, STAND_IN = "drawn", "rules and network", "stand-in"
 
 
-def make_exam(volume: Volume, lungs: np.ndarray, lesions: np.ndarray, size: int = SIZE) -> Exam:
+__all__ = [
+    "BODY",
+    "FRAMES",
+    "LUNGS",
+    "ExamMaking",
+    "Frame",
+    "MaskMaker",
+    "exam_map_to_scan",
+    "make_exam",
+    "read_exams",
+]
+
+
+def make_exam(
+    volume: Volume, lungs: np.ndarray, lesions: np.ndarray, size: int = SIZE, frame: Frame = LUNGS
+) -> Exam:
     """One scan as a classifier sees it.
 
     lungs    (D, H, W) whole numbers, labels of `Lung`, on the scan's own grid
     lesions  (D, H, W) likewise, labels of `Lesion`; all zero where nothing was found
     size     side of the slices in pixels
+    frame    how it is cut; UsageError where one that shows more than lungs is asked of plain pictures
     ShapeError for masks of another grid, DataError for masks that are not whole numbers or without a lung.
     A volume of one slice gives an exam of one slice.
     """
-    _check(volume, {"lungs": lungs, "lesions": lesions}, size)
+    _check(volume, {"lungs": lungs, "lesions": lesions}, size, frame)
     orientation = orientation_of(volume)
     grey, inside, sick = (to_upright(one, orientation) for one in (volume.voxels, lungs, lesions))
     hounsfield = volume.intensity is Intensity.HU
@@ -63,23 +83,28 @@ def make_exam(volume: Volume, lungs: np.ndarray, lesions: np.ndarray, size: int 
     spacing = upright_spacing_mm(volume, orientation) if measured else assumed_spacing_mm(grey, DEFAULT)
     plain = volume.geometry is Geometry.ASSUMED and not hounsfield
     view = view_of_pictures(grey, inside) if plain else View.UPRIGHT
-    box, side_mm = _square_box(inside, spacing)
+    framed = inside if frame.box == "lungs" else _body(grey, spacing) | (inside > 0)
+    box, side_mm = _square_box(framed, spacing)
     count = box[0].stop - box[0].start
-    slices = max(1, round(count * spacing[0] / SLICE_MM)) if measured and spacing[0] < SLICE_MM else count
+    thin = measured and spacing[0] < frame.slice_mm
+    slices = max(1, round(count * spacing[0] / frame.slice_mm)) if thin else count
     grid = BoxGrid(box, (slices, size, size))
-    shown = _windowed(grey[box[0]]) if hounsfield else standardised(grey[box[0]])
+    shown = _windowed(grey[box[0]], frame.window_hu) if hounsfield else standardised(grey[box[0]])
+    if frame.masked:
+        shown = np.where(inside[box[0]] > 0, shown, 0).astype(np.uint8)
     picture, lung, lesion = (
-        _cut(one, (slice(0, count), *box[1:]))
-        for one in (np.where(inside[box[0]] > 0, shown, 0).astype(np.uint8), inside[box[0]], sick[box[0]])
+        _cut(one, (slice(0, count), *box[1:])) for one in (shown, inside[box[0]], sick[box[0]])
     )
     depth, height, width = picture.shape
     local = BoxGrid((slice(0, depth), slice(0, height), slice(0, width)), grid.shape)
     kept = boxgrid.labels_to_grid(lung, local).astype(np.uint8)
-    image = np.where(kept > 0, np.rint(boxgrid.to_grid(picture, local)), 0).astype(np.uint8)
+    image = np.rint(boxgrid.to_grid(picture, local)).astype(np.uint8)
+    if frame.masked:
+        image = np.where(kept > 0, image, 0).astype(np.uint8)
     found = np.where(kept > 0, boxgrid.labels_to_grid(lesion, local), 0).astype(np.uint8)
     mm = (count * spacing[0] / slices, side_mm / size, side_mm / size)
     image, kept, found = (np.stack([upright(one, view) for one in stack]) for stack in (image, kept, found))
-    return Exam(image, kept, found, mm, grid, volume.intensity, view)
+    return Exam(image, kept, found, mm, grid, volume.intensity, view, frame)
 
 
 def exam_map_to_scan(values: np.ndarray, exam: Exam, volume: Volume) -> np.ndarray:
@@ -110,9 +135,14 @@ def exam_map_to_scan(values: np.ndarray, exam: Exam, volume: Volume) -> np.ndarr
     return np.ascontiguousarray(from_upright(whole, orientation))
 
 
-def _check(volume: Volume, masks: dict[str, np.ndarray], size: int) -> None:
+def _check(volume: Volume, masks: dict[str, np.ndarray], size: int, frame: Frame) -> None:
     if size < LEAST_SIZE:
         raise UsageError(f"the side of a slice must be {LEAST_SIZE} pixels or more, got {size}")
+    if not frame.masked and volume.intensity is not Intensity.HU:
+        raise UsageError(
+            f"the frame {frame.name!r} needs Hounsfield units: nobody knows the window of an 8-bit picture, "
+            f"nor what lies around its body; use the frame {LUNGS.name!r}"
+        )
     for name, mask in masks.items():
         if mask.shape != volume.shape:
             raise ShapeError(
@@ -127,9 +157,18 @@ def _check(volume: Volume, masks: dict[str, np.ndarray], size: int) -> None:
         )
 
 
-def _square_box(lungs: np.ndarray, spacing_mm: Triple) -> tuple[Box, float]:
-    """The lungs' slices, and the square around them in millimetres; it may reach beyond the scan."""
-    box = boxgrid.box_around(lungs, spacing_mm, 0.0)
+def _body(hu: np.ndarray, spacing_mm: Triple) -> np.ndarray:
+    """The patient without table and room, upright (Z, Y, X) bool, as blocks of some millimetres."""
+    from glasslung.data.lungs.coarse import coarsen, spread
+    from glasslung.data.lungs.thorax import find_thorax
+
+    coarse = coarsen(hu, spacing_mm, BODY_MM)
+    return np.asarray(spread(find_thorax(coarse).body, coarse.factors, hu.shape), bool)
+
+
+def _square_box(mask: np.ndarray, spacing_mm: Triple) -> tuple[Box, float]:
+    """The mask's slices, and the square around it in millimetres; it may reach beyond the scan."""
+    box = boxgrid.box_around(mask, spacing_mm, 0.0)
     assert box is not None
     longest = max((part.stop - part.start) * mm for part, mm in zip(box[1:], spacing_mm[1:], strict=True))
     side = longest * (1 + 2 * MARGIN)
@@ -141,9 +180,9 @@ def _square_box(lungs: np.ndarray, spacing_mm: Triple) -> tuple[Box, float]:
     return (box[0], parts[0], parts[1]), side
 
 
-def _windowed(hu: np.ndarray) -> np.ndarray:
+def _windowed(hu: np.ndarray, window_hu: tuple[float, float]) -> np.ndarray:
     """HU -> uint8: 0 at the low end of the window, 255 at its high end; slice by slice, to save memory."""
-    low, high = WINDOW_HU
+    low, high = window_hu
     out = np.empty(hu.shape, np.uint8)
     for z, one in enumerate(hu):
         out[z] = np.rint((one.astype(np.float32) - low) * (255 / (high - low))).clip(0, 255)
@@ -172,11 +211,20 @@ class ExamMaking:
     segmenter  who draws the lesions: a run's folder, a shipped name, 'none', or '' for what ships
     drawn      True: lungs and lesions that the cohort's table names, a phantom's truth for example; a scan
                labelled 'healthy' needs no lesions. DataError for a scan without
+    frame      how scans in Hounsfield units are cut
     """
 
     size: int = SIZE
     segmenter: str = ""
     drawn: bool = False
+    frame: Frame = LUNGS
+
+    def told(self) -> dict[str, Any]:
+        """What decides how an exam looks, as plain values; the usual frame is not told, as it never was."""
+        known = asdict(self)
+        if self.frame == LUNGS:
+            del known["frame"]
+        return known
 
 
 def read_exams(
@@ -197,7 +245,7 @@ def read_exams(
 
     making = making or ExamMaking()
     masks = MaskMaker(making)
-    store = ExamStore(folder, asdict(making) | {"masks by": masks.identity()})
+    store = ExamStore(folder, making.told() | {"masks by": masks.identity()})
     exams, outlines, sources = [], [], []
     for number, case in enumerate(cohort.cases):
         if progress:
@@ -273,7 +321,7 @@ def _made(cohort: Cohort, case: Case, making: ExamMaking, masks: MaskMaker) -> t
         except DataError:
             volume = read_scan(path, intensity=case.intensity)
         lungs, lesions, outline = _drawn(cohort, case, volume) if making.drawn else masks.of(volume)
-        return make_exam(volume, lungs, lesions, making.size), outline
+        return make_exam(volume, lungs, lesions, making.size, making.frame), outline
     except DataError as problem:
         kind = ShapeError if isinstance(problem, ShapeError) else DataError
         raise kind(f"scan {case.scan!r}: {problem}") from problem

@@ -8,7 +8,7 @@ conformal    level, and the nonconformity of the validation scans with ('covid')
 validation   what it did there, see `types.Validation`
 familiar     mean, directions, spreads, rest and distances (`predict.familiar`), here or as tensors in
              operating.safetensors; null where nothing is kept
-reads        intensity, size, spacing_mm, lesions_by: the exam it wants
+reads        intensity, size, spacing_mm, lesions_by, frame ('lungs' where it does not say): the exam it wants
 trained_on, limits  a sentence each
 """
 
@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from glasslung.data.exams import FRAMES, LUNGS, Frame
 from glasslung.errors import DataError
 from glasslung.files import read_json
 from glasslung.predict.familiar import Familiar, read_familiar
@@ -54,6 +55,7 @@ class Operating:
     lesions_by: str
     trained_on: str
     limits: str
+    frame: Frame = LUNGS
 
     def probability(self, log_odds: float) -> float:
         """Calibrated, 0 to 1."""
@@ -122,7 +124,15 @@ def _operating(told: Mapping[str, Any], folder: Path) -> Operating:
         lesions_by=_text(reads, "lesions_by"),
         trained_on=_text(told, "trained_on"),
         limits=_text(told, "limits"),
+        frame=_frame(reads),
     )
+
+
+def _frame(reads: Mapping[str, Any]) -> Frame:
+    name = reads.get("frame", LUNGS.name)
+    if name not in FRAMES:
+        raise ValueError(f"frame is {name!r}, and must be one of {', '.join(FRAMES)}")
+    return FRAMES[name]
 
 
 def _validation(told: Mapping[str, Any]) -> Validation:

@@ -180,7 +180,9 @@ def reasons_words(told: Explanation, finding: str) -> str:
 
 
 def conservation_words(told: Explanation) -> str:
-    """How exactly relevance adds up to the answer."""
+    """How exactly relevance adds up to the answer, where it is a sum at all."""
+    if told.error is None:
+        return f"Relevance ({told.method}) says where, not how much: its values are no parts of the log-odds."
     off = 100 * told.error
     size = f"less than {SMALL_PERCENT:g}" if off < SMALL_PERCENT else number(off, 1)
     return (

@@ -18,6 +18,10 @@ class Paragraph(NamedTuple):
     text: str
 
 
+SHOWN = "the slices through the lungs with all else black, and the lesions beside them"
+"""To a classifier, where a story of an earlier version does not say."""
+
+
 def methods(story: Story) -> list[Paragraph]:
     """Headed paragraphs: only what was done for this story is told."""
     return list(_paragraphs(story))
@@ -103,8 +107,7 @@ def _diagnoses(story: Story) -> Iterator[Paragraph]:
     for name, one in asked.items():
         bias = f" and added {one.bias:.2f}" if one.bias else ""
         text = (
-            f"The classifier {name} ({one.method}, {one.digest}) saw the slices through the lungs with all "
-            "else black, and the lesions beside them. Its log-odds of "
+            f"The classifier {name} ({one.method}, {one.digest}) saw {one.shown or SHOWN}. Its log-odds of "
             f"{one.finding} were divided by {one.temperature:.2f}{bias}, fitted on {one.validation.scans} "
             "validation scans, to make them a probability that holds on such scans. The conformal answer "
             f"keeps each class to which the scan is not stranger than {one.level:.0%} of the validation "

@@ -18,6 +18,9 @@ from glasslung.train.machine import Machine, open_fabric
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+SHARE = "share"
+"""In an optimiser's group: by what the player's learning rate is multiplied."""
+
 
 class Game:
     """Players around one table: `fit` moves them, a checkpoint holds exactly what stands here.
@@ -135,9 +138,16 @@ def name_parameters(modules: Mapping[str, nn.Module], players: Sequence[Player])
 
 
 def optimiser_for(player: Player) -> torch.optim.Optimizer:
-    """Adam as the player wants it; the fused kernel does in one pass what the plain one does in a loop."""
+    """Adam as the player wants it; the fused kernel does in one pass what the plain one does in a loop.
+
+    Parameters that learn at another share of its rate are a group of their own, which knows its share.
+    """
+    shares = player.shares or (1.0,) * len(player.parameters)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for parameter, share in zip(player.parameters, shares, strict=True):
+        groups.setdefault(share, []).append(parameter)
     return torch.optim.AdamW(
-        player.parameters,
+        [{"params": some, SHARE: share} for share, some in groups.items()],
         lr=player.lr_at(0),
         betas=player.betas,
         eps=player.epsilon,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from glasslung.errors import TrainingError, UsageError
 from glasslung.nn.player import Player
-from glasslung.train.game import Game
+from glasslung.train.game import SHARE, Game
 from glasslung.train.machine import determinism
 
 Record = dict[str, Any]
@@ -206,7 +206,7 @@ def _norms(gradients: list[Tensor]) -> Tensor:
 def move(optimiser: torch.optim.Optimizer, player: Player, gradients: list[Tensor], lr: float) -> None:
     """One optimiser step with these gradients at this learning rate."""
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group[SHARE]
     for parameter, gradient in zip(player.parameters, gradients, strict=True):
         parameter.grad = gradient
     optimiser.step()

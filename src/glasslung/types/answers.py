@@ -46,14 +46,15 @@ class Explanation:
 
     method   how relevance was handed back, in words: 'layer-wise relevance propagation, ...'
     shares   by region, all lesions first
-    error    conservation: how far relevance of input and biases is from the log-odds, as a share of them
+    error    conservation: how far relevance of input and biases is from the log-odds, as a share of them;
+             None where the method's values are no parts of a sum
     map      file of the relevance on the scan's own grid, relative to the story's folder; '' where none was
              written
     """
 
     method: str
     shares: tuple[RelevanceShare, ...]
-    error: float
+    error: float | None
     map: str = ""
 
 
@@ -92,6 +93,7 @@ class Diagnosis:
     validation    what it did on scans it had not learned from
     trained_on, limits           what its folder says of it
     explanation   where it found its reasons; None where nobody asked for that
+    shown         what of the scan the network saw, in words; '' in stories of earlier versions
     """
 
     finding: str
@@ -115,6 +117,7 @@ class Diagnosis:
     trained_on: str
     limits: str
     explanation: Explanation | None = None
+    shown: str = ""
 
     @property
     def standing_words(self) -> str:

@@ -84,7 +84,7 @@ def evaluate_classifier(
     classifier = open_classifier(which)
     cohort, remark = chosen(cohort, part)
     read = classifier.operating
-    making = making_for(read.lesions_by, classifier.size)
+    making = making_for(read.lesions_by, classifier.size, read.frame)
     exams = read_exams(cohort, None, making, part_of(progress, 0.0, 0.8))
     said = _ask(classifier, exams, part_of(progress, 0.8, 1.0))
     figures = figures_of(classifier, exams, said, np.random.default_rng(seed))

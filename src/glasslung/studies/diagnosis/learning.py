@@ -21,7 +21,7 @@ from glasslung.data.exambatches import (
     shown_slices,
     whole,
 )
-from glasslung.data.exams import ExamSet
+from glasslung.data.exams import BODY, FRAMES, LUNGS, ExamSet, Frame
 from glasslung.data.examviews import STRONG, ExamViews
 from glasslung.errors import UsageError
 from glasslung.measure.calibration import fit_calibration, negative_log_likelihood
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 BATCH_STREAM, CLUSTER_STREAM, CVAE_STREAM = 2, 3, 4
 VIEWS = ("auto", "usual", "strong", "none")
 SLICES_OF_EACH = 24  # of a scan, when clusters are formed: neighbours are nearly the same
-VOLUMES = ("densenet3d",)  # their weights have three dimensions, and no layout of slices
+VOLUMES = ("densenet3d", "i3d")  # their weights have three dimensions, and no layout of slices
+WHOLE_BODY = ("i3d", "resnet2d")  # as COVID3D: the whole scan, no lungs segmented, no lesions shown
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Pace:
     each: int = 4
     """Scans of each label in a batch; the paper sums eight gradients of one scan."""
     slices: int = TRAINED_SLICES
-    """Of a scan in a batch."""
+    """Of a scan in a batch; a network that brings scans to a depth of its own gets that many."""
     side_each: int = 16
     """Slices of each label in a batch of the CVAE."""
     views: str = "auto"
@@ -137,6 +138,15 @@ def views_for(name: str, exams: ExamSet) -> ExamViews | None:
     return {"usual": ExamViews(), "strong": STRONG, "none": None}[name]
 
 
+def frame_for(model: str, named: str = "auto") -> Frame:
+    """How scans are cut for a model; 'auto': as its paper does. UsageError for a name that is none."""
+    if named == "auto":
+        return BODY if model in WHOLE_BODY else LUNGS
+    if named not in FRAMES:
+        raise UsageError(f"frame {named!r} is not known; choose one of auto, {', '.join(FRAMES)}")
+    return FRAMES[named]
+
+
 def fitted(machine: Machine, model: str) -> Machine:
     """The machine, with a layout in memory that the model's weights can have."""
     from dataclasses import replace
@@ -160,15 +170,14 @@ def cvae_game(settings: Mapping[str, Any], exams: ExamSet, pace: Pace, seed: int
     return Game({"cvae": model}, entry_for("cvae").players(model), stream, seed, machine)
 
 
-def classifier_game(
-    model: nn.Module, name: str, exams: ExamSet, pace: Pace, seed: int, machine: Machine
-) -> Game:
+def classifier_game(model: Any, name: str, exams: ExamSet, pace: Pace, seed: int, machine: Machine) -> Game:
     """A classifier before its first step."""
     from glasslung.models import entry_for
     from glasslung.train.game import Game
 
     views = views_for(pace.views, exams)
-    stream = ExamBatches(exams, pace.each, np.random.default_rng([seed, BATCH_STREAM]), pace.slices, views)
+    slices = int(getattr(model.config, "depth", pace.slices))
+    stream = ExamBatches(exams, pace.each, np.random.default_rng([seed, BATCH_STREAM]), slices, views)
     players = entry_for(name).players(model)
     return Game({name: model}, players, stream, seed, fitted(machine, name), pace.ema)
 

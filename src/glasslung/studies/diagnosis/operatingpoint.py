@@ -89,6 +89,7 @@ def point_of(
             "size": validation.size,
             "spacing_mm": round(float(np.median([exam.spacing_mm[0] for exam in validation.exams])), 3),
             "lesions_by": lesions_by,
+            "frame": _frame(validation),
         },
         "trained_on": trained_on,
         "limits": _limits(validation),
@@ -119,6 +120,13 @@ def _intensity(exams: ExamSet) -> str:
             f"these scans are {' and '.join(kinds)}: a classifier reads one kind; train one for each"
         )
     return kinds[0]
+
+
+def _frame(exams: ExamSet) -> str:
+    names = sorted({exam.frame.name for exam in exams.exams})
+    if len(names) > 1:
+        raise DataError(f"these scans are cut as {' and '.join(names)}: a classifier reads one frame")
+    return names[0]
 
 
 def _limits(validation: ExamSet) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from glasslung.data.cohort import Cohort, split_by_patient
-from glasslung.data.exams import ExamSet, label_of
+from glasslung.data.exams import LUNGS, ExamSet, Frame, label_of
 from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, LeakError, UsageError
 from glasslung.files import read_json, write_json
@@ -32,11 +32,13 @@ from glasslung.predict.opening import NONE, shipped_for
 from glasslung.predict.trained import TRAINING
 from glasslung.studies.diagnosis.ground import MOST_LEAKING
 from glasslung.studies.diagnosis.learning import (
+    WHOLE_BODY,
     Look,
     Pace,
     classifier_game,
     cvae_game,
     cvae_settings,
+    frame_for,
     look_at,
     start_clusters,
 )
@@ -81,6 +83,8 @@ class DiagnosisTraining:
     """Of that choice: the same for all runs that are to be compared."""
     lesions: str = ""
     """Who finds lesions: a segmenter's run or shipped name, 'none', 'given' by the table; '': what ships."""
+    frame: str = "auto"
+    """How scans are cut: lungs, body; auto: as the model's paper does."""
     log_every: int = 10
     checkpoint_every: int = 200
     """Of the CVAE; the classifier keeps a checkpoint at each look."""
@@ -137,7 +141,7 @@ def train_diagnosis(
     else:
         run = RunDir.create(out, STUDY, job.model, told, job.seed, {"cohort": job.cohort})
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
-        making = making_for(job.training.lesions, int(config.size))
+        making = making_of(job, int(config.size))
         found = read_exams(cohort, exams or out / EXAMS, making, part_of(progress, 0.0, 0.3))
         _learn(job, config, found, run, log, part_of(progress, 0.3, 1.0))
     return run
@@ -161,7 +165,7 @@ def _learn(
     model = begun(job, settings, training, run, part_of(progress, 0.0, 0.3))
     game = classifier_game(model, job.model, training, job.training.pace, job.seed, job.machine)
     play(game, run, job, validation, log, part_of(progress, 0.3, 0.95))
-    who = lesions_by(job.training.lesions, training)
+    who = lesions_by(job.training.lesions, training, job.model)
     point = fit_point(game.modules[job.model], training, validation, who, told_of(job, training), job.seed)
     write_point(point, run.folder)
 
@@ -288,13 +292,23 @@ def without_leaks(cohort: Cohort) -> Cohort:
     return replace(cohort, cases=cases)
 
 
-def making_for(lesions: str, size: int) -> ExamMaking:
+def making_for(lesions: str, size: int, frame: Frame = LUNGS) -> ExamMaking:
     """How exams are made for who is to find lesions."""
-    return ExamMaking(size, drawn=True) if lesions == GIVEN else ExamMaking(size, lesions)
+    if lesions == GIVEN:
+        return ExamMaking(size, drawn=True, frame=frame)
+    return ExamMaking(size, lesions, frame=frame)
 
 
-def lesions_by(lesions: str, exams: ExamSet) -> str:
-    """Who found the lesions of these exams, as operating.json keeps it."""
+def making_of(job: DiagnosisJob, size: int) -> ExamMaking:
+    """How exams are made for a job; a model that is shown no lesions needs nobody to find them."""
+    lesions = job.training.lesions or (NONE if job.model in WHOLE_BODY else "")
+    return making_for(lesions, size, frame_for(job.model, job.training.frame))
+
+
+def lesions_by(lesions: str, exams: ExamSet, model: str = "") -> str:
+    """Whose lesions a classifier goes by, as operating.json keeps it."""
+    if model in WHOLE_BODY:
+        return NONE
     return lesions or shipped_for(exams.exams[0].intensity) or NONE
 
 

@@ -1,0 +1,116 @@
+"""A 2D ResNet-50 that answers each slice alone: what the COVID3D paper compares its 3D network with.
+
+He et al., Deep residual learning (2016), MONAI's network, with one grey channel. The paper tells its name and
+its AUC at two hospitals, nothing else; here a scan's log-odds are the mean of its slices', as in `slicewise`,
+which is linear: the mean of the features, and one layer on it. MONAI takes seconds to import: it is asked for
+where a network is made.
+
+Notation  S slices of all V scans of a batch
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glasslung.errors import DataError, UsageError
+from glasslung.nn.batches import ExamBatch
+from glasslung.nn.inception3d import narrowed
+from glasslung.nn.player import Player
+from glasslung.nn.ragged import check_slices, slices_of_each
+from glasslung.nn.scoring import ScanClassifier
+from glasslung.nn.twobranches import initialise_he
+
+STAGES = (64, 128, 256, 512)  # channels, published
+LAYERS = (3, 4, 6, 3)  # blocks of each stage: ResNet-50
+GROWTH = 4  # a bottleneck's output over its middle
+SMALLEST = 32
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one 2D ResNet-50 over slices."""
+
+    size: int = 224  # side of its slices, as published; convolutions take any
+    width: float = 1.0  # share of the published channels, for training without a GPU
+    dropout: float = 0.5  # of a scan's features, as in the 3D network
+    lr: float = 1e-4  # of Adam, for the head
+    lr_trunk: float = 1e-4  # a tenth of it with weights from elsewhere
+    weight_decay: float = 1e-4  # some hundred scans against millions of weights
+
+    def __post_init__(self) -> None:
+        if self.size < SMALLEST or not 0 < self.width <= 4:
+            raise UsageError(f"size must be {SMALLEST} or more, width above 0 and 4 at most")
+        if not (min(self.lr, self.lr_trunk) > 0 and self.weight_decay >= 0 and 0 <= self.dropout < 1):
+            raise UsageError("lr and lr_trunk must be positive, weight_decay not negative, dropout below 1")
+
+
+class ResNet2D(ScanClassifier):
+    """MONAI's ResNet-50 on each slice, the mean over slices, one linear layer."""
+
+    def __init__(self, config: Config, rng: torch.Generator) -> None:
+        from monai.networks.nets.resnet import ResNet, ResNetBottleneck
+
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):  # MONAI draws weights that are drawn anew below
+            self.trunk = ResNet(
+                ResNetBottleneck,
+                list(LAYERS),
+                [narrowed(channels, config.width) for channels in STAGES],
+                spatial_dims=2,
+                n_input_channels=1,
+                conv1_t_stride=2,
+                feed_forward=False,
+                bias_downsample=False,  # as published: normalisation stands behind it
+            )
+        self.head = nn.Linear(narrowed(STAGES[-1], config.width) * GROWTH, 1)
+        initialise_he(self, rng, slope=0.0)
+        for block in self.trunk.modules():
+            if isinstance(block, ResNetBottleneck):
+                nn.init.zeros_(block.bn3.weight)  # each block begins as its shortcut
+        nn.init.normal_(self.head.weight, std=0.01, generator=rng)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
+        """What stands before the linear layer, the mean over slices, (V, F). It is shown no lesions."""
+        check_slices(image, lesion, scan, SMALLEST)
+        parts = self.descriptors(image).split(slices_of_each(scan))
+        return torch.stack([part.mean(0) for part in parts])
+
+    def descriptors(self, image: Tensor) -> Tensor:
+        """Each slice as numbers: (S, 1, H, W) in [0, 1] -> (S, F)."""
+        found: Tensor = self.trunk(2.0 * image - 1.0)
+        return found
+
+
+def loss(model: ResNet2D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:
+    """Binary cross-entropy, nats per scan. 'right' is the share answered right."""
+    if bool((batch.label < 0).any()):
+        raise DataError("a scan to learn from has no label; leave it out of the cohort's training part")
+    features = model.features(batch.image, batch.lesion, batch.scan)
+    kept = torch.rand(features.shape, generator=rng, device=features.device) >= model.config.dropout
+    logit = model.head(features * kept / (1 - model.config.dropout))[:, 0].float()
+    truth = batch.label.float()
+    total = F.binary_cross_entropy_with_logits(logit, truth)
+    return {"total": total, "right": ((logit > 0) == (truth > 0.5)).float().mean()}
+
+
+def players(model: ResNet2D) -> list[Player]:
+    """Adam on everything; the trunk at its own rate."""
+    config = model.config
+    trunk, head = list(model.trunk.parameters()), list(model.head.parameters())
+    return [
+        Player(
+            "resnet2d",
+            [*trunk, *head],
+            lambda batch, step, rng: loss(model, batch, rng),
+            lr=config.lr,
+            shares=(config.lr_trunk / config.lr,) * len(trunk) + (1.0,) * len(head),
+            weight_decay=config.weight_decay,
+            epsilon=1e-8,
+        )
+    ]
