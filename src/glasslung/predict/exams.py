@@ -15,7 +15,8 @@ classifier learns from must be made like what it is asked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,9 @@ __all__ = [
     "MaskMaker",
     "exam_map_to_scan",
     "make_exam",
+    "naming",
     "read_exams",
+    "read_masked",
 ]
 
 
@@ -309,22 +312,40 @@ class MaskMaker:
         return self._open[intensity]
 
 
-def _made(cohort: Cohort, case: Case, making: ExamMaking, masks: MaskMaker) -> tuple[Exam, str]:
+def read_masked(
+    cohort: Cohort, case: Case, making: ExamMaking, masks: MaskMaker
+) -> tuple[Volume, np.ndarray, np.ndarray, str]:
+    """One scan of a cohort with its lungs and lesions (D, H, W), and who drew the lungs.
+
+    DataError where its file, or a mask that was asked for, is missing or damaged.
+    """
     from glasslung.data.formats import read_scan
 
     path = cohort.path(case.image)
     if not path.exists():
         raise DataError(f"scan {case.scan!r}: {path} is not there; check the column image")
-    try:
+    with naming(case):
         try:
             volume = read_scan(path)
         except DataError:
             volume = read_scan(path, intensity=case.intensity)
-        lungs, lesions, outline = _drawn(cohort, case, volume) if making.drawn else masks.of(volume)
-        return make_exam(volume, lungs, lesions, making.size, making.frame), outline
+        return volume, *(_drawn(cohort, case, volume) if making.drawn else masks.of(volume))
+
+
+@contextmanager
+def naming(case: Case) -> Iterator[None]:
+    """What is wrong with a scan names it."""
+    try:
+        yield
     except DataError as problem:
         kind = ShapeError if isinstance(problem, ShapeError) else DataError
         raise kind(f"scan {case.scan!r}: {problem}") from problem
+
+
+def _made(cohort: Cohort, case: Case, making: ExamMaking, masks: MaskMaker) -> tuple[Exam, str]:
+    volume, lungs, lesions, outline = read_masked(cohort, case, making, masks)
+    with naming(case):
+        return make_exam(volume, lungs, lesions, making.size, making.frame), outline
 
 
 def _drawn(cohort: Cohort, case: Case, volume: Volume) -> tuple[np.ndarray, np.ndarray, str]:
