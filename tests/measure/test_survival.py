@@ -6,10 +6,13 @@ import pytest
 from glasslung.errors import DataError, UsageError
 from glasslung.measure.survival import (
     Cox,
+    as_if_observed_on,
     at_risk,
     brier_by_day,
     calibration_by_day,
+    competing_incidence,
     cumulative_incidence,
+    integrated_brier,
     kaplan_meier,
     log_rank,
 )
@@ -118,3 +121,87 @@ def test_what_tells_nothing_is_refused():
         Cox({"a": np.arange(20.0)}, days, nobody)
     with pytest.raises(DataError, match="before day 0"):
         kaplan_meier(-days, event)
+
+
+def competing(n=300, seed=5):
+    """Days and kinds of two events and of ends of observation, no two on one day."""
+    rng = np.random.default_rng(seed)
+    first, second, end = rng.exponential(10, n), rng.exponential(6, n), rng.uniform(3, 25, n)
+    days = np.minimum(np.minimum(first, second), end)
+    return days, np.where(end <= days, 0, np.where(first <= days, 1, 2))
+
+
+def test_limits_of_an_incidence_are_lifelines():
+    from lifelines import AalenJohansenFitter
+
+    days, kind = competing(120)
+    ours = cumulative_incidence(days, kind, 1)
+    theirs = AalenJohansenFitter(calculate_variance=True).fit(days, kind, event_of_interest=1)
+    spread = np.sqrt(theirs.variance_.to_numpy().reshape(-1))
+    for day in (2.0, 5.0, 9.0):
+        row = theirs.cumulative_density_.index.searchsorted(day, side="right") - 1
+        share = float(theirs.cumulative_density_.iloc[row, 0])
+        assert ours.at(day) == pytest.approx(share)
+        width = 1.96 * spread[row] / abs(share * np.log(share))
+        place = np.searchsorted(ours.days, day, side="right") - 1
+        assert ours.low[place] == pytest.approx(share ** np.exp(width), rel=1e-6)
+        assert ours.high[place] == pytest.approx(share ** np.exp(-width), rel=1e-6)
+
+
+def test_limits_of_an_incidence_cover_the_truth():
+    inside = 0
+    for seed in range(100):
+        curve = cumulative_incidence(*competing(80, seed), 1)
+        truth = (1 / 10) / (1 / 10 + 1 / 6) * (1 - np.exp(-(1 / 10 + 1 / 6) * 4.0))
+        place = np.searchsorted(curve.days, 4.0, side="right") - 1
+        inside += bool(curve.low[place] <= truth <= curve.high[place])
+    assert 88 <= inside <= 100
+
+
+def test_chances_from_hazards_of_events_that_compete():
+    days = np.linspace(0.01, 12, 1200)
+    hazards = np.stack([[rate * days] for rate in (1 / 10, 1 / 6)])
+    for of, rate in ((1, 1 / 10), (2, 1 / 6)):
+        found = competing_incidence(hazards, of)[0]
+        truth = rate / (1 / 10 + 1 / 6) * (1 - np.exp(-(1 / 10 + 1 / 6) * days))
+        np.testing.assert_allclose(found, truth, atol=1e-9)
+    with pytest.raises(UsageError, match="never fall"):
+        competing_incidence(hazards[..., ::-1], 1)
+
+
+def test_who_met_another_event_never_meets_this_one():
+    days, kind = competing(200)
+    never = kind != 0
+    days, kind = days[never], kind[never]  # nobody's observation ended otherwise
+    seen, event = as_if_observed_on(days, kind, 1)
+    for day in (2.0, 5.0, 9.0):
+        assert 1 - kaplan_meier(seen, event).at(day) == pytest.approx(
+            cumulative_incidence(days, kind, 1).at(day)
+        )
+        chance = np.full(len(days), 0.3)
+        happened = (kind == 1) & (days <= day)
+        assert brier_by_day(chance, seen, event, day) == pytest.approx(((happened - 0.3) ** 2).mean())
+
+
+def test_the_integrated_brier_is_the_mean_over_the_days():
+    risk, days, event, _ = simulated(150, 2)
+    at = [2.0, 4.0, 9.0]
+    chances = np.stack([1 / (1 + np.exp(-risk - day / 10)) for day in at], 1)
+    scores = [brier_by_day(chances[:, n], days, event, day) for n, day in enumerate(at)]
+    slow = ((scores[0] + scores[1]) / 2 * 2 + (scores[1] + scores[2]) / 2 * 5) / 7
+    assert integrated_brier(chances, days, event, at) == pytest.approx(slow)
+    with pytest.raises(UsageError, match="two or more"):
+        integrated_brier(chances[:, :1], days, event, at[:1])
+
+
+def test_a_cox_model_tells_hazards_and_how_well_it_fits_others():
+    risk, days, event, _ = simulated(600, 4)
+    model = Cox({"risk": risk[:400]}, days[:400], event[:400])
+    others = {"risk": risk[400:]}
+    grown = model.cumulative_hazard(others, [1.0, 5.0, 10.0])
+    assert grown.shape == (200, 3) and (np.diff(grown, axis=1) >= 0).all()
+    np.testing.assert_allclose(1 - np.exp(-grown[:, 1]), model.chance_by(others, 5.0), rtol=1e-6)
+    wrong = {"risk": -risk[400:]}
+    assert model.likelihood(others, days[400:], event[400:]) > model.likelihood(
+        wrong, days[400:], event[400:]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -41,9 +42,12 @@ def test_a_line_holds_the_curve_its_ticks_and_its_numbers():
     assert line.at_risk == (6, 4, 2, 1)
 
 
-def test_an_incidence_has_no_limits_to_draw():
-    line = line_of(cumulative_incidence(DAYS, EVENT.astype(int), 1), "ill")
-    assert line.low == () and line.high == ()
+def test_limits_that_nobody_knows_are_not_drawn():
+    curve = cumulative_incidence(DAYS, EVENT.astype(int), 1)
+    line = line_of(curve, "ill")
+    assert line.low == tuple(curve.low) and line.high == tuple(curve.high)
+    unknown = np.full(len(curve.days), np.nan)
+    assert line_of(replace(curve, low=unknown, high=unknown), "ill").low == ()
 
 
 def test_curves_tell_names_numbers_at_risk_and_the_test():

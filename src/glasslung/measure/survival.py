@@ -121,7 +121,8 @@ def cumulative_incidence(days: np.ndarray, kind: np.ndarray, of: int) -> Curve:
     """Chance of having met one event by a day when another (death, discharge) may come first.
 
     kind (N,) int: 0 observation ended, 1, 2, ... which event. Aalen & Johansen 1978. One minus Kaplan-Meier
-    would treat a patient who went home as one who could still die there, and is too high.
+    would treat a patient who went home as one who could still die there, and is too high. 95 % limits by the
+    delta method (Marubini & Valsecchi, Analysing Survival Data, 1995, section 10.2) on the log-log scale.
     """
     days, kind = np.asarray(days, float), np.asarray(kind)
     _, days, happened = checked(np.zeros(len(days)), days, kind != NO_EVENT)
@@ -131,8 +132,38 @@ def cumulative_incidence(days: np.ndarray, kind: np.ndarray, of: int) -> Curve:
     this = ((days[None, :] == times[:, None]) & (kind == of)).sum(1)
     free = np.concatenate([[1.0], np.cumprod(1 - any_ / there)])  # of every event, before each time
     share = np.concatenate([[0.0], np.cumsum(free[:-1] * this / there)])
-    unknown = np.full(len(share), np.nan)
-    return Curve(np.concatenate([[0.0], times]), share, unknown, unknown, len(days), int((kind == of).sum()))
+    spread = np.concatenate([[0.0], np.sqrt(_incidence_variance(there, any_, this, free, share))])
+    low, high = _log_log_limits(share, spread)
+    return Curve(np.concatenate([[0.0], times]), share, low, high, len(days), int((kind == of).sum()))
+
+
+def competing_incidence(hazards: np.ndarray, of: int) -> np.ndarray:
+    """Chance of one event by each day, where cumulative hazards of all are known.
+
+    hazards (C, N, T) of each event at the same rising days; of: 1, 2, ... which event. Between two days the
+    hazards are taken as constant: each event gets its share of those who meet any. Returns (N, T), 0 to 1.
+    """
+    steps = np.diff(hazards, prepend=0.0, axis=2)
+    if (steps < -1e-9).any():
+        raise UsageError("cumulative hazards never fall")
+    all_ = steps.sum(0)
+    free = np.exp(-np.concatenate([np.zeros_like(all_[:, :1]), np.cumsum(all_, 1)[:, :-1]], 1))
+    share = np.divide(steps[of - 1], all_, out=np.zeros_like(all_), where=all_ > 0)
+    return np.asarray(np.cumsum(free * -np.expm1(-all_) * share, 1))
+
+
+def as_if_observed_on(days: np.ndarray, kind: np.ndarray, of: int) -> tuple[np.ndarray, np.ndarray]:
+    """Days and event as a figure of one event reads them, when another may come first.
+
+    Who met another event first never meets this one, and so is observed without it for ever: beyond the last
+    day of all. Harrell's C, Uno's C, the AUC at a day, Brier scores and calibration then speak of the chance
+    of the event by a day (Wolbers et al., Epidemiology 2009;20:555-61). Without this, who went home only
+    ends observation, and they speak of the event's hazard. Exact where no observation ended otherwise; with
+    censoring, its curve counts those patients as observed for longer than they were.
+    """
+    days, kind = np.asarray(days, float), np.asarray(kind)
+    other = (kind != NO_EVENT) & (kind != of)
+    return np.where(other, days.max(initial=0.0) + 1.0, days), kind == of
 
 
 class Cox:
@@ -163,6 +194,17 @@ class Cox:
         curves = self._fitted.predict_survival_function(_frame(_table(columns)), times=[day])
         return 1.0 - curves.to_numpy()[0]
 
+    def cumulative_hazard(self, columns: Mapping[str, np.ndarray], days: Sequence[float]) -> np.ndarray:
+        """Expected number of events by each day if nothing else could happen, (N, T), by Breslow."""
+        found = self._fitted.predict_cumulative_hazard(_frame(_table(columns)), times=list(days))
+        return np.asarray(found.to_numpy().T, float)
+
+    def likelihood(self, columns: Mapping[str, np.ndarray], days: np.ndarray, event: np.ndarray) -> float:
+        """Log partial likelihood per patient of others than it was fitted on: higher is better."""
+        _, days, event = checked(np.zeros(len(days)), days, event)
+        table = _frame(_table(columns) | {"days": days, "event": event})
+        return float(self._fitted.score(table, scoring_method="log_likelihood"))
+
     def hazards(self) -> tuple[Hazard, ...]:
         """Each column's hazard ratio."""
         told = self._fitted.summary
@@ -190,6 +232,18 @@ def brier_by_day(chance: np.ndarray, days: np.ndarray, event: np.ndarray, day: f
     return float((weight * (by_then - chance) ** 2).mean())
 
 
+def integrated_brier(chances: np.ndarray, days: np.ndarray, event: np.ndarray, at: Sequence[float]) -> float:
+    """The mean of the Brier score over a stretch of days: 0 perfect, 0.25 always one half.
+
+    chances (N, T) of the event by each of the T rising days `at`; by trapezoids over their span, divided by
+    it. Graf et al., Stat Med 1999;18:2529-45. UsageError for fewer than two days.
+    """
+    if len(at) < 2 or (np.diff(at) <= 0).any() or chances.shape != (len(days), len(at)):
+        raise UsageError("an integrated Brier score needs chances by two or more rising days")
+    scores = [brier_by_day(chances[:, n], days, event, day) for n, day in enumerate(at)]
+    return float(np.trapezoid(scores, at) / (at[-1] - at[0]))
+
+
 def calibration_by_day(
     chance: np.ndarray, days: np.ndarray, event: np.ndarray, day: float, groups: int = 4
 ) -> tuple[CalibrationGroup, ...]:
@@ -206,6 +260,30 @@ def calibration_by_day(
             CalibrationGroup(len(rows), float(chance[rows].mean()), float(observed), float(low), float(high))
         )
     return tuple(found)
+
+
+def _incidence_variance(
+    there: np.ndarray, any_: np.ndarray, this: np.ndarray, free: np.ndarray, share: np.ndarray
+) -> np.ndarray:
+    """Variance of a cumulative incidence at each time, (T,), from the counts at all times."""
+    left = np.maximum(
+        there - any_, 1
+    )  # nobody is left after the last event of all; its first term is 0 there
+    ahead = share[1:, None] - share[None, 1:]  # (T, T): what comes after each earlier time
+    past = np.tri(len(there), dtype=bool)
+    first = ahead**2 * (any_ / (there * left))
+    second = free[:-1] ** 2 * this * (there - this) / there**3
+    third = ahead * free[:-1] * this / there**2
+    return np.maximum(np.where(past, first + second - 2 * third, 0.0).sum(1), 0.0)
+
+
+def _log_log_limits(share: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % limits of shares from their standard errors, which stay between 0 and 1."""
+    inside = (share > 0) & (share < 1)
+    safe = np.where(inside, share, 0.5)
+    width = 1.96 * spread / np.abs(safe * np.log(safe))
+    low, high = safe ** np.exp(width), safe ** np.exp(-width)
+    return np.where(inside, low, share), np.where(inside, high, share)
 
 
 def _table(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
