@@ -18,15 +18,19 @@ from glasslung.models import (
     ageflow,
     agetransport,
     cage,
+    conditionalgan,
     cvae,
+    dcgan,
     densenet3d,
     i3d,
     infnet,
     infnetclasses,
+    leangan,
     lesionnet,
     meanteacher,
     netvlad,
     patchnet,
+    pix2pix,
     resnet2d,
     slicenet,
     slicewise,
@@ -37,8 +41,10 @@ from glasslung.models import (
     unet3d,
     unimatch,
     usvae,
+    veegan,
+    wgangp,
 )
-from glasslung.nn.batches import ExamBatch, LabelledBatch, PatchBatch, SideBatch, SliceBatch
+from glasslung.nn.batches import ExamBatch, LabelledBatch, PairBatch, PatchBatch, SideBatch, SliceBatch
 from glasslung.nn.player import Player
 
 
@@ -84,6 +90,14 @@ TABLE = {
     "densenet3d": Entry(densenet3d.Config, densenet3d.DenseNet3D, densenet3d.players, ExamBatch),
     "i3d": Entry(i3d.Config, i3d.I3D, i3d.players, ExamBatch),
     "resnet2d": Entry(resnet2d.Config, resnet2d.ResNet2D, resnet2d.players, ExamBatch),
+    "dcgan": Entry(dcgan.Config, dcgan.DCGAN, dcgan.players, SliceBatch),
+    "wgangp": Entry(wgangp.Config, wgangp.WGANGP, wgangp.players, SliceBatch),
+    "veegan": Entry(veegan.Config, veegan.VEEGAN, veegan.players, SliceBatch),
+    "leangan": Entry(leangan.Config, leangan.LeanGAN, leangan.players, SliceBatch),
+    "conditionalgan": Entry(
+        conditionalgan.Config, conditionalgan.ConditionalGAN, conditionalgan.players, SliceBatch
+    ),
+    "pix2pix": Entry(pix2pix.Config, pix2pix.Pix2Pix, pix2pix.players, PairBatch),
 }
 
 

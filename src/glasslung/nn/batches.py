@@ -91,6 +91,40 @@ class LabelledBatch:
 
 
 @dataclass(frozen=True, eq=False)
+class PairBatch:
+    """A batch of slices twice: as they were, and as they became, on one grid.
+
+    source  (B, 1, H, W) float32   0 = black, 1 = the brightest grey value; the lung before
+    target  (B, 1, H, W) float32   the same lung after
+    day     (B,)         float32   days between, or of the disease in the target
+    """
+
+    source: Tensor
+    target: Tensor
+    day: Tensor
+
+    def __post_init__(self) -> None:
+        if self.source.ndim != 4 or self.source.shape[1] != 1 or self.source.shape != self.target.shape:
+            raise ShapeError(
+                f"pairs must be (B, 1, H, W) twice, got {tuple(self.source.shape)} and "
+                f"{tuple(self.target.shape)}"
+            )
+        if tuple(self.day.shape) != (len(self.source),):
+            raise ShapeError(f"{len(self.source)} pairs need as many days, got {tuple(self.day.shape)}")
+
+    def to(self, device: device, channels_last: bool = False) -> PairBatch:
+        """The same batch on another device; channels_last lays pixels out as CPU convolutions like them."""
+        import torch
+
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        source, target = (one.to(device, memory_format=layout) for one in (self.source, self.target))
+        return PairBatch(source, target, self.day.to(device))
+
+    def __len__(self) -> int:
+        return int(self.source.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
 class PatchBatch:
     """A batch of boxes cut from scans, for networks that see in three dimensions. -1 where nobody looked.
 
