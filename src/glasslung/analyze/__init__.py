@@ -7,6 +7,7 @@ segmenting  masks and maps alone, of a scan or of many slices
 """
 
 from glasslung.analyze.masks import MaskMaking
-from glasslung.analyze.patient import ForecastSettings, Settings, analyze
+from glasslung.analyze.patient import analyze
+from glasslung.analyze.settings import ForecastSettings, PrognosisSettings, Settings
 
-__all__ = ["ForecastSettings", "MaskMaking", "Settings", "analyze"]
+__all__ = ["ForecastSettings", "MaskMaking", "PrognosisSettings", "Settings", "analyze"]

@@ -8,6 +8,7 @@ front on the picture's left, the head at the top. Pixels are square.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -70,6 +71,7 @@ class View:
     most         True for the axial plane with most opacity
     heat         (H, W) int8, -127 to 127: relevance for (above 0) and against what a classifier was asked
                  about, as a share of what is drawn in full colour; None elsewhere
+    change       (H, W) uint8, labels of `measure.followup.Tissue`, against the scan before; None elsewhere
     """
 
     plane: Plane
@@ -84,6 +86,7 @@ class View:
     most: bool = False
     lesions: np.ndarray | None = None
     heat: np.ndarray | None = None
+    change: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         layers = {
@@ -91,6 +94,7 @@ class View:
             "opacities": self.opacities,
             "lesions": self.lesions,
             "heat": self.heat,
+            "change": self.change,
         }
         for name, layer in layers.items():
             if layer is not None and layer.shape != self.grey.shape:
@@ -145,6 +149,7 @@ class _Chest:
     lung_area: np.ndarray
     affected_area: np.ndarray | None
     heat: np.ndarray | None = None
+    change: np.ndarray | None = None
 
 
 def make_preview(
@@ -181,6 +186,30 @@ def make_preview(
         _profile(chest) if whole else None,
         tuple(_reason_views(chest)),
     )
+
+
+def cut_levels(
+    volume: Volume,
+    lungs: Lungs,
+    lesions: np.ndarray | None,
+    levels: Sequence[int],
+    maps: Mapping[str, np.ndarray],
+) -> Preview:
+    """The axial planes of a scan at given levels, for scans side by side.
+
+    lesions  (D, H, W) labels of `Lesion`, or None;  levels  upright slice numbers from the feet
+    maps     'change' and 'heat' on the scan's own grid, (D, H, W), where there are any
+    ShapeError for maps of another grid.
+    """
+    for name, layer in maps.items():
+        if layer.shape != volume.shape:
+            raise ShapeError(f"the map {name} {layer.shape} does not lie on the scan's grid {volume.shape}")
+    chest = _stand_up(volume, lungs, None, lesions)
+    upright = {name: to_upright(layer, chest.orientation) for name, layer in maps.items()}
+    chest = replace(chest, heat=upright.get("heat"), change=upright.get("change"))
+    views = [_cut(chest, Plane.AXIAL, z, _third(chest, z), heat=True) for z in levels]
+    windows = (LUNG_WINDOW,) if volume.intensity is Intensity.HU else (AS_STORED,)
+    return Preview(volume.intensity, volume.geometry, windows, tuple(views), None)
 
 
 def heat_of(relevance: np.ndarray, full: float) -> np.ndarray:
@@ -337,6 +366,7 @@ def _cut(chest: _Chest, plane: Plane, index: int, where: str, most: bool = False
         most=most,
         lesions=None if chest.lesions is None else _resize_labels(layer(chest.lesions), size),
         heat=_resize(layer(chest.heat), size) if heat and chest.heat is not None else None,
+        change=None if chest.change is None else _resize_labels(layer(chest.change), size),
     )
 
 

@@ -18,7 +18,7 @@ from glasslung.files import write_whole
 from glasslung.types import Geometry, Intensity
 
 _FORMAT = "glasslung.preview/1"
-_LAYERS = ("grey", "lungs", "opacities", "lesions", "heat")
+_LAYERS = ("grey", "lungs", "opacities", "lesions", "heat", "change")
 
 
 def write_preview(preview: Preview, path: Path) -> None:
@@ -80,6 +80,7 @@ def _preview_from(arrays: dict[str, np.ndarray]) -> Preview:
             opacities=arrays.get(f"opacities_{n:03d}"),
             lesions=arrays.get(f"lesions_{n:03d}"),
             heat=arrays.get(f"heat_{n:03d}"),
+            change=arrays.get(f"change_{n:03d}"),
         )
         for n, row in enumerate(meta["views"])
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glasslung.errors import DataError, ShapeError
-from glasslung.types import Progress, Volume
+from glasslung.types import Intensity, Progress, Volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 GRID_MM = 4.0
 MARGIN_MM = 24.0  # of chest wall around the lungs: what holds the registration where lungs are dense
 KNOTS_MM = 50.0
-SPAN_HU = (-1000.0, 200.0)
-AIR_HU = -1000.0
+# Grey values are cut to these, and air is the first: fat, bone and contrast are of no use here.
+SPAN = {Intensity.HU: (-1000.0, 200.0), Intensity.DISPLAY8: (0.0, 255.0)}
 BINS = 40
 SAMPLED = 0.12  # of the voxels around the lungs, drawn anew for each of the two stages
 SEED = 7
@@ -84,7 +84,8 @@ def register(
         _image(earlier.voxels, earlier),
         _image((earlier_lungs > 0).astype(np.uint8), earlier),
     )
-    moving = _coarse(sitk.Clamp(sitk.Cast(moving, sitk.sitkFloat32), sitk.sitkFloat32, *SPAN_HU))
+    span = SPAN[earlier.intensity]
+    moving = _coarse(sitk.Clamp(sitk.Cast(moving, sitk.sitkFloat32), sitk.sitkFloat32, *span))
     around = sitk.BinaryDilate(fixed_lungs, [round(MARGIN_MM / 2 / GRID_MM)] * 3)
     start = _centred(fixed_lungs, moving_lungs)
     if progress:
@@ -113,6 +114,12 @@ def bring(
     kind = sitk.sitkLinear if linear else sitk.sitkNearestNeighbor
     brought = sitk.Resample(_image(array, earlier), _frame(later), registration.transform, kind, 0.0)
     return np.asarray(sitk.GetArrayFromImage(brought)).astype(array.dtype, copy=False)
+
+
+def matched_places(registration: Registration, places_mm: np.ndarray) -> np.ndarray:
+    """Where places of the later scan, (N, 3) LPS mm, lay in the earlier one: (N, 3) LPS mm."""
+    moved = [registration.transform.TransformPoint([float(x) for x in place]) for place in places_mm]
+    return np.array(moved, float).reshape(-1, 3)
 
 
 def _check(volume: Volume, lungs: np.ndarray, which: str) -> None:
@@ -187,8 +194,9 @@ def _coarse(image: sitk.Image) -> sitk.Image:
 def _seen(volume: Volume, grid: sitk.Image) -> sitk.Image:
     import SimpleITK as sitk
 
-    cut = sitk.Clamp(sitk.Cast(_image(volume.voxels, volume), sitk.sitkFloat32), sitk.sitkFloat32, *SPAN_HU)
-    return sitk.Resample(_coarse(cut), grid, sitk.Transform(), sitk.sitkLinear, AIR_HU)
+    span = SPAN[volume.intensity]
+    cut = sitk.Clamp(sitk.Cast(_image(volume.voxels, volume), sitk.sitkFloat32), sitk.sitkFloat32, *span)
+    return sitk.Resample(_coarse(cut), grid, sitk.Transform(), sitk.sitkLinear, span[0])
 
 
 def _lungs(lungs: np.ndarray, volume: Volume, grid: sitk.Image) -> sitk.Image:

@@ -3,6 +3,8 @@
     masks/<scan>/       a scan of the story: masks, preview.npz, scan.json
     masks/.scan-<key>/  a finished scan that no story tells yet
     masks/.partial-*/   a scan being worked on; swept away if the run does not get to its end
+    masks/.change-<key>/, masks/.serial-<key>/  likewise, what is known of two scans or of all of them; its
+                        files move into the later scan's folder, with change.json or serial.json
     masks/.damaged-*/   what stood under a scan's name and is not what a run wrote there; set aside, not used
 
 A scan's key changes when its files, the settings or glasslung's version change, and scan.json holds the hash
@@ -26,7 +28,8 @@ from glasslung.files import write_whole
 DONE = "scan.json"
 _LOCK = ".lock"
 _SCAN = re.compile(r"scan-\d+|\.scan-\w+")
-_OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged)-[\w-]+")
+_OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged|change|serial)-[\w-]+")
+PARTS = ("change", "serial")  # what a scan's folder may hold beside the scan's own files
 
 
 def fingerprint(path: Path, *settings: object) -> str:
@@ -130,18 +133,28 @@ def _scan_folders(masks: Path) -> list[Path]:
 
 def write_scan_note(work: Path, key: str, findings: dict[str, Any]) -> None:
     """Finish a scan's folder: its key, its findings, and the hash of every file in it."""
-    files = {p.name: _digest(p) for p in sorted(work.iterdir()) if p.is_file()}
-    write_whole(work / DONE, json.dumps({"key": key, "files": files, "findings": findings}, indent=1) + "\n")
+    _write_note(work, DONE, key, {"findings": findings})
 
 
 def read_scan_note(folder: Path) -> dict[str, Any] | None:
     """What `write_scan_note` wrote; None when the folder is not, or no longer, what it says."""
+    note = _read_note(folder / DONE)
+    return note if note is not None and "findings" in note else None
+
+
+def _write_note(work: Path, name: str, key: str, told: dict[str, Any]) -> None:
+    files = {p.name: _digest(p) for p in sorted(work.iterdir()) if p.is_file()}
+    write_whole(work / name, json.dumps({"key": key, "files": files, **told}, indent=1) + "\n")
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """A note whose files are all as it says; None otherwise."""
     try:
-        note = json.loads((folder / DONE).read_text(encoding="utf-8"))
-        whole = all(_digest(folder / name) == digest for name, digest in note["files"].items())
-        return note if whole and {"key", "findings"} <= note.keys() else None
+        note = json.loads(path.read_text(encoding="utf-8"))
+        whole = all(_digest(path.parent / name) == digest for name, digest in note["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    return note if whole and "key" in note else None
 
 
 def _digest(file: Path) -> str:
@@ -172,6 +185,75 @@ def new_scan(masks: Path, key: str) -> Iterator[Path]:
     work.mkdir()
     yield work
     work.rename(_aside(masks, key))
+
+
+# --- parts: what is known of two scans, or of all -----------------------------------------------------------
+
+
+@contextmanager
+def new_part(masks: Path, kind: str, key: str) -> Iterator[Path]:
+    """A folder to work in for a part of `PARTS`; it counts as finished only when the block ends well."""
+    assert kind in PARTS, f"no part of a story is called {kind!r}"
+    work = masks / f".partial-{kind}-{key}"
+    work.mkdir()
+    yield work
+    shutil.rmtree(_part(masks, kind, key), ignore_errors=True)  # a damaged one of the same key
+    work.rename(_part(masks, kind, key))
+
+
+def write_part_note(work: Path, kind: str, key: str, told: dict[str, Any]) -> None:
+    """Finish a part's folder: its key, what it tells, and the hash of every file in it."""
+    _write_note(work, f"{kind}.json", key, {"told": told})
+
+
+def read_part(folder: Path, kind: str) -> dict[str, Any] | None:
+    """A part's note, `key` and `told`; None where it is not there, or no longer what its note says."""
+    note = _read_note(folder / f"{kind}.json")
+    return note if note is not None and "told" in note else None
+
+
+def finished_parts(masks: Path, kind: str) -> dict[str, Path]:
+    """Key -> folder of every finished part of a kind, in a scan's folder or not yet in one."""
+    folders = [*_scan_folders(masks), *sorted(masks.glob(f".{kind}-*"))] if masks.is_dir() else []
+    notes = [(read_part(folder, kind), folder) for folder in folders]
+    return {note["key"]: folder for note, folder in notes if note is not None}
+
+
+def arrange_parts(masks: Path, kind: str, homes: dict[str, str]) -> None:
+    """Finished parts move into the scan folders they belong to (key -> scan's name); all others go.
+
+    The note moves last, so that a part that was moved by half does not count.
+    """
+    found = finished_parts(masks, kind)
+    for key, folder in found.items():
+        if homes.get(key) != folder.name:
+            aside = _part(masks, kind, key)
+            if folder != aside:  # it lies under another scan, or nobody wants it
+                _move_part(folder, aside, kind)
+            if key not in homes:
+                shutil.rmtree(aside)
+    for key, name in homes.items():
+        if _part(masks, kind, key).is_dir():
+            _move_part(_part(masks, kind, key), masks / name, kind)
+            shutil.rmtree(_part(masks, kind, key))
+    wanted = {name for key, name in homes.items() if key in finished_parts(masks, kind)}
+    for scan in _scan_folders(masks):
+        if scan.name not in wanted:  # a damaged one, of which only the note is sure to be there
+            (scan / f"{kind}.json").unlink(missing_ok=True)
+    for left in masks.glob(f".{kind}-*"):
+        shutil.rmtree(left)
+
+
+def _move_part(folder: Path, home: Path, kind: str) -> None:
+    note = read_part(folder, kind)
+    assert note is not None, "only a finished part is moved"
+    home.mkdir(exist_ok=True)
+    for name in (*note["files"], f"{kind}.json"):
+        (folder / name).replace(home / name)
+
+
+def _part(masks: Path, kind: str, key: str) -> Path:
+    return masks / f".{kind}-{key}"
 
 
 def _aside(masks: Path, key: str) -> Path:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from glasslung.errors import DataError
 from glasslung.files import write_whole
-from glasslung.types import Amount, Diagnosis, Findings, RegionMeasures, Story
+from glasslung.types import Amount, Comparison, Diagnosis, Findings, RegionMeasures, Story
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 STORY_SCHEMA = "glasslung-story/1"
+STORY_MINOR = 1  # 1: comparisons, trajectory, prognosis, serial
 STORY_FILE = "story.json"
 
 _SCAN_COLUMNS = (
@@ -41,8 +42,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def as_json(thing: Story | Findings | Diagnosis) -> dict[str, Any]:
-    """A story, the findings of one scan, or a diagnosis, as plain JSON values.
+def as_json(thing: Story | Findings | Diagnosis | Comparison) -> dict[str, Any]:
+    """A story, the findings of one scan, a diagnosis, or what became of lesions, as plain JSON values.
 
     A file name that is not UTF-8 comes from the system with halves of surrogate pairs in it, which no JSON
     file can hold: they become question marks.
@@ -64,13 +65,20 @@ def _encodable(value: Any) -> Any:
 
 def findings_from_json(plain: dict[str, Any]) -> Findings:
     """The findings of one scan back from `as_json`; DataError says which field is wrong."""
+    return _from_plain(Findings, plain, "the findings")
+
+
+def comparison_from_json(plain: dict[str, Any]) -> Comparison:
+    """What became of lesions, back from `as_json`; DataError says which field is wrong."""
+    return _from_plain(Comparison, plain, "the comparison of two scans")
+
+
+def _from_plain(kind: type, plain: dict[str, Any], what: str) -> Any:
     try:
         text = json.dumps(plain, allow_nan=False)
     except ValueError as problem:
-        raise DataError(
-            "the findings hold a figure that is no number: run `glasslung analyze` anew"
-        ) from problem
-    return _from_json(Findings, text, "the findings")
+        raise DataError(f"{what} hold a figure that is no number: run `glasslung analyze` anew") from problem
+    return _from_json(kind, text, what)
 
 
 def story_schema() -> dict[str, Any]:

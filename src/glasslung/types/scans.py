@@ -102,6 +102,7 @@ class Source:
     body_part           as the header says, upper case, or None
     kernel              reconstruction kernel, or None
     acquired            acquisition day (clock time where known), or None. Used only for differences in days
+    age_years, male     the patient's age and sex as the header says, or None. Used only by a prognosis
     patient_key         a one-way hash that is equal for equal patients, or None: never the id itself
     series_key          likewise for the series
     tilt_deg            gantry tilt that the geometry shows, 0 for an upright stack
@@ -121,6 +122,8 @@ class Source:
     tilt_deg: float = 0.0
     slice_positions_mm: tuple[float, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    age_years: float | None = None
+    male: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glasslung.errors import DataError
-from glasslung.types.answers import Diagnosis
+from glasslung.types.answers import Diagnosis, Prognosis
 from glasslung.types.scans import Geometry, Intensity, MaskQuality, Remark
 
 
@@ -161,6 +161,138 @@ class Change:
 
 
 @dataclass(frozen=True)
+class FollowedLesion:
+    """One lesion over two scans; what flowed together is one lesion.
+
+    fate                    'new', 'grown', 'steady', 'shrunk' or 'resolved'
+    before_ml, after_ml     volume on the later scan's grid; 0 where it was not there
+    centre_mm               middle of it in the later scan, LPS mm
+    slice                   the later scan's slice through its middle, counted from 1 in the file's order
+    parts_before, parts_after  separate pieces
+    """
+
+    fate: str
+    before_ml: float
+    after_ml: float
+    centre_mm: tuple[float, float, float]
+    slice: int
+    parts_before: int
+    parts_after: int
+
+
+@dataclass(frozen=True)
+class FateTotal:
+    """All lesions that met one fate: how many, and their volume in both scans, ml."""
+
+    fate: str
+    count: int
+    before_ml: float
+    after_ml: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The lesions of a scan laid on those of the scan before it.
+
+    lesions_by     whose lesions were compared: 'lesions-hu', 'mask given', 'density'; '' where none were
+    reasons        why they could not be laid on one another, a sentence each; () where they were
+    dice_before, dice_after  of the two lung masks as the scanner placed them, and registered; None where
+                   nothing was tried
+    volume_ratio   the earlier lungs' volume over the later ones': breath
+    fates          every fate in the order of `measure.followup.Fate`; () where nothing was compared
+    lesions        the largest first
+    small_ml       in lesions too small to be told apart, in either scan
+    outside_ml     lesion of the earlier and of the later scan outside the lung that both show
+    map            file of the change on the later scan's grid, labels of `measure.followup.Tissue`
+    cautions       what a reader of the figures must know, a sentence each
+    """
+
+    scan_before: str
+    scan_after: str
+    lesions_by: str
+    reasons: tuple[str, ...]
+    dice_before: float | None = None
+    dice_after: float | None = None
+    volume_ratio: float | None = None
+    fates: tuple[FateTotal, ...] = ()
+    lesions: tuple[FollowedLesion, ...] = ()
+    small_ml: float = 0.0
+    outside_ml: tuple[float, float] = (0.0, 0.0)
+    map: str = ""
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether the two scans could be laid on one another, so that there are lesions with a fate."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class SmoothCourse:
+    """A smooth course between and around scans: days (T,) since the first scan, median, 95 % limits."""
+
+    days: tuple[float, ...]
+    middle: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One measure over a patient's scans.
+
+    measure     'involvement', 'lesions' or 'log-odds'
+    of          whose figure it is: 'density', a network, a classifier's name
+    unit        'percent' or 'log-odds'
+    scans, days, values   the points, in order of time; days as in the story, None where unknown
+    law         the cohort whose courses bend the curve; '' where there is no curve
+    curve       None where there is no law, days are unknown or there is one scan
+    peak_day, peak, slope, bend   with 95 % limits (middle, low, high), in the measure's unit and days; slope
+                and bend on the day of the last scan
+    open_ended  share of plausible curves that are highest on the first or the last day: near 1, no peak was
+                seen
+    notes       why there is no curve, whose law it is, what its limits are; a sentence each
+    """
+
+    measure: str
+    of: str
+    unit: str
+    scans: tuple[str, ...]
+    days: tuple[float | None, ...]
+    values: tuple[float, ...]
+    law: str = ""
+    curve: SmoothCourse | None = None
+    peak_day: tuple[float, float, float] | None = None
+    peak: tuple[float, float, float] | None = None
+    slope: tuple[float, float, float] | None = None
+    bend: tuple[float, float, float] | None = None
+    open_ended: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SerialSheet:
+    """Planes of all scans at matched levels of the lungs.
+
+    levels     what each row of planes is: 'upper third', ..., head first
+    scans, files  per scan, in order of time: its name, and the file of its planes, one per level
+    matched    per scan how its planes were found: 'reference', 'registered', 'share of the lungs' height'
+    reasons    per scan the method by which a classifier's reasons were found; '' where there is no map
+    scores     per scan the log-odds with which its map is scaled; None where there is no map
+    full       what is drawn in full colour in every map, in `unit`
+    """
+
+    levels: tuple[str, ...]
+    scans: tuple[str, ...]
+    files: tuple[str, ...]
+    matched: tuple[str, ...]
+    reasons: tuple[str, ...]
+    scores: tuple[float | None, ...]
+    full: float
+    unit: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """What made a result: versions, settings, hashes and the command, so that it can be made again."""
 
@@ -178,6 +310,12 @@ class Story:
     """The findings of one patient in order of time, and the changes between them.
 
     days_known  how the days came about: 'dicom dates', 'given', or 'unknown' (then order is as given)
+    comparisons  each scan laid on the one before it; () in stories of one scan and of earlier versions
+    trajectory   measures over all scans; likewise
+    prognosis    what a model of many stays expects; None where none was asked
+    unforeseen   why no prognosis was made, a sentence; '' where one was
+    serial       planes of all scans at matched levels; None where there is one scan
+    minor        what was added to the schema since its first version; readers may leave it alone
     """
 
     schema: str
@@ -186,3 +324,9 @@ class Story:
     scans: tuple[Findings, ...]
     changes: tuple[Change, ...]
     provenance: Provenance
+    comparisons: tuple[Comparison, ...] = ()
+    trajectory: tuple[Trajectory, ...] = ()
+    prognosis: Prognosis | None = None
+    unforeseen: str = ""
+    serial: SerialSheet | None = None
+    minor: int = 0

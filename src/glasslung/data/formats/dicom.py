@@ -140,6 +140,8 @@ def _volume_of(stack: Stack, intensity: Intensity | None, remarks: tuple[Remark,
         tilt_deg=tilt_deg,
         slice_positions_mm=tuple(places_mm(stack).tolist()) if has_geometry(first) else (),
         remarks=remarks + placing + said,
+        age_years=first.age_years,
+        male=first.male,
     )
     return Volume(voxels, affine, contract, source, geometry)
 

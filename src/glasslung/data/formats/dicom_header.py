@@ -22,13 +22,15 @@ from glasslung.errors import DataError
 
 # Storage classes that say the modality where the tag is missing (CT, Enhanced, Legacy Converted Enhanced CT).
 CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"}
+OLDEST_YEARS = 125
 DEFLATED = "1.2.840.10008.1.2.1.99"
 
 TAGS = [
     "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate",
     "AcquisitionDateTime", "StudyTime", "SeriesTime", "AcquisitionTime", "ContentTime", "Modality",
-    "SeriesDescription", "ProtocolName", "PatientName", "PatientID", "PatientBirthDate", "BodyPartExamined",
-    "SliceThickness", "SpacingBetweenSlices", "ConvolutionKernel", "StudyInstanceUID", "SeriesInstanceUID",
+    "SeriesDescription", "ProtocolName", "PatientName", "PatientID", "PatientBirthDate", "PatientAge",
+    "PatientSex", "BodyPartExamined", "SliceThickness", "SpacingBetweenSlices", "ConvolutionKernel",
+    "StudyInstanceUID", "SeriesInstanceUID",
     "SeriesNumber", "AcquisitionNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
     "TemporalPositionIdentifier", "TemporalPositionIndex", "TriggerTime", "NominalPercentageOfCardiacPhase",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "PixelSpacing",
@@ -57,6 +59,7 @@ class Frame:
     pixel_mm        (row distance, column distance) mm, or None
     slope, intercept  stored value -> HU, or None where the file has no rescale
     phases          values of PHASE_TAGS, '' where missing
+    age_years, male the patient's, or None
     """
 
     path: Path
@@ -87,6 +90,8 @@ class Frame:
     intercept: float | None
     window: tuple[float, float] | None
     phases: tuple[str, ...]
+    age_years: float | None = None
+    male: bool | None = None
 
 
 def read_frames(path: Path) -> list[Frame]:
@@ -170,6 +175,8 @@ def _frame_of(path: Path, ds: Any, index: int, count: int) -> Frame:
         intercept=_number(get("RescaleIntercept")),
         window=_window(get("WindowCenter"), get("WindowWidth")),
         phases=tuple(_text(get(tag)) for tag in PHASE_TAGS),
+        age_years=_age(_text(ds.get("PatientAge"))),
+        male={"M": True, "F": False}.get(_text(ds.get("PatientSex")).upper()),
     )
 
 
@@ -190,6 +197,15 @@ def _patient_key(ds: Any) -> str | None:
         return one_way_key("patient", patient_id)
     name = _text(ds.get("PatientName"))
     return one_way_key("patient", f"{name}\n{_text(ds.get('PatientBirthDate'))}") if name else None
+
+
+def _age(text: str) -> float | None:
+    """Years out of '063Y', '018M', '006W' or '010D'; None for anything else, and for ages nobody reaches."""
+    days = {"Y": 365.25, "M": 30.44, "W": 7.0, "D": 1.0}
+    if not (len(text) == 4 and text[:3].isdigit() and text[3] in days):
+        return None
+    years = int(text[:3]) if text[3] == "Y" else int(text[:3]) * days[text[3]] / days["Y"]
+    return float(years) if years <= OLDEST_YEARS else None
 
 
 def _acquired(ds: Any) -> dt.datetime | None:
