@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, learning, lesions, scans, studies
+from glasslung.cli import cohorts, learning, lesions, robustness, scans, studies
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -32,8 +32,11 @@ VERBS = (  # in the order of --help
     learning.train,
     learning.runs,
     learning.evaluate,
+    robustness.robustness,
     lesions.styles,
 )
+
+RESUMING = ("analyze", "segment", "phantom", "train", "study", "robustness")
 
 app = typer.Typer(
     name="glasslung",
@@ -64,7 +67,7 @@ def main() -> None:
         tell_problem(problem)
         raise SystemExit(2) from None
     except _Stopped:
-        resumes = sys.argv[1:2] in (["analyze"], ["segment"], ["phantom"], ["train"], ["study"])
+        resumes = any(verb in RESUMING for verb in sys.argv[1:2])
         typer.echo("glasslung: stopped" + "; the same command goes on from here" * resumes, err=True)
         raise SystemExit(130) from None
 

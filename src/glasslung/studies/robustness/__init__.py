@@ -1,0 +1,1 @@
+"""Whether a classifier stands another window: asked through many, measured, shown."""
