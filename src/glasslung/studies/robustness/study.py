@@ -61,7 +61,11 @@ def run_robustness(
     check_free(out)
     classifier = open_classifier(which)
     cohort, remark = chosen(open_cohort(data), part)
-    cohort = _few(cohort, plan)
+    whole, cohort = cohort, _few(cohort, plan)
+    if len(cohort.cases) < len(whole.cases):
+        remark = replace(
+            remark, text=f"{remark.text} {len(cohort.cases)} of these are asked, as --scans says."
+        )
     check_scans(classifier, cohort)
     windows = plan_windows(plan, window_of(classifier))
     read = classifier.operating
