@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, learning, lesions, robustness, scans, studies
+from glasslung.cli import cohorts, exploring, learning, lesions, robustness, scans, studies
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -34,6 +34,7 @@ VERBS = (  # in the order of --help
     learning.evaluate,
     robustness.robustness,
     lesions.styles,
+    exploring.explore,
 )
 
 RESUMING = ("analyze", "segment", "phantom", "train", "study", "robustness")

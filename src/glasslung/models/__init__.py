@@ -17,6 +17,7 @@ from glasslung.errors import UsageError
 from glasslung.models import (
     ageflow,
     agetransport,
+    autoencoder,
     cage,
     conditionalgan,
     cvae,
@@ -68,6 +69,7 @@ TABLE = {
     "cage": Entry(cage.Config, cage.CAGE, cage.players, SliceBatch),
     "ageflow": Entry(ageflow.Config, ageflow.AgeFlow, ageflow.players, SliceBatch),
     "agetransport": Entry(agetransport.Config, agetransport.AgeTransport, agetransport.players, SliceBatch),
+    "autoencoder": Entry(autoencoder.Config, autoencoder.AutoEncoder, autoencoder.players, SliceBatch),
     "slicenet": Entry(slicenet.Config, slicenet.SliceNet, slicenet.players, SliceBatch),
     "unet": Entry(unet.Config, unet.Segmenter, unet.players, LabelledBatch),
     "infnet": Entry(infnet.Config, infnet.InfNet, infnet.players, LabelledBatch),
