@@ -8,8 +8,8 @@ in years and as a number, and nowhere besides.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,16 +20,7 @@ from glasslung.types import Findings, Prognosis
 
 NOBODY_WANTED = "no prognosis was to be made"
 NONE_SHIPS = "no model of prognosis for such scans comes with this version"
-LAST_COLUMNS = ("affected_percent", "consolidation_percent", "severity_points", "log_odds")
-WORDS = {
-    "affected_percent": "how much of the lungs is affected",
-    "consolidation_percent": "how much of the lungs is consolidated",
-    "severity_points": "a CT severity score",
-    "log_odds": "the log-odds of the diagnosis",
-    "age": "the patient's age (--age)",
-    "male": "the patient's sex (--sex)",
-    "log_days": "the days between two scans",
-}
+UNTRUSTED = "the lung outline of {} is not trusted, and every figure that was read rests on it"
 
 
 class Foreseen(NamedTuple):
@@ -62,27 +53,25 @@ def foresee(
     """
     if settings.model == NOBODY:
         return Foreseen(None, NOBODY_WANTED)
-    try:
-        from glasslung.predict.prognosis import open_prognosis, shipped_prognosis
-    except ModuleNotFoundError:
-        return Foreseen(None, NONE_SHIPS)
+    from glasslung.predict.prognosis import open_prognosis, shipped_prognosis
+
     last = findings[-1]
     name = settings.model or shipped_prognosis(last.intensity)
     if name is None:
         return Foreseen(None, NONE_SHIPS)
     model = open_prognosis(name)
     prior = prior_of(findings) if model.wants_prior else None
-    if model.wants_prior and prior is None:
-        return Foreseen(None, f"{name} reads two scans of known days, and there is no prior of the last one")
-    columns = columns_of(last, prior, _person(settings, person))
-    if missing := [column for column in model.columns if column not in columns]:
-        return Foreseen(None, f"{name} needs {_named(missing)}, which this story does not have")
+    read = [last] if prior is None else [prior, last]
     try:
-        scans = (last.scan,) if prior is None else (prior.scan, last.scan)
-        read = {column: columns[column] for column in model.columns}
-        return Foreseen(model.foresee(read, scans), "")
+        told = model.foresee(
+            columns_with(last, prior, _person(settings, person)),
+            [scan.scan for scan in read],
+            intensity=last.intensity,
+        )
     except DataError as problem:
-        return Foreseen(None, f"{name} was not asked: {problem}")
+        return Foreseen(None, f"{model.name} was not asked: {problem}")
+    bad = [UNTRUSTED.format(scan.scan) for scan in read if not scan.lung_quality.trusted]
+    return Foreseen(replace(told, doubts=(*bad, *told.doubts)), "")
 
 
 def prior_of(findings: Sequence[Findings]) -> Findings | None:
@@ -96,38 +85,29 @@ def prior_of(findings: Sequence[Findings]) -> Findings | None:
     return earlier[-1] if earlier else None
 
 
-def columns_of(
+def columns_with(
     last: Findings, prior: Findings | None, person: tuple[float | None, bool | None]
 ) -> dict[str, float]:
-    """Every figure that a story has and a prognosis may read, by name; what is not known is left out."""
-    now = _figures(last)
-    columns = dict(now)
+    """Every figure that a story has and a prognosis may read, by name; what is not known is left out.
+
+    Log-odds of two classifiers are not compared.
+    """
+    from glasslung.predict.prognosis import columns_of, paired_columns
+
+    columns = columns_of(last)
     if prior is not None and last.day is not None and prior.day is not None:
-        then = _figures(prior, last)
-        columns |= {f"{name}_prior": value for name, value in then.items()}
-        columns |= {f"{name}_change": now[name] - value for name, value in then.items() if name in now}
-        columns["log_days"] = math.log1p(last.day - prior.day)
+        then = columns_of(prior)
+        if _asked(prior) != _asked(last):
+            then.pop("log_odds", None)
+        columns = paired_columns(columns, then, last.day - prior.day)
     age, male = person
     columns |= {} if age is None else {"age": float(age)}
     columns |= {} if male is None else {"male": float(male)}
     return columns
 
 
-def _figures(scan: Findings, beside: Findings | None = None) -> dict[str, float]:
-    """Burden, severity and log-odds of one scan; `beside`: the scan with which they are to be compared."""
-    known: dict[str, float | None] = dict.fromkeys(LAST_COLUMNS)
-    both = scan.regions[0] if scan.regions else None
-    if both is not None and scan.lung_quality.trusted:
-        known["affected_percent"] = scan.involvement
-        trusted = scan.lesion_quality is None or scan.lesion_quality.trusted
-        if both.lesions is not None and trusted and "consolidation" in both.lesions:
-            known["consolidation_percent"] = both.lesions["consolidation"].percent
-    if scan.severity is not None and scan.lung_quality.trusted:
-        known["severity_points"] = float(scan.severity.points)
-    told, other = scan.diagnosis, beside.diagnosis if beside is not None else scan.diagnosis
-    if told is not None and other is not None and told.digest == other.digest:
-        known["log_odds"] = told.log_odds
-    return {name: value for name, value in known.items() if value is not None}
+def _asked(scan: Findings) -> str:
+    return "" if scan.diagnosis is None else scan.diagnosis.digest
 
 
 def _person(
@@ -135,10 +115,3 @@ def _person(
 ) -> tuple[float | None, bool | None]:
     age = settings.age if settings.age is not None else header[0]
     return age, settings.male if settings.male is not None else header[1]
-
-
-def _named(columns: Sequence[str]) -> str:
-    """The columns in words, each once."""
-    roots = [column.removesuffix("_prior").removesuffix("_change") for column in columns]
-    words = list(dict.fromkeys(WORDS.get(root, root) for root in roots))
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -35,6 +35,7 @@ from glasslung.analyze import following, serial
 from glasslung.analyze.admitting import Admitted, admit, read_as
 from glasslung.analyze.diagnosing import Classifiers
 from glasslung.analyze.examining import Asked, Stages, examine
+from glasslung.analyze.foreseeing import check_prognosis
 from glasslung.analyze.masks import Segmenters
 from glasslung.analyze.settings import Settings, check_request
 from glasslung.analyze.telling import findings_in, story_of, tell_story
@@ -74,6 +75,7 @@ def analyze(
     asked = Asked(Segmenters(settings.masks.segmenter), Classifiers(settings.classifier))
     asked.segmenters.check()
     asked.classifiers.check()
+    check_prognosis(settings.prognosis)
     keys = [_key(path, n, settings, asked) for n, path in enumerate(scans)]
     with results.hold(out) as masks:
         story = story_of(out, keys, settings)

@@ -8,9 +8,14 @@ says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from glasslung.measure.course import SLAB_CODES
-from glasslung.types import Findings, Trajectory
+from glasslung.measure.courselaw import CourseLaw, course_by, law_for
+from glasslung.measure.statistics import Interval
+from glasslung.types import Findings, SmoothCourse, Trajectory
 
 INVOLVEMENT, LESIONS, SCORE = "involvement", "lesions", "log-odds"
 PERCENT = "percent"
@@ -79,6 +84,7 @@ def _trajectory(measure: str, of: str, points: Sequence[tuple[Findings, float]])
     unit = SCORE if measure == SCORE else PERCENT
     bare = Trajectory(measure, of, unit, scans, days, values)
     known = [day for day in days if day is not None]
+    law = law_for("log-odds", _digest(points)) if measure == SCORE else law_for("burden")
     why = ""
     if len(points) < 2:
         why = ONE_SCAN
@@ -86,12 +92,46 @@ def _trajectory(measure: str, of: str, points: Sequence[tuple[Findings, float]])
         why = DAYS_UNKNOWN
     elif len(set(known)) < 2:
         why = ONE_DAY
-    if why:
-        return _noted(bare, why)
-    return _noted(bare, NO_LAW)
+    if why or law is None:
+        return replace(bare, notes=(why or NO_LAW,))
+    found = course_by(law, np.array(known), np.array(values))
+    shape, first = found.shape, min(known)
+    return replace(
+        bare,
+        law=law.cohort,
+        curve=SmoothCourse(
+            _rounded(found.days + first), *map(_rounded, (found.middle, found.low, found.high))
+        ),
+        peak_day=_limits(shape.peak_day, first),
+        peak=_limits(shape.peak),
+        slope=_limits(shape.slope),
+        bend=_limits(shape.bend),
+        open_ended=shape.open_ended,
+        notes=_notes(law, known),
+    )
 
 
-def _noted(bare: Trajectory, *notes: str) -> Trajectory:
-    from dataclasses import replace
+def _digest(points: Sequence[tuple[Findings, float]]) -> str:
+    told = points[-1][0].diagnosis
+    return "" if told is None else told.digest
 
-    return replace(bare, notes=notes)
+
+def _notes(law: CourseLaw, days: Sequence[float]) -> tuple[str, ...]:
+    """Whose law it is, and where this patient leaves it."""
+    said = [
+        f"the curve and its 95 % limits rest on the courses of {law.cohort}; real patients may run otherwise"
+    ]
+    if max(days) - min(days) > law.longest:
+        said.append(
+            f"the scans span {max(days) - min(days):g} days, and the law knows {law.longest:.0f} at most"
+        )
+    return tuple(said)
+
+
+def _rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in values)
+
+
+def _limits(found: Interval, since: float = 0.0) -> tuple[float, float, float]:
+    middle, low, high = _rounded(np.array([found.value, found.low, found.high]) + since)
+    return middle, low, high

@@ -68,10 +68,23 @@ def analyze(
     ] = None,
     lesion_labels: LesionLabels = "",
     classifier: ClassifierName = "",
+    prognosis: Annotated[
+        str,
+        typer.Option(help="Who foresees what becomes of the patient: a folder, a shipped name, or 'none'."),
+    ] = "",
+    age: Annotated[
+        float | None,
+        typer.Option(
+            help="Age in years, for the prognosis alone; else the DICOM header's.", show_default=False
+        ),
+    ] = None,
+    sex: Annotated[
+        str, typer.Option(help="'m' or 'f', likewise; else the DICOM header's.", show_default=False)
+    ] = "",
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
-    from glasslung.analyze import MaskMaking, Settings
+    from glasslung.analyze import MaskMaking, PrognosisSettings, Settings
     from glasslung.analyze import analyze as tell_story
     from glasslung.data.givenmasks import lesion_labels as labels_named
     from glasslung.report.page import write_report
@@ -83,6 +96,7 @@ def analyze(
         intensity_named(intensity),
         masks=masks,
         classifier=classifier,
+        prognosis=PrognosisSettings(prognosis, age, _male(sex)),
     )
     if run:
         settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))
@@ -244,6 +258,13 @@ def report(
     from glasslung.report.page import write_report
 
     show_page(write_report(folder), show)
+
+
+def _male(sex: str) -> bool | None:
+    """Whether 'm' or 'f' was typed, or a word that begins so; None for nothing."""
+    if sex and sex.lower() not in ("m", "f", "male", "female"):
+        raise UsageError(f"--sex {sex!r}: give m or f, or leave it out")
+    return sex.lower().startswith("m") if sex else None
 
 
 def _forecast_of(run: str, days: str, seen: float | None) -> ForecastSettings:

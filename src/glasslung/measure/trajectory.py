@@ -15,7 +15,7 @@ A law is kept as plain numbers (`Law.as_json`, `Law.from_json`), so that one lea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,15 +183,24 @@ def smooth(law: Law, days: np.ndarray, values: np.ndarray, at: np.ndarray) -> Co
 
 
 def shape_of(
-    law: Law, days: np.ndarray, values: np.ndarray, first: float, last: float, rng: np.random.Generator
+    law: Law,
+    days: np.ndarray,
+    values: np.ndarray,
+    first: float,
+    last: float,
+    rng: np.random.Generator,
+    back: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> Shape:
-    """Peak, slope and bend of a patient's course between two days, from curves drawn at random."""
+    """Peak, slope and bend of a patient's course between two days, from curves drawn at random.
+
+    back  from the law's scale to the measure's, where the law is of a root or a logarithm of it
+    """
     if not last > first:
         raise DataError(f"a course runs from an earlier to a later day, got {first:g} to {last:g}")
     at = np.linspace(first, last, 101)
     mean, covariance = _posterior(law, days, values, at)
     root = np.linalg.cholesky(covariance + JITTER * law.spread**2 * 100 * np.eye(len(at)))
-    curves = mean + rng.normal(size=(SAMPLES, len(at))) @ root.T
+    curves = back(mean + rng.normal(size=(SAMPLES, len(at))) @ root.T)
     step = at[1] - at[0]
     top = curves.argmax(1)
     edge = float(((top == 0) | (top == len(at) - 1)).mean())

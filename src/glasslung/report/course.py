@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from glasslung.data.preview import LEVELS, Plane, Preview, View
 from glasslung.measure.course import comparison_remarks
-from glasslung.report import charts, figures, tables
-from glasslung.report.markup import Html, tag
+from glasslung.report import charts, figures, patientcourse, tables
+from glasslung.report.markup import Html, section, tag
 from glasslung.report.scan import day_told, plane_key, tile
 from glasslung.report.summary import cannot_say, comparable, paragraph, title
 from glasslung.report.wording import listing
@@ -17,13 +17,9 @@ from glasslung.types import DISCLAIMER, Findings, Story
 _SIDE_BY_SIDE = ((1, "upper"), (4, "middle"), (6, "lower"))  # which of the LEVELS stand beside each other
 
 
-def section(anchor: str, heading: str, *content: Html | None) -> Html:
-    """A part of the page with its heading and anchor."""
-    return tag("section", tag("h2", heading), *content, id=anchor)
-
-
 def opening(story: Story) -> Html:
-    limits = [tag("li", tag("strong", limit.what), " ", limit.why) for limit in cannot_say(story)]
+    """What the page says first: of several scans their course, of one what was measured on it."""
+    several = len(story.scans) > 1
     return tag(
         "section",
         tag(
@@ -35,14 +31,23 @@ def opening(story: Story) -> Html:
         ),
         tag("h1", title(story)),
         tag("p", paragraph(story), class_="lead"),
+        patientcourse.course_panel(story) if several else None,
         tables.glance(story),
-        tag("div", tag("h2", "What this report cannot say"), tag("ul", *limits), class_="limits"),
+        None if several else _limits(story),
         id="summary",
     )
 
 
+def _limits(story: Story) -> Html:
+    limits = [tag("li", tag("strong", limit.what), " ", limit.why) for limit in cannot_say(story)]
+    return tag("div", tag("h2", "What this report cannot say"), tag("ul", *limits), class_="limits")
+
+
 def trust(story: Story) -> Html:
-    return section("trust", "Can the figures be trusted?", *(tables.trust(scan) for scan in story.scans))
+    """Scan by scan, and of several scans what cannot be said."""
+    limits = _limits(story) if len(story.scans) > 1 else None
+    told = [tables.trust(scan) for scan in story.scans]
+    return section("trust", "Can the figures be trusted?", *told, limits)
 
 
 def times_of(story: Story) -> charts.Times:
@@ -59,14 +64,16 @@ def over_time(story: Story) -> Html | None:
     times, scans = times_of(story), story.scans
     hollow = tuple(not comparable(scan) for scan in scans)
     panels = []
-    if any(scan.involvement is not None for scan in scans):
+    first = patientcourse.burden_of(story)  # it stands at the top of the page, with its curve
+    shown = "" if first is None else first.measure
+    if shown != "involvement" and any(scan.involvement is not None for scan in scans):
         values = tuple(scan.involvement for scan in scans)
         line = charts.Series("", "involvement", values, hollow)
         panels.append(
             charts.course_panel("Involvement by density, % of lung volume", "%", times, [line], decimals=1)
         )
     lesions = tuple(_lesion_percent(scan) for scan in scans)
-    if any(value is not None for value in lesions):
+    if shown != "lesions" and any(value is not None for value in lesions):
         doubt = tuple(h or _lesions_doubted(scan) for h, scan in zip(hollow, scans, strict=True))
         line = charts.Series("", "involvement", lesions, doubt)
         title_ = "Lesions by the network or mask, % of lung volume"
@@ -97,7 +104,8 @@ def over_time(story: Story) -> Html | None:
         if any(hollow)
         else None
     )
-    return section("course", "Course over time", tag("div", *panels, class_="panels"), note)
+    heading = "Course over time" if first is None else "Other measures over time"
+    return section("course", heading, tag("div", *panels, class_="panels"), note)
 
 
 def _lesion_percent(scan: Findings) -> float | None:

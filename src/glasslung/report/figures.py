@@ -11,6 +11,7 @@ import base64
 import io
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,13 @@ from PIL import Image
 from glasslung.data.heatsheet import heat_rgba
 from glasslung.data.montage import LESION_RGB, windowed
 from glasslung.data.preview import Plane, Preview, View, Window
+from glasslung.measure.followup import Tissue
 from glasslung.report.markup import Html, joined, tag
 from glasslung.report.wording import SPACE, number
 from glasslung.types import Lesion, Lung
 
+# Okabe and Ito's vermillion and sky blue, which every kind of colour blindness tells apart, and grey.
+TISSUE_RGB = {Tissue.STAYED: (215, 215, 215), Tissue.APPEARED: (213, 94, 0), Tissue.CLEARED: (86, 180, 233)}
 LESION_NAMES = {lesion: lesion.words for lesion in LESION_RGB}
 _WEBP_QUALITY = 82  # no visible loss in the lung window at the size shown
 _OUTLINE_TOLERANCE_PX = 0.35  # how far a simplified outline may stray
@@ -156,6 +160,60 @@ def same_again(view: View, key: str, frame_mm: tuple[float, float]) -> Html:
         role="img",
         aria_label=f"{what}{f', {where}' if where else ''}",
     )
+
+
+class SerialPlane(NamedTuple):
+    """One plane of the serial sheet: with its lesions, with what changed, with a map of reasons."""
+
+    plain: Html
+    change: Html | None
+    heat: Html | None
+
+
+def serial(
+    view: View, windows: Sequence[Window], key: str, frame_mm: tuple[float, float] | None
+) -> SerialPlane:
+    """A plane in a frame of so many mm, so that planes of all scans have one scale; None: its own size.
+
+    `key` is the grey picture's id; change and reasons lie on the same picture again.
+    """
+    height, width = view.grey.shape
+    box = f"0 0 {width} {height}"
+    if frame_mm is not None and view.pixel_mm is not None:
+        tall, wide = (side / view.pixel_mm for side in frame_mm)
+        box = f"{(width - wide) / 2:.1f} {(height - tall) / 2:.1f} {wide:.1f} {tall:.1f}"
+    shown = windowed(view.grey, windows[0])
+    grey = _image(href=_webp(shown), width=width, height=height, id=key)
+    what, where = caption(view)
+    told = f"{what}{f', {where}' if where else ''}"
+
+    def plane(label: str, *layers: Html | None) -> Html:
+        return tag("svg", *layers, viewBox=box, class_="plane", role="img", aria_label=f"{told}{label}")
+
+    again = tag("use", href=f"#{key}")
+    change = None
+    if view.change is not None:
+        change = plane(", what changed since the scan before", again, _changed(view.change))
+    heat = None
+    if view.heat is not None:
+        heat = plane(", a classifier's reasons", again, _heat(view.heat), _lesion_lines(view))
+    lesions = _overlay(view.lesions, "opacity")
+    plain = plane(", lesions coloured", grey, lesions, *_outlines(view), *_marks(view), _scale_bar(view))
+    return SerialPlane(plain, change, heat)
+
+
+def _changed(tissue: np.ndarray) -> Html | None:
+    """A change map as a picture that is clear where there is no lesion in either scan."""
+    if not tissue.any():
+        return None
+    palette = np.zeros((256, 3), np.uint8)
+    for label, rgb in TISSUE_RGB.items():
+        palette[label] = rgb
+    image = Image.fromarray(tissue)
+    image.putpalette(palette.ravel().tolist())
+    height, width = tissue.shape
+    href = _uri("png", image, transparency=0, optimize=True)
+    return _image(href=href, width=width, height=height, class_="tissue")
 
 
 def size_mm(view: View) -> tuple[float, float]:

@@ -9,8 +9,7 @@ from glasslung.forecast.outlook import Forecast, MomentTold
 from glasslung.forecast.strip import after_words
 from glasslung.forecast.words import dating_words, familiarity_words, likeness_words, run_words
 from glasslung.report import tables
-from glasslung.report.course import section
-from glasslung.report.markup import Html, tag
+from glasslung.report.markup import Html, section, tag
 from glasslung.report.wording import SPACE, percent, signed
 from glasslung.types import DISCLAIMER
 

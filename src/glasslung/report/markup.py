@@ -51,6 +51,11 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
     return Html(f"<{name}{written}>{joined(*children)}</{name}>")
 
 
+def section(anchor: str, heading: str, *content: Child) -> Html:
+    """A part of the page with its heading and anchor."""
+    return tag("section", tag("h2", heading), *content, id=anchor)
+
+
 def _attribute(key: str, value: str | float | bool | None) -> str:
     if value is None or value is False:
         return ""

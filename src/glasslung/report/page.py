@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from glasslung.data.story import read_story
 from glasslung.errors import DataError
 from glasslung.files import write_whole
 from glasslung.forecast.outlook import Forecast, read_outlook
-from glasslung.report import course, figures, tables
+from glasslung.report import course, figures, patientcourse, tables
 from glasslung.report.diagnosis import diagnosis_section
 from glasslung.report.likely import likely_next
-from glasslung.report.markup import Html, joined, tag
+from glasslung.report.markup import Html, joined, section, tag
 from glasslung.report.methods import methods
 from glasslung.report.scan import scan_section
 from glasslung.report.summary import title
@@ -43,23 +43,35 @@ def write_report(folder: Path) -> Path:
     """
     story = read_story(folder)
     previews = {scan.scan: _preview_of(scan, folder) for scan in story.scans}
+    sheets = {}
+    if story.serial is not None:
+        pairs = zip(story.serial.scans, story.serial.files, strict=True)
+        sheets = {scan: _pictures_in(file, scan, folder) for scan, file in pairs}
     path = folder / REPORT_FILE
-    write_whole(path, render(story, previews, read_outlook(folder)))
+    write_whole(path, render(story, previews, read_outlook(folder), sheets))
     return path
 
 
 def _preview_of(scan: Findings, folder: Path) -> Preview | None:
-    """The pictures of a scan; None where none were kept. A path that leads out of the folder is refused."""
-    if scan.preview is None:
-        return None
-    path = (folder / scan.preview).resolve()
+    """The pictures of a scan; None where none were kept."""
+    return None if scan.preview is None else _pictures_in(scan.preview, scan.scan, folder)
+
+
+def _pictures_in(file: str, scan: str, folder: Path) -> Preview:
+    """Pictures that a story names. A path that leads out of the folder is refused."""
+    path = (folder / file).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise DataError(f"the pictures of {scan.scan} lie outside {folder}: run `glasslung analyze` anew")
+        raise DataError(f"the pictures of {scan} lie outside {folder}: run `glasslung analyze` anew")
     return read_preview(path)
 
 
-def render(story: Story, previews: Previews, outlook: tuple[Forecast, bytes] | None = None) -> str:
-    """The whole page as text; outlook: a forecast and its strip as PNG."""
+def render(
+    story: Story,
+    previews: Previews,
+    outlook: tuple[Forecast, bytes] | None = None,
+    sheets: Mapping[str, Preview] | None = None,
+) -> str:
+    """The whole page as text; outlook: a forecast and its strip as PNG; sheets: planes at matched levels."""
     style, script = _asset("page.css"), _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -75,7 +87,7 @@ def render(story: Story, previews: Previews, outlook: tuple[Forecast, bytes] | N
     next_up = None if outlook is None else likely_next(*outlook)
     body = joined(
         _bar(story, previews, next_up is not None),
-        tag("main", *_sections(story, previews, next_up)),
+        tag("main", *_sections(story, previews, next_up, sheets or {})),
         _footer(story),
         _enlarged(),
     )
@@ -87,12 +99,19 @@ def _asset(name: str) -> str:
     return (files("glasslung.report") / name).read_text(encoding="utf-8")
 
 
-def _sections(story: Story, previews: Previews, next_up: Html | None) -> list[Html]:
-    """The page from top to bottom, in the order in which it is read."""
-    made: list[Html | None] = [course.opening(story), course.trust(story)]
+def _sections(
+    story: Story, previews: Previews, next_up: Html | None, sheets: Mapping[str, Preview]
+) -> list[Html]:
+    """The page from top to bottom, in the order in which it is read: of several scans the course first."""
+    several = len(story.scans) > 1
+    made: list[Html | None] = [course.opening(story)]
+    if several:
+        made += [patientcourse.followed_section(story), patientcourse.serial_section(story, sheets)]
+    made += [patientcourse.outlook_section(story), course.trust(story)]
     made.append(diagnosis_section(story, previews, course.times_of(story)))
-    if len(story.scans) > 1:
-        made += [course.over_time(story), course.side_by_side(story, previews), course.changes(story)]
+    if several:
+        beside = None if story.serial is not None and sheets else course.side_by_side(story, previews)
+        made += [course.over_time(story), beside, course.changes(story)]
     made.append(next_up)
     made += [scan_section(scan, n, previews[scan.scan]) for n, scan in enumerate(story.scans)]
     made += [_methods(story), _provenance(story)]
@@ -101,9 +120,13 @@ def _sections(story: Story, previews: Previews, next_up: Html | None) -> list[Ht
 
 def _bar(story: Story, previews: Previews, forecast: bool) -> Html:
     """What stays at the top of the screen: where to go, and how the pictures are shown. Not printed."""
-    links = [("summary", "Summary"), ("trust", "Trust")]
+    links = [("summary", "Course" if len(story.scans) > 1 else "Summary")]
+    links += [("followed", "Change")] if story.comparisons else []
+    links += [("serial", "Serial")] if story.serial is not None else []
+    links += [("prognosis", "Prognosis")] if story.prognosis is not None else []
+    links += [("trust", "Trust")]
     links += [("diagnosis", "Diagnosis")] if any(s.diagnosis or s.unasked for s in story.scans) else []
-    links += [("course", "Course")] if len(story.scans) > 1 else []
+    links += [("course", "Measures")] if len(story.scans) > 1 else []
     links += [("next", "Next")] if forecast else []
     links += [(tables.scan_id(scan), scan.scan) for scan in story.scans] + [("methods", "Methods")]
     nav = tag("nav", *(tag("a", text, href=f"#{anchor}") for anchor, text in links), aria_label="Sections")
@@ -186,7 +209,7 @@ def _enlarged() -> Html:
 
 def _methods(story: Story) -> Html:
     paragraphs = [tag("p", tag("strong", f"{name}. "), text) for name, text in methods(story)]
-    return course.section("methods", "Methods", tag("div", *paragraphs, class_="prose"))
+    return section("methods", "Methods", tag("div", *paragraphs, class_="prose"))
 
 
 def _provenance(story: Story) -> Html:
@@ -213,7 +236,7 @@ def _provenance(story: Story) -> Html:
         for scan in story.scans
     ]
     head = [tag("th", name, scope="col") for name in ("Scan", "SHA-256 of the input", "Masks and maps")]
-    return course.section(
+    return section(
         "provenance", "Provenance", tables.facts(pairs), tables.table("Inputs and masks", head, rows, "files")
     )
 

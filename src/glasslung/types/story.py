@@ -229,7 +229,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SmoothCourse:
-    """A smooth course between and around scans: days (T,) since the first scan, median, 95 % limits."""
+    """A smooth course between the first scan and the last: days (T,) as the scans', middle, 95 % limits."""
 
     days: tuple[float, ...]
     middle: tuple[float, ...]

@@ -1,0 +1,108 @@
+"""Outlook: what a model of many stays expects of the patient, beside the patients it was tried on."""
+
+from __future__ import annotations
+
+from glasslung.analyze.foreseeing import NOBODY_WANTED
+from glasslung.report import tables
+from glasslung.report.markup import Html, tag
+from glasslung.report.wording import SPACE, listing, number, sentence
+from glasslung.types import Prognosis, Story
+
+
+def prognosis_section(story: Story) -> tuple[str, Html] | None:
+    """The heading and all that is told of a prognosis; None in stories that never asked for one."""
+    if story.prognosis is None:
+        if story.unforeseen in ("", NOBODY_WANTED):
+            return None
+        return "Prognosis", tag("p", sentence(f"No prognosis: {story.unforeseen}"), class_="quiet")
+    told = story.prognosis
+    return "Prognosis", tag(
+        "div",
+        _answer(told),
+        tag("div", _chart(told), _worth(told), class_="columns outlook"),
+        tag("p", _read_words(told), class_="quiet"),
+    )
+
+
+def _chart(told: Prognosis) -> Html:
+    from glasslung.report.survivalcharts import draw_prognosis
+
+    groups = listing([f"{group.name} ({group.patients})" for group in told.groups]) if told.groups else ""
+    caption = f"This patient, and patients by Kaplan-Meier: {groups}" if groups else "This patient"
+    return tag("figure", tag("figcaption", caption), Html(draw_prognosis(told)), class_="panel survival")
+
+
+def _answer(told: Prognosis) -> Html:
+    low, high = told.interval
+    chance = tag("strong", _share(told.chance))
+    return tag(
+        "div",
+        tag(
+            "p",
+            chance,
+            f" chance of {told.endpoint} within {told.horizon:g} days of the last scan",
+            class_="odds",
+        ),
+        tag(
+            "p",
+            f"95{SPACE}% limits {_share(low)} to {_share(high)}. {number(told.percentile)}{SPACE}% of the "
+            f"patients it learned from had a lower risk; it counts as {told.group}.",
+        ),
+    )
+
+
+def _worth(told: Prognosis) -> Html:
+    """What the model was worth, beside age and sex alone, and what stands against believing it."""
+    head = [tag("th", told.score, scope="col"), tag("th", "", scope="col", class_="num")]
+    rows = [
+        _worth_row(told.model, told.worth, strong=True),
+        _worth_row("age and sex alone", told.plain),
+    ]
+    table = tables.table("What the prognosis is worth", head, rows, "glance worth")
+    better = told.worth[1] > told.plain[2]
+    apart = (
+        "Its interval lies above that of age and sex alone."
+        if better
+        else "The intervals overlap: nothing shows that it tells more than age and sex do."
+    )
+    doubts = [
+        tag("li", tag("span", "Doubt", class_="chip warn"), tag("span", sentence(doubt)))
+        for doubt in told.doubts
+    ]
+    list_ = tag("ul", *doubts, class_="remarks") if doubts else None
+    return tag("div", tag("h4", "How far to believe it"), table, tag("p", apart, class_="quiet"), list_)
+
+
+def _worth_row(name: str, limits: tuple[float, float, float], strong: bool = False) -> Html:
+    value, low, high = (f"{one:.2f}" for one in limits)
+    figure = f"{value} [{low}, {high}]"
+    return tag(
+        "tr",
+        tag("th", name, scope="row"),
+        tag("td", tag("strong", figure) if strong else figure, class_="num"),
+    )
+
+
+def _read_words(told: Prognosis) -> str:
+    """What it read, what it learned from, and what it cannot do."""
+    read = [f"{_column(name)} {value:.3g}" for name, value in told.columns.items()]
+    person = {"age", "male"} & set(told.columns)
+    said = [f"{told.model} ({told.digest}) read {listing(list(told.scans))}: {listing(read)}."]
+    if person:
+        said.append("Age and sex are inputs of the model alone and are kept nowhere else in this story.")
+    else:
+        said.append("Age and sex were not used.")
+    said.append(f"Learned from: {told.trained_on.rstrip('.')}. Limits: {told.limits.rstrip('.')}.")
+    return " ".join(said)
+
+
+def _column(name: str) -> str:
+    if name == "male":
+        return "sex (1 male, 0 female)"
+    from glasslung.predict.prognosis import words_for
+
+    return words_for(name)
+
+
+def _share(value: float) -> str:
+    return f"{number(100 * value)}{SPACE}%"
