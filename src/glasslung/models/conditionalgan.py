@@ -64,6 +64,8 @@ class Config:
 class ConditionalGAN(nn.Module):
     """Generator and discriminator."""
 
+    says_chance = True  # scores are log-odds of being real
+
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
         self.config, self.code_width, self.groups = config, config.codes, GROUPS[config.condition]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from glasslung.errors import UsageError
 from glasslung.nn.batches import SliceBatch
+from glasslung.nn.diffaugment import distort_signed
 from glasslung.nn.discriminators import StridedDiscriminator
 from glasslung.nn.ganlosses import loss_of_maker, loss_on_made, loss_on_real, share_right
 from glasslung.nn.generators import ConvGenerator, doublings, draw_codes
@@ -69,6 +70,7 @@ class DCGAN(nn.Module):
 
     turn: Tensor
     groups = 1
+    says_chance = True  # scores are log-odds of being real
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
@@ -94,20 +96,21 @@ class DCGAN(nn.Module):
 
 def discriminator_loss(model: DCGAN, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """Half a batch of real pictures and as many made ones, together or in turns of their own."""
-    half = max(1, len(batch) // 2)
+    half, chance = max(1, len(batch) // 2), model.reins.augment
     with torch.no_grad():
-        made = model.generator(draw_codes(half, model.code_width, rng))
+        made = distort_signed(model.generator(draw_codes(half, model.code_width, rng)), chance, rng)
+        seen = distort_signed(model.seen(batch.image[:half]), chance, rng)
     if not model.config.separate:
-        on_real = model.discriminator(model.seen(batch.image[:half]))
+        on_real = model.discriminator(seen)
         on_made = model.discriminator(made)
         total = loss_on_real(on_real) + loss_on_made(on_made)
     else:
         real = int(model.turn) % 2 == 0
         model.turn.add_(1)
-        score = model.discriminator(model.seen(batch.image[:half]) if real else made)
+        score = model.discriminator(seen if real else made)
         total = loss_on_real(score) if real else loss_on_made(score)
         with torch.no_grad():
-            other = model.discriminator(made if real else model.seen(batch.image[:half]))
+            other = model.discriminator(made if real else seen)
         on_real, on_made = (score, other) if real else (other, score)
     right_real, right_made = share_right(on_real.detach(), on_made.detach())
     return {
@@ -121,7 +124,8 @@ def discriminator_loss(model: DCGAN, batch: SliceBatch, rng: torch.Generator) ->
 
 def generator_loss(model: DCGAN, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """As many made pictures as the batch holds; its slices are not looked at."""
-    score = model.discriminator(model.generator(draw_codes(len(batch), model.code_width, rng)))
+    made = model.generator(draw_codes(len(batch), model.code_width, rng))
+    score = model.discriminator(distort_signed(made, model.reins.augment, rng))
     return {"total": loss_of_maker(score), "on_made": score.mean()}
 
 

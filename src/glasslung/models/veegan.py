@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from glasslung.errors import UsageError
 from glasslung.nn.batches import SliceBatch
 from glasslung.nn.blocks import initialise_glorot
+from glasslung.nn.diffaugment import distort_signed
 from glasslung.nn.discriminators import StridedDiscriminator
 from glasslung.nn.ganlosses import loss_on_made, loss_on_real, share_right
 from glasslung.nn.generators import COARSEST, LEAK, ConvGenerator, doublings, draw_codes
@@ -77,6 +78,7 @@ class VEEGAN(nn.Module):
     """Generator, reconstructor, and a discriminator of pairs."""
 
     groups = 1
+    says_chance = True  # scores are log-odds of being a real pair
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
@@ -113,6 +115,7 @@ def discriminator_loss(model: VEEGAN, batch: SliceBatch, rng: torch.Generator) -
     real = model.seen(batch.image)
     with torch.no_grad():
         made, guessed = model.generator(codes), model.reconstructor(real)
+        made, real = (distort_signed(one, model.reins.augment, rng) for one in (made, real))
     on_made, on_real = model.discriminator(made, codes), model.discriminator(real, guessed)
     right_made, right_real = share_right(on_made.detach(), on_real.detach())
     return {
@@ -130,11 +133,13 @@ def maker_loss(model: VEEGAN, batch: SliceBatch, rng: torch.Generator) -> dict[s
     made = model.generator(codes)
     back = model.reconstructor(made)
     apart = (back - codes).square().mean()
-    on_made = model.discriminator(made, codes).mean()
+    chance = model.reins.augment
+    on_made = model.discriminator(distort_signed(made, chance, rng), codes).mean()
     total = on_made + model.config.reconstruction * apart
     if model.config.joint:
         real = model.seen(batch.image)
-        total = total - model.discriminator(real, model.reconstructor(real)).mean()
+        guessed = model.reconstructor(real)
+        total = total - model.discriminator(distort_signed(real, chance, rng), guessed).mean()
     return {"total": total, "on_made": -on_made, "code_error": apart}
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from glasslung.errors import UsageError
 from glasslung.nn.batches import SliceBatch
+from glasslung.nn.diffaugment import distort_signed
 from glasslung.nn.discriminators import StridedDiscriminator
 from glasslung.nn.ganlosses import gradient_penalty, loss_of_maker, loss_on_made, loss_on_real
 from glasslung.nn.generators import ConvGenerator, doublings, draw_codes
@@ -50,6 +51,7 @@ class WGANGP(nn.Module):
     """Generator and critic."""
 
     groups = 1
+    says_chance = False  # a critic's values have no zero
 
     def __init__(self, config: Config, rng: torch.Generator) -> None:
         super().__init__()
@@ -74,9 +76,10 @@ class WGANGP(nn.Module):
 
 def critic_loss(model: WGANGP, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """The distance's estimate, upside down, and the penalty; 'distance' is what the generator shortens."""
-    real = model.seen(batch.image)
+    chance = model.reins.augment
     with torch.no_grad():
-        made = model.generator(draw_codes(len(batch), model.code_width, rng))
+        real = distort_signed(model.seen(batch.image), chance, rng)
+        made = distort_signed(model.generator(draw_codes(len(batch), model.code_width, rng)), chance, rng)
     on_real, on_made = model.discriminator(real), model.discriminator(made)
     share = torch.rand(len(batch), generator=rng, device=real.device)
     steep = gradient_penalty(model.discriminator, real, made, share)
@@ -92,7 +95,8 @@ def critic_loss(model: WGANGP, batch: SliceBatch, rng: torch.Generator) -> dict[
 
 def generator_loss(model: WGANGP, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """Minus the critic's value of made pictures."""
-    score = model.discriminator(model.generator(draw_codes(len(batch), model.code_width, rng)))
+    made = model.generator(draw_codes(len(batch), model.code_width, rng))
+    score = model.discriminator(distort_signed(made, model.reins.augment, rng))
     return {"total": loss_of_maker(score, "wasserstein"), "on_made": score.mean()}
 
 

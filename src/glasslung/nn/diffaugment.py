@@ -57,6 +57,14 @@ def take_looks(image: Tensor, looks: Looks) -> Tensor:
     return distort(spread, looks.distortion)
 
 
+def distort_signed(image: Tensor, chance: Tensor, rng: torch.Generator) -> Tensor:
+    """Pictures from -1, black, to 1, distorted with a chance; at 0 nothing is drawn and nothing done."""
+    if float(chance) == 0.0:
+        return image
+    looks = draw_looks(len(image), image.shape[-1], chance, rng, mirror=False)
+    return take_looks((image + 1) / 2, looks) * 2 - 1
+
+
 def adapt(chance: Tensor, real_score: Tensor, target: float, step: float) -> Tensor:
     """The next probability: up when the discriminator is too sure of real pictures, else down (ADA).
 

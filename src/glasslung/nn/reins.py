@@ -42,10 +42,13 @@ class Reins(nn.Module):
         """Multiply learning rates; neither falls below 1 / 64 of the settings."""
         self.generator_rate.mul_(generator).clamp_(LEAST_RATE, 1.0)
         self.discriminator_rate.mul_(discriminator).clamp_(LEAST_RATE, 1.0)
-        self.pulls.add_(1)
 
     @torch.no_grad()
     def distort_more(self, by: float = 0.2) -> None:
         """Raise the chance of a distortion, 1 at most."""
         self.augment.add_(by).clamp_(0.0, 1.0)
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """One more time that they were pulled."""
         self.pulls.add_(1)
