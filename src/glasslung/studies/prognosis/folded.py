@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,19 +30,28 @@ if TYPE_CHECKING:
     from torch import nn
 
 I3D, RESNET = "I3D", "2D ResNet-50"
+LR = 1e-3  # of weights drawn at random, for some hundred steps; public weights would bear a hundredth
 METHODS = {
-    I3D: Method("i3d", {"width": 0.25, "depth": 32}),
-    RESNET: Method("resnet2d", {"width": 0.5}),
+    I3D: Method("i3d", {"width": 0.25, "depth": 32, "lr": LR, "lr_trunk": LR}),
+    RESNET: Method("resnet2d", {"width": 0.25, "lr": LR, "lr_trunk": LR}),
 }
 """The paper's network and its baseline, as narrow as two cores need; both are given the same time."""
+FOLLOWED = (I3D,)  # whose score is followed over all scans; of others only the diagnosis is asked
 LEAST_FOLDS = 2
+
+
+class Asked(NamedTuple):
+    """Scans, and which rows of the ground they are."""
+
+    exams: ExamSet
+    rows: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Folded:
     """What the networks of one method say of N scans; K folds.
 
-    log_odds  (K, N); features (K, N, F) float32: what they rest on
+    log_odds  (K, N), NaN where the network was not asked; features (K, N, F) float32: what they rest on
     fold      (N,) int64: the fold whose network did not learn from the scan's patient; -1 outside
     areas     (K,) AUC on the validation patients of each fold
     """
@@ -94,9 +103,10 @@ def deal_folds(ground: PrognosisGround, folds: int, seed: int) -> np.ndarray:
 def fold_jobs(
     ground: PrognosisGround, fold: np.ndarray, budget: Budget, names: Sequence[str], seed: int = 0
 ) -> list[Job]:
-    """A job for each method and fold: it learns from first scans, and is asked about every scan once.
+    """A job for each method and fold: it learns from first scans, and is asked once.
 
-    A budget is the process time of one fold, the same for every method.
+    Asked are the first scans that it did not learn from and, of a method that is followed, all scans. A
+    budget is the process time of one fold, the same for every method.
     """
     for name in names:
         if name not in METHODS:
@@ -112,7 +122,13 @@ def fold_jobs(
                 "exams": digest,
                 "fold": [int(one) for one in np.bincount(fold[fold >= 0])],
             },
-            _work(METHODS[name], _of_fold(ground, fold, number), ground.exams, budget, seed),
+            _work(
+                METHODS[name],
+                _of_fold(ground, fold, number),
+                _asked(ground, fold, number, name),
+                budget,
+                seed,
+            ),
         )
         for name in names
         for number in range(int(fold.max()) + 1)
@@ -126,19 +142,26 @@ def _of_fold(ground: PrognosisGround, fold: np.ndarray, number: int) -> ExamSet:
     return replace(ground.exams.take(rows), split=parts)
 
 
+def _asked(ground: PrognosisGround, fold: np.ndarray, number: int, name: str) -> Asked:
+    """The scans a network is asked about."""
+    unseen = ground.first & ((fold == number) | (fold < 0))
+    rows = np.arange(len(ground.exams)) if name in FOLLOWED else np.flatnonzero(unseen)
+    return Asked(ground.exams.take(rows), rows)
+
+
 def _work(
-    method: Method, learned: ExamSet, asked: ExamSet, budget: Budget, seed: int
+    method: Method, learned: ExamSet, asked: Asked, budget: Budget, seed: int
 ) -> Callable[[Progress | None], Product]:
     def work(progress: Progress | None) -> Product:
         model, told = train(method, learned, budget, seed, progress)
-        said = answers_of(model, asked)
+        said = answers_of(model, asked.exams)
 
         def write(path: Path) -> None:
             with whole_file(path) as file:
                 np.savez_compressed(
                     file,
                     allow_pickle=False,
-                    scans=np.array(asked.scans),
+                    rows=asked.rows,
                     log_odds=said.log_odds,
                     features=said.features,
                 )
@@ -151,7 +174,7 @@ def _work(
 def read_folds(done: Sequence[Done], name: str, ground: PrognosisGround, fold: np.ndarray) -> Folded:
     """What the networks of a method said, folds one after the other."""
     mine = [one for one in done if one.name.startswith(f"{name} fold ")]
-    said = [_read(one.answer, ground.exams.scans) for one in mine if one.answer is not None]
+    said = [_read(one.answer, len(ground.exams)) for one in mine if one.answer is not None]
     log_odds, features = (np.stack([one[number] for one in said]) for number in (0, 1))
     first, truth = ground.first, ground.exams.label == 1
     areas = []
@@ -161,13 +184,16 @@ def read_folds(done: Sequence[Done], name: str, ground: PrognosisGround, fold: n
     return Folded(name, log_odds, features, fold, np.array(areas))
 
 
-def _read(path: Path, scans: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path, scans: int) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds (N,) and features (N, F) of all scans, NaN where the network was not asked."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            if tuple(str(one) for one in kept["scans"]) != tuple(scans):
-                raise DataError(f"{path} tells of other scans; delete its .json, and run again")
-            return kept["log_odds"], kept["features"]
-    except (OSError, ValueError, KeyError) as problem:
+            rows, said = kept["rows"], kept["features"]
+            log_odds = np.full(scans, np.nan)
+            features = np.full((scans, said.shape[1]), np.nan, np.float32)
+            log_odds[rows], features[rows] = kept["log_odds"], said
+            return log_odds, features
+    except (OSError, ValueError, KeyError, IndexError) as problem:
         raise DataError(f"{path} is damaged ({problem}); delete its .json, and run again") from problem
 
 

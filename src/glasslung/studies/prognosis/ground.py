@@ -120,7 +120,8 @@ class PrognosisGround:
     stays     what each scan looks ahead to
     burdens   affected_percent, consolidation_percent, severity_points: (N,) each
     trained   the part that is learned from
-    truth     phantoms: 'affected_percent' as drawn, 'peak_day' of the spread, 'log_risk': (N,) each; else {}
+    truth     phantoms: 'affected_percent' as drawn, 'peak_day' of the spread and 'clearing_day' on which it
+              begins to clear, 'log_risk': (N,) each; else {}
     plan      phantoms: what each scan is drawn from again
     """
 
@@ -250,6 +251,7 @@ def phantom_ground(
     truth = {
         "affected_percent": np.array(true, float),
         "peak_day": np.array([one.course.peak_day for one in people_of], float),
+        "clearing_day": np.array([one.course.peak_day + one.course.hold_days for one in people_of], float),
         "log_risk": np.array([one.outcome.log_risk for one in people_of], float),
     }
     by = "drawn" if masks is None else "found"
