@@ -53,7 +53,8 @@ def take_looks(image: Tensor, looks: Looks) -> Tensor:
     """
     flipped = torch.where(looks.mirrored.view(-1, 1, 1, 1), image.flip(3), image)
     mean = flipped.mean((1, 2, 3), keepdim=True)
-    spread = mean + (flipped - mean) * looks.contrast.view(-1, 1, 1, 1)
+    more = (looks.contrast - 1).view(-1, 1, 1, 1)
+    spread = flipped + (flipped - mean) * more  # exactly the picture where nothing is done
     return distort(spread, looks.distortion)
 
 
