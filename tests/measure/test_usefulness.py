@@ -18,7 +18,7 @@ def lungs(seed: int, count: int, swap: bool = False, collapsed: bool = False) ->
     for ill in label:
         y, x = 0.5 + rng.normal(0, 0.04, 2) * (not collapsed)
         disc = ((rows - y) ** 2 + (columns - x) ** 2 < 0.12) * 0.4
-        dense = disc * (rows > 0.55) * (rng.normal(0.35, 0.25) if ill else rng.normal(0.1, 0.2))
+        dense = disc * (rows > 0.55) * (rng.normal(0.4, 0.15) if ill else rng.normal(0.1, 0.15))
         images.append(np.clip(disc + dense + rng.normal(0, 0.02, (16, 16)), 0, 1))
     return Labelled(np.array(images, np.float32), ~label if swap else label, np.arange(count))
 
