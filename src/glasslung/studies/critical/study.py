@@ -1,11 +1,11 @@
 """Critical illness from one slice, told in order: does the picture know who becomes critically ill?
 
-    run_critical(cohort, out, plan=FULL, progress=None) -> path of the page
+run_critical(cohort, out, plan=FULL, progress=None) -> path of the page
 
-    cohort  a folder in the layout of the CAGE set with labels.csv, or a cohort table with the columns
-            critical_illness (or event), progression_days, age and sex
-    out     folder of the study; a study there goes on
-    plan    FULL or QUICK
+cohort  a folder in the layout of the CAGE set with labels.csv, or a cohort table with the columns
+        critical_illness (or event), progression_days, age and sex
+out     folder of the study; a study there goes on
+plan    FULL or QUICK
 """
 
 from __future__ import annotations

@@ -1,0 +1,245 @@
+"""What a model may read off one slice of lungs: greys, lesions, zones, texture, and a segmenter's own eyes.
+
+All of it lies inside the lungs. Nothing of the file (its size, the length of the scan) is read. The families:
+
+    grey     what a plain look gives: percentiles and histogram of the lung pixels
+    lesions  ground glass and consolidation as `lesions-8bit` finds them: how much of the lung, how sure, and
+             at the back or at the front, where gravity and the virus put them
+    zones    how grey the back, the front, the rim, the middle and each side are, smoothed
+    texture  grain at four scales, noise and edges
+    eyes     means, spread and strongest answers of the segmenter's encoder over the lungs (`EYES` numbers)
+
+`tissue` is `grey` without the rim of 4 pixels, which holds chest wall as far as the cropping left it there:
+the difference of the two is what the cropping tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glasslung.data.slices import pad_square
+from glasslung.errors import DataError
+
+if TYPE_CHECKING:
+    from glasslung.predict.opening import Segmenter
+
+SEGMENTER = "lesions-8bit"
+SEEN_GREY = 10  # above what JPEG leaves of black
+SIDES = (
+    160,
+    192,
+    224,
+)  # of the squares that the segmenter sees: its own size, and one step to each side; answers
+# are averaged, because lungs that were cut out fill more of a square than those it learned from
+CLOSE_PX, LEAST_PIECE = 5, 0.05  # the cut-out lungs: gaps closed, specks below a twentieth of a lung dropped
+CORE_PX, RIM_PX = 5.0, 4.0  # inside this depth, chest wall that the cropping left does not count as lesion
+LEAST_LUNG = 2000  # pixels of lung in a slice of 250 x 340, or the slice is refused
+PERCENTS = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+BINS = 16
+GREY = (
+    *(f"grey, {p} %" for p in PERCENTS),
+    "grey, mean",
+    "grey, spread",
+    *(f"grey, bin {b + 1}" for b in range(BINS)),
+)
+SURE = 0.5  # a pixel is called lesion
+LESIONS = (
+    *(
+        f"{kind}, {what}"
+        for kind in ("ground glass", "consolidation")
+        for what in ("mean", "area", "back", "front", "with rim")
+    ),
+    *("lesion, mean", "lesion, area", "lesion, 95 %"),
+)
+ZONES = ("rim", "middle", "front", "centre", "back", "right", "left")
+RIM_DEPTH_PX = 20.0
+ZONE_PX = 3.0  # Gaussian scale of the smoothing behind zones
+BANDS_PX = (0.7, 1.4, 2.8, 5.6, 11.0)
+STAGES = (2, 3, 4)  # of the encoder's five
+
+
+@dataclass(frozen=True, eq=False)
+class Lung:
+    """A cut-out slice and its lungs: grey (H, W) uint8; lung, core (H, W) bool, depth (H, W) pixels."""
+
+    grey: np.ndarray
+    lung: np.ndarray
+    depth: np.ndarray
+
+    @property
+    def core(self) -> np.ndarray:
+        """Lung deeper than the rim; all of it where a lung is that thin."""
+        deep = self.depth > CORE_PX
+        return deep if deep.sum() >= LEAST_LUNG / 4 else self.depth > 0
+
+
+def find_lung(picture: np.ndarray) -> Lung:
+    """The lungs of a slice outside which all is black; DataError where there is none to speak of."""
+    from scipy import ndimage
+
+    seen = np.pad(picture > SEEN_GREY, CLOSE_PX + 1)
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(seen, np.ones((CLOSE_PX, CLOSE_PX))))
+    labels, _ = ndimage.label(closed)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = np.isin(labels, np.flatnonzero(sizes >= max(1.0, LEAST_PIECE * sizes.max())))
+    depth = ndimage.distance_transform_edt(kept)
+    inside = slice(CLOSE_PX + 1, -CLOSE_PX - 1)
+    lung, depth = kept[inside, inside], depth[inside, inside]
+    if lung.sum() < LEAST_LUNG:
+        raise DataError(f"only {int(lung.sum())} pixels of lung; a slice with its lungs cut out is asked for")
+    if lung.mean() > 0.97:
+        raise DataError("nothing outside the lungs is black; cut the lungs out (`glasslung prepare`)")
+    return Lung(picture, lung, depth)
+
+
+def see(picture: np.ndarray, segmenter: Segmenter) -> dict[str, np.ndarray]:
+    """Everything of one slice (H, W) uint8, family by family: name -> (F,) float64."""
+    lung = find_lung(picture)
+    asked = [ask(lung, segmenter, side) for side in SIDES]
+    return {
+        "grey": grey_features(picture[picture > SEEN_GREY]),
+        "tissue": grey_features(picture[lung.depth > RIM_PX]),
+        "lesions": np.mean([lesion_features(lung, maps) for maps, _ in asked], axis=0),
+        "zones": zone_features(lung),
+        "texture": texture_features(lung),
+        "eyes": np.mean([eyes for _, eyes in asked], axis=0),
+    }
+
+
+def stacked(seen: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """N slices' families as tables (N, F)."""
+    return {name: np.stack([one[name] for one in seen]) for name in seen[0]} if seen else {}
+
+
+def grey_features(grey: np.ndarray) -> np.ndarray:
+    """Percentiles, mean, spread and histogram of pixels (P,) of 0 to 255; `GREY` names them."""
+    grey = np.asarray(grey, np.float64)
+    shares = np.histogram(grey, bins=BINS, range=(SEEN_GREY, 256))[0] / max(len(grey), 1)
+    return np.concatenate([np.percentile(grey, PERCENTS), [grey.mean(), grey.std()], shares])
+
+
+def ask(lung: Lung, segmenter: Segmenter, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The segmenter's maps (3, S, S) of none, ground glass, consolidation, and its encoder's answers (E,).
+
+    Both mirror images are shown and their answers averaged.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    from glasslung.nn.unet import present
+
+    image = torch.from_numpy(square(lung.grey, side).astype(np.float32) / np.float32(255))[None, None]
+    both = torch.cat([image, image.flip(-1)])
+    core = torch.from_numpy(square(np.where(lung.core, 255, 0).astype(np.uint8), side) > 127).float()[
+        None, None
+    ]
+    cores = torch.cat([core, core.flip(-1)])
+    with torch.no_grad():
+        kinds = segmenter.ask(both).kinds
+        greys = segmenter.model.config.greys  # type: ignore[union-attr]
+        pyramid = segmenter.model.unet.encode(present(both, greys))  # type: ignore[union-attr, operator]
+        told = []
+        for stage in STAGES:
+            each = pyramid[stage]
+            share = F.interpolate(cores, each.shape[-2:], mode="area")
+            area = share.sum((2, 3)).clamp_min(1e-3)
+            mean = (each * share).sum((2, 3)) / area
+            spread = (((each - mean[..., None, None]) ** 2 * share).sum((2, 3)) / area).sqrt()
+            told += [mean, (each * (share > 0.3)).amax((2, 3)), spread]
+    maps = ((kinds[0] + kinds[1].flip(-1)) / 2).numpy()
+    return maps.astype(np.float64), torch.cat(told, 1).mean(0).numpy().astype(np.float64)
+
+
+def square(picture: np.ndarray, side: int) -> np.ndarray:
+    """A slice (H, W) uint8 padded to a square and resized to (side, side), as segmenters see cut-out lungs."""
+    from PIL import Image
+
+    resized = Image.fromarray(pad_square(picture)).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
+
+
+def lesion_features(lung: Lung, maps: np.ndarray) -> np.ndarray:
+    """How much lesion there is, of which kind and where: maps (3, S, S) -> 13 numbers, `LESIONS`."""
+    core, whole = (
+        square(np.where(mask, 255, 0).astype(np.uint8), maps.shape[-1]) > 127
+        for mask in (lung.core, lung.lung)
+    )
+    front, back = _thirds(core)
+    found: list[float] = []
+    for kind in (1, 2):
+        each = maps[kind]
+        found += [
+            each[core].mean(),
+            (each[core] > SURE).mean(),
+            each[back].mean(),
+            each[front].mean(),
+            each[whole].mean(),
+        ]
+    lesion = 1.0 - maps[0][core]
+    return np.array([*found, lesion.mean(), (lesion > SURE).mean(), np.percentile(lesion, 95)])
+
+
+def zone_features(lung: Lung) -> np.ndarray:
+    """Mean and 90th percentile of the smoothed grey in each of `ZONES`, back less front, rim less middle."""
+    core = lung.core
+    soft = within(lung.grey, core, ZONE_PX)
+    front, back = _thirds(core)
+    columns = np.flatnonzero(lung.lung.any(0))
+    left = np.arange(core.shape[1])[None, :] >= (columns[0] + columns[-1]) / 2
+    places = {
+        "rim": core & (lung.depth <= RIM_DEPTH_PX),
+        "middle": core & (lung.depth > RIM_DEPTH_PX),
+        "front": front,
+        "centre": core & ~front & ~back,
+        "back": back,
+        "right": core & ~left,
+        "left": core & left,
+    }
+    whole = soft[core]
+    told: Mapping[str, tuple[float, float]] = {
+        name: _mean_and_most(soft[place] if place.any() else whole) for name, place in places.items()
+    }
+    pairs = [value for name in ZONES for value in told[name]]
+    return np.array([*pairs, told["back"][0] - told["front"][0], told["rim"][0] - told["middle"][0]])
+
+
+def texture_features(lung: Lung) -> np.ndarray:
+    """Spread, skewness and kurtosis of the grain in four bands, noise, and edges: (15,)."""
+    core = lung.core
+    smooth = [within(lung.grey, core, scale) for scale in BANDS_PX]
+    found: list[float] = []
+    for fine, coarse in zip(smooth[:-1], smooth[1:], strict=True):
+        grain = (fine - coarse)[core]
+        grain = grain - grain.mean()
+        spread = max(float(grain.std()), 1e-3)
+        found += [spread, float((grain**3).mean()) / spread**3, float((grain**4).mean()) / spread**4]
+    noise = float(np.median(np.abs(lung.grey.astype(np.float64) - smooth[0])[core]))
+    steps = np.hypot(*np.gradient(np.where(core, smooth[1], 0.0)))
+    inside = lung.depth > CORE_PX + 3
+    edges = steps[inside if inside.any() else core]
+    return np.array([*found, noise, *np.percentile(edges, (50, 90))])
+
+
+def within(grey: np.ndarray, mask: np.ndarray, scale: float) -> np.ndarray:
+    """The Gaussian mean of the mask's pixels alone, (H, W); 0 outside."""
+    from scipy import ndimage
+
+    weight = ndimage.gaussian_filter(mask.astype(np.float64), scale, mode="constant")
+    total = ndimage.gaussian_filter(np.where(mask, grey, 0).astype(np.float64), scale, mode="constant")
+    return np.where(mask, total / np.maximum(weight, 1e-6), 0.0)
+
+
+def _thirds(core: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The front third and the back third of the lung's pixels, (H, W) bool each; the front lies on top."""
+    rows = np.arange(core.shape[0])[:, None] * np.ones((1, core.shape[1]))
+    low, high = np.percentile(rows[core], (33, 67))
+    return core & (rows <= low), core & (rows >= high)
+
+
+def _mean_and_most(grey: np.ndarray) -> tuple[float, float]:
+    return float(grey.mean()), float(np.percentile(grey, 90))
