@@ -141,12 +141,16 @@ class LeanGenerator(nn.Module):
         initialise(self, rng)
 
     def forward(self, codes: Tensor, group: Tensor | None = None) -> Tensor:
-        """(B, Z), group (B,) int64 where there are several -> (B, 1, S, S) in [-1, 1]."""
+        """(B, Z), group (B,) int64 where there are several -> (B, 1, S, S) in [-1, 1].
+
+        Shares of the groups, (B, G) float, make what lies between them.
+        """
         read = unit_length(codes)
         if self.group is not None:
             if group is None:
                 raise UsageError("this generator makes pictures of a group; say of which")
-            read = torch.cat([read, unit_length(self.group(group))], 1)
+            mixed = group @ self.group.weight if group.is_floating_point() else self.group(group)
+            read = torch.cat([read, unit_length(mixed)], 1)
         x = self.dense(read).view(len(codes), -1, COARSEST, COARSEST)
         levels = [unit_length(F.leaky_relu(x, LEAK))]
         for number, storey in enumerate(self.storeys, start=1):
