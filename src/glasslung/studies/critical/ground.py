@@ -2,7 +2,7 @@
 
 The CAGE set gives each COVID patient one slice, cut to the lungs. Its columns and how they are taken here:
 
-    critical_illness   1 or 0: the endpoint. Rows without it, and rows of healthy people, are left out and told
+    critical_illness   1 or 0: the endpoint. Rows without it, and of healthy people, are left out and told
     progression_days   seems to be the time to critical illness, cut off at 14 days: events have a median of
                        0.1 to 0.2 days, the others of 10. A time that ends early without the event is taken as
                        the end of observation. It knows the answer (alone: AUC 0.95), so no model may see it,
@@ -128,7 +128,8 @@ def _column(cases: Iterable[Case], name: str, least: float) -> np.ndarray:
             value = float(text) if text else np.nan
         except ValueError:
             raise DataError(
-                f"row {number} of those with an endpoint: {name} {text!r} is no number; leave it empty where unknown"
+                f"row {number} of those with an endpoint: {name} {text!r} is no number; leave it empty where "
+                "it is not known"
             ) from None
         if name == "progression_days" and value < 0:
             raise DataError(

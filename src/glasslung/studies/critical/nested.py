@@ -3,7 +3,7 @@
     for each deal of the patients into outer folds
         for each outer fold
             every candidate is cross-validated on the other folds' patients (inner folds)
-            the candidate of the highest inner AUC is taken; its temperature and bias come from the inner folds
+            the candidate of the highest inner AUC is taken, calibrated by its inner answers
             it learns from all training patients, and answers for the fold's patients, once
 
 So a patient's out-of-fold answer knows nothing of that patient: not its endpoint, not through a choice, not
@@ -95,7 +95,7 @@ def deal_folds(event: np.ndarray, folds: int, rng: np.random.Generator) -> np.nd
 
 
 def choose(tables: Tables, event: np.ndarray, rng: np.random.Generator, among: Sequence[Candidate]) -> Choice:
-    """The candidate of the highest inner AUC, calibrated by its inner answers, learned from all these rows."""
+    """The candidate of the highest inner AUC, calibrated by its inner answers, learned from all rows."""
     fold = deal_folds(event, INNER, rng)
     scores = {candidate.name: np.zeros(len(event)) for candidate in among}
     learned: dict[tuple[int, Recipe], np.ndarray] = {}

@@ -1,7 +1,7 @@
 """What the out-of-fold answers are worth: AUC with intervals, what else would tell, probabilities.
 
-A method's AUC is the mean over the deals; its interval, and that of a difference, resamples patients and takes
-the mean over the deals of every resample. Reliability and decision curve are of the first deal, whose
+A method's AUC is the mean over the deals; its interval, and that of a difference, resamples patients and
+takes the mean over the deals of every resample. Reliability and decision curve are of the first deal, whose
 probabilities each come from one model, as a shipped one's do.
 """
 

@@ -1,6 +1,6 @@
 """What a model may read off one slice of lungs: greys, lesions, zones, texture, and a segmenter's own eyes.
 
-All of it lies inside the lungs. Nothing of the file (its size, the length of the scan) is read. The families:
+All of it lies inside the lungs. The families:
 
     grey     what a plain look gives: percentiles and histogram of the lung pixels
     lesions  ground glass and consolidation as `lesions-8bit` finds them: how much of the lung, how sure, and
@@ -9,14 +9,15 @@ All of it lies inside the lungs. Nothing of the file (its size, the length of th
     texture  grain at four scales, noise and edges
     eyes     means, spread and strongest answers of the segmenter's encoder over the lungs (`EYES` numbers)
 
-`tissue` is `grey` without the rim of 4 pixels, which holds chest wall as far as the cropping left it there:
-the difference of the two is what the cropping tells.
+`tissue` is `grey` without the rim of 4 pixels, which holds chest wall as far as the cropping left it there.
+`rim` is that rim alone and `size` the picture's: no model reads them; they show what the cropping tells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,6 +109,8 @@ def see(picture: np.ndarray, segmenter: Segmenter) -> dict[str, np.ndarray]:
         "zones": zone_features(lung),
         "texture": texture_features(lung),
         "eyes": np.mean([eyes for _, eyes in asked], axis=0),
+        "rim": grey_features(picture[(lung.depth > 0) & (lung.depth <= RIM_PX)]),
+        "size": np.array(picture.shape, np.float64),
     }
 
 
@@ -156,7 +159,7 @@ def ask(lung: Lung, segmenter: Segmenter, side: int) -> tuple[np.ndarray, np.nda
 
 
 def square(picture: np.ndarray, side: int) -> np.ndarray:
-    """A slice (H, W) uint8 padded to a square and resized to (side, side), as segmenters see cut-out lungs."""
+    """A slice (H, W) uint8 padded to a square and resized to (side, side), as segmenters see it."""
     from PIL import Image
 
     resized = Image.fromarray(pad_square(picture)).resize((side, side), Image.Resampling.BILINEAR)
@@ -213,7 +216,7 @@ def texture_features(lung: Lung) -> np.ndarray:
     core = lung.core
     smooth = [within(lung.grey, core, scale) for scale in BANDS_PX]
     found: list[float] = []
-    for fine, coarse in zip(smooth[:-1], smooth[1:], strict=True):
+    for fine, coarse in pairwise(smooth):
         grain = (fine - coarse)[core]
         grain = grain - grain.mean()
         spread = max(float(grain.std()), 1e-3)
