@@ -11,10 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from glasslung.data.exambatches import shown_slices, whole
+from glasslung.data.exams import BODY
 from glasslung.errors import DataError, ShapeError, UsageError
+from glasslung.explain.gradients import class_activation
 from glasslung.explain.volumecam import VolumeCam, common_scale, exam_cam, share_inside, volume_cam
 from glasslung.models import build
 from glasslung.models.i3d import I3D, Config
+from glasslung.nn.ensemble import Ensemble
 from glasslung.predict.exams import make_exam
 from made_classifiers import lesion_classifier
 from made_exams import made_exam
@@ -25,7 +28,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*required_grads has been set au
 
 @pytest.fixture(scope="module")
 def film():
-    return I3D(Config(size=32, depth=8), torch.Generator().manual_seed(0)).eval()
+    made = I3D(Config(size=64, depth=8, width=0.25), torch.Generator().manual_seed(0)).eval()
+    made.exact = True  # the same 32 bits with gradients and without
+    return made
 
 
 def test_of_an_i3d_it_is_its_formula(film):
@@ -48,14 +53,12 @@ def test_of_an_i3d_it_is_its_formula(film):
 def test_where_a_scan_is_not_blacked_out_the_map_covers_all_of_it(film):
     exam = made_exam(12, 32, sick=True)
     assert not exam_cam(film, exam)[0][exam.lungs == 0].any()
-    bare = replace(exam, image=np.maximum(exam.image, 9))
+    bare = replace(exam, image=np.maximum(exam.image, 9), frame=BODY)
     assert exam_cam(film, bare)[0][shown_slices(bare)][:, 0, 0].any()
 
 
 def test_an_i3ds_weighed_maps_add_up_to_its_log_odds(film):
     """Mean over all places, then a linear layer: the maps are the answer's parts, but for the bias."""
-    from glasslung.explain.gradients import class_activation
-
     batch = whole(made_exam(12, 32, sick=True))
     maps = film.maps(batch.image, batch.scan)
     cam = class_activation(film, batch.image, batch.lesion, film.trunk)
@@ -70,17 +73,17 @@ def test_an_i3ds_weighed_maps_add_up_to_its_log_odds(film):
     assert scale == pytest.approx(1 / plain.numel(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["netvlad", "slicewise", "i3d"])
+@pytest.mark.parametrize("name", ["netvlad", "slicewise", "i3d", "resnet2d"])
 def test_it_comes_back_on_the_scans_own_grid(name, tmp_path):
     hu, lungs, lesions = chest(1)
     volume = volume_of(hu)
     settings = {
         "netvlad": {"width": 8, "clusters": 2},
         "slicewise": {"width": 4, "stages": 2},
-        "i3d": {"depth": 8},
+        "resnet2d": {"width": 0.1},
     }
     model = (
-        I3D(Config(size=32, depth=8), torch.Generator().manual_seed(1))
+        I3D(Config(size=64, depth=8, width=0.25), torch.Generator().manual_seed(1))
         if name == "i3d"
         else build(name, 1, size=32, **settings[name])
     )
@@ -93,6 +96,19 @@ def test_it_comes_back_on_the_scans_own_grid(name, tmp_path):
     assert cam.score == pytest.approx(classifier.ask(exam), rel=1e-4, abs=1e-5)
     np.testing.assert_allclose(cam.scaled, cam.heat * abs(cam.score), rtol=1e-6)
     assert all(one.grad is None for one in model.parameters())
+
+
+def test_an_ensembles_map_is_the_mean_of_its_members(film):
+    other = I3D(Config(size=64, depth=8, width=0.25), torch.Generator().manual_seed(5)).eval()
+    other.exact = True
+    exam = made_exam(12, 32, sick=True)
+    batch, shown = whole(exam), shown_slices(exam)
+    heat, score = exam_cam(Ensemble([film, other]).eval(), exam)
+    said = [float(one.scores(batch.image, batch.lesion, batch.scan)[0].detach()) for one in (film, other)]
+    assert score == pytest.approx(np.mean(said), rel=1e-3)
+    maps = [class_activation(one, batch.image, batch.lesion) for one in (film, other)]
+    mean = np.where(exam.lungs[shown] > 0, np.mean(maps, axis=0), 0)
+    assert np.corrcoef(heat[shown].ravel(), mean.ravel())[0, 1] > 0.98
 
 
 def test_maps_of_both_signs_keep_their_meaning_when_the_answer_is_no():
@@ -132,7 +148,7 @@ def test_what_it_cannot_explain_is_refused(tmp_path, film):
     exam = make_exam(volume, lungs, lesions, 32)
     with pytest.raises(UsageError, match="last maps of LesionShare"):
         volume_cam(lesion_classifier(tmp_path), exam, volume)
-    broken = I3D(Config(size=32, depth=8), torch.Generator().manual_seed(0))
+    broken = I3D(Config(size=64, depth=8, width=0.25), torch.Generator().manual_seed(0))
     nn.init.constant_(broken.head.bias, float("nan"))
     with pytest.raises(DataError, match="no number"):
         exam_cam(broken, exam)

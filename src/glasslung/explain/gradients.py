@@ -21,6 +21,7 @@ from glasslung.models.densenet3d import DenseNet3D
 from glasslung.models.i3d import I3D
 from glasslung.models.lesionnet import LesionNet
 from glasslung.models.netvlad import NetVLADClassifier
+from glasslung.models.resnet2d import ResNet2D
 from glasslung.models.slicewise import SliceWise
 from glasslung.nn.borrow import evaluating
 
@@ -32,7 +33,7 @@ def grad_cam(model: nn.Module, image: Tensor, lesion: Tensor, layer: nn.Module |
 
     image, lesion  (S, 1, H, W) of one scan, as `lrp.explain` takes them
     layer          whose maps are weighed, (S, C, h, w) or (1, C, d, h, w); None: the last of netvlad,
-                   slicewise, densenet3d and i3d; UsageError for other models
+                   slicewise, densenet3d, i3d and resnet2d; UsageError for other models
     """
     return _weighed_maps(model, image, lesion, layer, rectified=True)
 
@@ -50,6 +51,7 @@ def _weighed_maps(
     from captum.attr import LayerAttribution, LayerGradCam
 
     chosen = last_maps(model) if layer is None else layer
+    _weigh_memory(model)
     scan = torch.zeros(len(image), dtype=torch.long)
     with evaluating(model), torch.enable_grad():
         cam = LayerGradCam(model.scores, chosen).attribute(
@@ -60,6 +62,14 @@ def _weighed_maps(
         size = (len(image), *image.shape[2:]) if deep else tuple(image.shape[2:])
         wide = LayerAttribution.interpolate(cam.detach(), size, "trilinear" if deep else "bilinear")
     return np.asarray(wide[0, 0] if deep else wide[:, 0], dtype=np.float32)
+
+
+def _weigh_memory(model: nn.Module) -> None:
+    """Let a network find out what a pass needs before its layers are listened to, for it asks them."""
+    if isinstance(model, I3D):
+        model.needs(1, training=True)
+    elif isinstance(model, ResNet2D):
+        model.needs(1)
 
 
 def integrated_gradients(model: nn.Module, image: Tensor, lesion: Tensor, steps: int = STEPS) -> Relevance:
@@ -103,6 +113,10 @@ def last_maps(model: nn.Module) -> nn.Module:
         return model.encoder.stages[-1]
     if isinstance(model, I3D):
         return model.trunk
+    if isinstance(model, ResNet2D):
+        last = model.trunk.layer4
+        assert isinstance(last, nn.Module)
+        return last
     if isinstance(model, DenseNet3D):
         features = model.net.features
         assert isinstance(features, nn.Module)

@@ -6,11 +6,12 @@
     png = cam_sheet(columns, full)                        # one column per day, one colour bar
 
 H(x, y, z) is Grad-CAM (Selvaraju et al., 2017; by captum) with both signs: the last maps weighed by the mean
-of their gradients, brought to the exam's slices, divided by the value that 99.5 % of the places stay below and
-cut off there, so that one odd place does not make all else pale. Of a network for whole scans (i3d,
+of their gradients, brought to the exam's slices, divided by the value that 99.5 % of the places stay below,
+and cut off there, so that one odd place does not make all else pale. Of a network for whole scans (i3d,
 densenet3d) maps and weights are those of the scan; of a network for slices each slice has its own, and all
 are divided by one number, so that slices stay comparable. Where an exam is black outside the lungs the map is
-0: a network that is shown nothing there still has a constant to say, which tells nothing of this scan.
+0: a network that is shown nothing there still has a constant to say, which tells nothing of this scan. Of an
+ensemble the members' maps are averaged, as their log-odds are.
 
 The COVID3D paper scales H by s(t), the scan's log-odds, and draws what is above 0 red and what is below blue
 (figure 4). Here it is H times |s(t)|: the same wherever the finding is likely, and red still speaks for the
@@ -33,6 +34,7 @@ from glasslung.errors import DataError, ShapeError
 from glasslung.explain.gradients import class_activation
 from glasslung.explain.heatmaps import FULL_SHARE
 from glasslung.nn.borrow import evaluating
+from glasslung.nn.ensemble import Ensemble
 from glasslung.predict.diagnosing import Classifier, check_exam
 from glasslung.predict.exams import exam_map_to_scan
 from glasslung.types import Volume
@@ -78,7 +80,9 @@ def exam_cam(model: nn.Module, exam: Exam) -> tuple[np.ndarray, float]:
     batch, shown = whole(exam), shown_slices(exam)
     with evaluating(model), torch.no_grad():
         score = float(model.scores(batch.image, batch.lesion, batch.scan)[0])  # type: ignore[operator]
-    signed = class_activation(model, batch.image, batch.lesion)
+    members = list(model.members) if isinstance(model, Ensemble) else [model]
+    each = [class_activation(one, batch.image, batch.lesion) for one in members]
+    signed = np.mean(each, axis=0)
     if not np.isfinite(signed).all() or not np.isfinite(score):
         raise DataError("the network answers with what is no number; look at its weights")
     signed = np.where(_seen(exam)[shown], signed, 0)
@@ -88,10 +92,8 @@ def exam_cam(model: nn.Module, exam: Exam) -> tuple[np.ndarray, float]:
 
 
 def _seen(exam: Exam) -> np.ndarray:
-    """Where the network is shown something, (S, H, W) bool: the lungs, or all if nothing is blacked out."""
-    inside = exam.lungs > 0
-    blacked_out = not exam.image[~inside].any()
-    return inside if blacked_out else np.ones_like(inside)
+    """Where the network is shown something, (S, H, W) bool: the lungs, or all of it."""
+    return exam.lungs > 0 if exam.frame.masked else np.ones(exam.lungs.shape, bool)
 
 
 def common_scale(cams: Iterable[VolumeCam]) -> float:
