@@ -15,8 +15,8 @@ The CAGE set gives each COVID patient one slice, cut to the lungs. Its columns a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,14 @@ class CriticalGround:
     def one_scanner(self) -> np.ndarray:
         """(N,) bool: scans of the length that most have, among which length tells no hospital."""
         return (self.slices >= SAME_SCANNER[0]) & (self.slices <= SAME_SCANNER[1])
+
+    def take(self, rows: np.ndarray, left_out: Mapping[str, int]) -> CriticalGround:
+        """Some of the patients, and why the others are not there."""
+        columns = {
+            name: getattr(self, name)[rows] for name in ("patients", "event", "days", "age", "male", "slices")
+        }
+        paths = tuple(self.paths[row] for row in rows.tolist())
+        return replace(self, **columns, paths=paths, left_out={**self.left_out, **left_out})
 
     def picture(self, row: int) -> np.ndarray:
         """A patient's slice, (H, W) uint8."""

@@ -121,12 +121,18 @@ def cautions(numbers: Found) -> list[str]:
     """Why the figures may not be believed."""
     ground, course = numbers["ground"], numbers["course"]
     told = [
-        f"{ground['patients']} patients of one collection and one slice each, in a window that nobody wrote "
-        "down. No other hospital was asked.",
-        "Hospitals, scanners and croppings differ between those who became ill and those who did not; a part "
-        "of the AUC over all patients is theirs.",
-        "progression_days is not defined at its source; it looks like the time to critical illness, cut off "
-        "at 14 days. Why observation ended early in the others is not known.",
+        (
+            f"{ground['patients']} patients of one collection and one slice each, in a window that nobody "
+            "wrote down. No other hospital was asked."
+        ),
+        (
+            "Hospitals, scanners and croppings differ between those who became ill and the others; a "
+            "part of the AUC over all patients is theirs."
+        ),
+        (
+            "progression_days is not defined at its source; it looks like the time to critical illness, cut "
+            "off at 14 days. Why observation ended early in the others is not known."
+        ),
     ]
     if "refused" not in course:
         told.append(
@@ -204,7 +210,8 @@ def _scanner(numbers: Found) -> Chapter:
     words = note(
         "Usual length: 110 to 155 slices, as three in five scans have; others come from other scanners, and "
         "scans of 60 slices and fewer, or of 160 and more, are nearly all of patients without the event. "
-        "The last three rows read no lung tissue: what they reach is not the disease."
+        "The last three rows read no more than the scan's length, the picture's size and the rim of four "
+        "pixels: what they reach is not the disease alone."
     )
     return Chapter(
         "scanner", "Disease or scanner", (figures_table("AUC among like scans", head, rows, [0]), words)
@@ -288,26 +295,34 @@ def _shown(slices: Mapping[str, np.ndarray]) -> Chapter:
 HOW = (
     (
         "Nested",
-        "Patients are dealt into outer folds; inside the others every candidate (what it reads, how strongly "
-        "its weights are held down) is cross-validated, the best is calibrated and learned, and answers for "
-        "the fold once. Scales and quantiles come from the training patients of each fold.",
+        (
+            "Patients are dealt into outer folds; inside the others every candidate (what it reads, how "
+            "strongly its weights are held down) is cross-validated, the best is calibrated and learned, and "
+            "answers for the fold once. Scales and quantiles come from the training patients of each fold."
+        ),
     ),
     (
         "Features",
-        "Greys of the lung (percentiles, histogram); lesions by the shipped lesions-8bit: mean, area, back, "
-        "front, of ground glass and consolidation; zones; texture; the encoder of lesions-8bit. Each is "
-        "brought to normal scores by the training patients\u2019 quantiles and weighed by ridge logistic "
-        "regression. Days, group, scan length, slice number and picture size are no features.",
+        (
+            "Greys of the lung (percentiles, histogram); lesions by the shipped lesions-8bit: mean, area, "
+            "back, front, of ground glass and consolidation; zones; texture; the encoder of lesions-8bit. Each "
+            "is brought to normal scores by the training patients\u2019 quantiles and weighed by ridge logistic "
+            "regression. Days, group, scan length, slice number and picture size are no features."
+        ),
     ),
     (
         "Bar",
-        "A random forest of 300 trees on the plain greys of the lung, and logistic regression on age and sex, "
-        "in the same folds.",
+        (
+            "A random forest of 300 trees on the plain greys of the lung, and logistic regression on age and "
+            "sex, in the same folds."
+        ),
     ),
     (
         "Landmark",
-        "The clock starts at day 1, with patients observed beyond it without the event. Cox models of "
-        "out-of-fold image log-odds, age and sex are learned in the other folds. Uno\u2019s C up to day 14.",
+        (
+            "The clock starts at day 1, with patients observed beyond it without the event. Cox models of "
+            "out-of-fold image log-odds, age and sex are learned in the other folds. Uno\u2019s C to day 14."
+        ),
     ),
 )
 

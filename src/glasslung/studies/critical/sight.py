@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,8 +144,8 @@ def ask(lung: Lung, segmenter: Segmenter, side: int) -> tuple[np.ndarray, np.nda
     cores = torch.cat([core, core.flip(-1)])
     with torch.no_grad():
         kinds = segmenter.ask(both).kinds
-        greys = segmenter.model.config.greys  # type: ignore[union-attr]
-        pyramid = segmenter.model.unet.encode(present(both, greys))  # type: ignore[union-attr, operator]
+        model: Any = segmenter.model
+        pyramid = model.unet.encode(present(both, model.config.greys))
         told = []
         for stage in STAGES:
             each = pyramid[stage]

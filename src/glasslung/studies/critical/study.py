@@ -46,7 +46,6 @@ from glasslung.types import Progress
 FEATURES = "features.npz"
 DIGESTS = "pictures"
 LENGTH, SIZE, RIM = "scan's length alone", "picture's size alone", "rim of the lungs alone"
-SHORTCUTS = (LENGTH, SIZE, RIM)
 FIXED = {
     "lesions, weighed": ("lesions",),
     "greys, weighed": ("grey",),
@@ -56,7 +55,7 @@ FIXED = {
 }
 """Comparisons without any choice: C 0.1 always."""
 SHOWN = 8  # slices of the highest and of the lowest risk
-SHARES = {"see": 0.3, "choose": 0.6}
+SEEN = 0.3  # of the time goes into reading slices
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ def run_critical(cohort: Path, out: Path, plan: Plan = FULL, progress: Progress 
     asked = {"study": "critical", "plan": asdict(plan), "cohort": opened.name, "patients": len(ground)}
     claim(out, asked)
     with one_thread():
-        tables = look(ground, out / FEATURES, part_of(progress, 0.0, SHARES["see"]))
-        deals = deal_all(ground, tables, plan, part_of(progress, SHARES["see"], 0.9))
+        tables = look(ground, out / FEATURES, part_of(progress, 0.0, SEEN))
+        deals = deal_all(ground, tables, plan, part_of(progress, SEEN, 0.9))
     if progress:
         progress("intervals", 0.9)
     numbers = about_run(asked, [], 0) | measure(ground, deals, plan)
@@ -137,24 +136,23 @@ def deal_all(
     ground: CriticalGround, tables: Mapping[str, np.ndarray], plan: Plan, progress: Progress | None = None
 ) -> list[Deal]:
     """Nested cross-validation, deal by deal."""
-    made = []
-    for number in range(plan.deals):
-        made.append(
-            cross_validate(
-                tables,
-                ground.event,
-                plan.folds,
-                np.random.default_rng([plan.seed, number]),
-                candidates(),
-                comparisons(ground, tables),
-                part_of(progress, number / plan.deals, (number + 1) / plan.deals),
-            )
+    beside = comparisons(ground, tables)
+    return [
+        cross_validate(
+            tables,
+            ground.event,
+            plan.folds,
+            np.random.default_rng([plan.seed, number]),
+            candidates(),
+            beside,
+            part_of(progress, number / plan.deals, (number + 1) / plan.deals),
         )
-    return made
+        for number in range(plan.deals)
+    ]
 
 
 def comparisons(ground: CriticalGround, tables: Mapping[str, np.ndarray]) -> dict[str, Ask]:
-    """What stands beside the choice: age and sex, plain greys, fixed models, and what is no disease at all."""
+    """What stands beside the choice: age and sex, plain greys, fixed models, and what is no disease."""
     event = ground.event
     length = np.nan_to_num(ground.slices, nan=-1.0)[:, None]
     fixed = {name: by_recipe(tables, event, *families) for name, families in FIXED.items()}
@@ -174,7 +172,7 @@ def measure(ground: CriticalGround, deals: list[Deal], plan: Plan) -> dict[str, 
     scores = {CHOSEN: np.stack([deal.log_odds for deal in deals], 1)}
     scores |= {name: np.stack([deal.beside[name] for deal in deals], 1) for name in deals[0].beside}
     against = (AGE_SEX, FOREST, "greys, weighed", "lesions and greys, weighed")
-    told = {
+    told: dict[str, Any] = {
         "ground": ground_told(ground),
         "all": score_table(ground.event, scores, ground.patients, against, CHOSEN, rng, plan.draws),
         "strata": {},
@@ -217,7 +215,7 @@ def ground_told(ground: CriticalGround) -> dict[str, Any]:
 
 
 def shown_slices(ground: CriticalGround, deals: list[Deal], side: int = 160) -> dict[str, np.ndarray]:
-    """Slices of the highest and the lowest out-of-fold risk, with and without the event: (N, S, S) in [0, 1]."""
+    """Slices of the highest and the lowest out-of-fold risk, of either endpoint: (N, S, S)."""
     from glasslung.data.slices import square_slice
 
     order = np.argsort(-np.mean([deal.log_odds for deal in deals], axis=0), kind="stable")
