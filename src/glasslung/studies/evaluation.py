@@ -6,6 +6,7 @@ measured:
     segmenter      `segmentation.scores`: overlap, soft maps, lesions one by one, beside what papers print
                    of a cohort of whole scans `segmentation.volumescores`: overlap, surfaces, millilitres
     classifier     `diagnosis.evaluation`: what it answers for each scan, at its stored operating point
+    critical-8bit  `critical.evaluation`: who becomes critically ill, from one slice of each patient
     usvae, cage    `likelihoods`: the paper's units and what they hide, on every slice
 
 Where slices that the model was trained on can be told among those it is asked about, that is said first.
@@ -31,6 +32,7 @@ from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json, write_whole
 from glasslung.predict.trained import READS, TRAINING, Trained, open_trained
+from glasslung.studies.critical.keeping import place_of
 from glasslung.studies.folder import part_of
 from glasslung.studies.segmentation.papers import ours_beside, printed_rows
 from glasslung.studies.segmentation.scores import (
@@ -45,7 +47,7 @@ from glasslung.studies.trained import input_hashes, picture_digest, told_of
 from glasslung.types import DISCLAIMER, Intensity, Progress, Remark, Severity
 
 SEGMENTATION, VOLUMES, LIKELIHOOD = "segmentation", "volumes", "likelihood"
-DIAGNOSIS = "diagnosis"
+DIAGNOSIS, CRITICAL = "diagnosis", "critical"
 LIKELIHOOD_METHODS = ("usvae", "cage")
 SIDE = 256  # pixels at which a segmenter sees slices, where its run does not say
 BATCH = 8
@@ -59,7 +61,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 class Evaluation:
     """What was measured.
 
-    kind      'segmentation', 'volumes', 'diagnosis' or 'likelihood'
+    kind      'segmentation', 'volumes', 'diagnosis', 'critical' or 'likelihood'
     figures   plain values, as evaluation.json keeps them
     text      the table a person reads first
     remarks   what to beware of
@@ -111,6 +113,8 @@ def evaluate(
     data = Path(data)
     if out is not None:
         _check_free(Path(out))
+    if place_of(model) is not None:
+        return _evaluate_critical(model, data, out, seed, progress, part)
     trained = open_trained(model)
     if classifies(trained):
         return _evaluate_classifier(trained, model, data, out, seed, progress, part)
@@ -220,6 +224,28 @@ def _evaluate_classifier(
     scored = evaluate_classifier(trained, model, open_cohort(data), seed, progress, part)
     text = _text(trained, scored.remarks, scored.table)
     found = Evaluation(trained.name, trained.method, DIAGNOSIS, scored.figures, text, scored.remarks)
+    if out is not None:
+        with whole_folder(Path(out)) as folder:
+            _write_into(folder, found)
+            write_predictions(scored.rows, folder)
+    return found
+
+
+# ------------------------------------------------------------------------------------- critical illness
+
+
+def _evaluate_critical(
+    model: str | Path, data: Path, out: Path | None, seed: int, progress: Progress | None, part: str
+) -> Evaluation:
+    from glasslung.data.sources import open_cohort
+    from glasslung.studies.critical.evaluation import evaluate_critical, write_predictions
+
+    if part:
+        raise UsageError("--part is for classifiers of scans; of critical illness all rows are scored")
+    scored = evaluate_critical(model, open_cohort(data), seed, progress)
+    name = scored.figures["about"]["name"]
+    text = _told(f"{name} (critical illness from one slice)", scored.remarks, scored.table)
+    found = Evaluation(name, CRITICAL, CRITICAL, scored.figures, text, scored.remarks)
     if out is not None:
         with whole_folder(Path(out)) as folder:
             _write_into(folder, found)
@@ -358,8 +384,12 @@ def _evaluate_labelled(trained: Trained, data: Path, seed: int, progress: Progre
 
 
 def _text(trained: Trained, remarks: Sequence[Remark], table: str) -> str:
+    return _told(f"{trained.name} ({trained.method})", remarks, table)
+
+
+def _told(head: str, remarks: Sequence[Remark], table: str) -> str:
     told = "".join(f"{r.severity.value}: {r.text} {r.remedy}".rstrip() + "\n" for r in remarks)
-    return f"{trained.name} ({trained.method})\n{told}\n{table}\n{DISCLAIMER}\n"
+    return f"{head}\n{told}\n{table}\n{DISCLAIMER}\n"
 
 
 def slices_digest(slices: LabelledSlices) -> str:
