@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -126,6 +127,8 @@ def test_doubts_are_said(model):
     told = doubts({k: v for k, v in TWO.items() if k != "log_days"}, ("a", "b"))
     assert "the days between the scans are not known" in told
     assert "burden is 90, and the model learned from 0 to 40" in doubts({"burden": 90.0}, ("a",))
+    poor = replace(model, outlooks=tuple(replace(one, worth=(0.6, 0.5, 0.7)) for one in model.outlooks))
+    assert "age and sex alone" in poor.foresee(TWO, ("a", "b")).doubts[-1]
     assert "grey values are display8" in doubts(TWO, ("a", "b"), intensity=Intensity.DISPLAY8)
 
 

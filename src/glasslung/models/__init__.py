@@ -23,6 +23,7 @@ from glasslung.models import (
     cvae,
     dcgan,
     densenet3d,
+    hazardnet,
     i3d,
     infnet,
     infnetclasses,
@@ -45,7 +46,15 @@ from glasslung.models import (
     veegan,
     wgangp,
 )
-from glasslung.nn.batches import ExamBatch, LabelledBatch, PairBatch, PatchBatch, SideBatch, SliceBatch
+from glasslung.nn.batches import (
+    ExamBatch,
+    LabelledBatch,
+    PairBatch,
+    PatchBatch,
+    SideBatch,
+    SliceBatch,
+    StayBatch,
+)
 from glasslung.nn.player import Player
 
 
@@ -91,6 +100,7 @@ TABLE = {
     "lesionnet": Entry(lesionnet.Config, lesionnet.LesionNet, lesionnet.players, ExamBatch),
     "densenet3d": Entry(densenet3d.Config, densenet3d.DenseNet3D, densenet3d.players, ExamBatch),
     "i3d": Entry(i3d.Config, i3d.I3D, i3d.players, ExamBatch),
+    "hazardnet": Entry(hazardnet.Config, hazardnet.HazardNet, hazardnet.players, StayBatch),
     "resnet2d": Entry(resnet2d.Config, resnet2d.ResNet2D, resnet2d.players, ExamBatch),
     "dcgan": Entry(dcgan.Config, dcgan.DCGAN, dcgan.players, SliceBatch),
     "wgangp": Entry(wgangp.Config, wgangp.WGANGP, wgangp.players, SliceBatch),

@@ -226,6 +226,45 @@ class ExamBatch:
         return int(self.label.numel())
 
 
+@dataclass(frozen=True, eq=False)
+class StayBatch:
+    """Some scans with what came after each, for networks that look ahead. P is 1 or 2 scans for each line.
+
+    scans    (V, P, F) float32 features of a trunk that does not learn, or (V, P, 1, T, H, W) whole scans in
+             [-1, 1]; of two, the one before comes first
+    columns  (V, K) float32   further numbers of each line, in scales near 1; K may be 0
+    gap      (V,)   float32   log(1 + days between the two scans); 0 where P is 1
+    days     (V,)   float32   days from the scan to what came first, 0 or more
+    kind     (V,)   int64     what that was: 0 observation ended, 1, 2, ... which event
+    long     (V,)   int64     whether the stay was long: 1 yes, 0 no, -1 unknown
+    """
+
+    scans: Tensor
+    columns: Tensor
+    gap: Tensor
+    days: Tensor
+    kind: Tensor
+    long: Tensor
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.scans.shape)
+        if len(shape) not in (3, 6) or shape[1] not in (1, 2) or (len(shape) == 6 and shape[2] != 1):
+            raise ShapeError(f"scans must be (V, P, F) or (V, P, 1, T, H, W) with P 1 or 2, got {shape}")
+        if self.columns.ndim != 2 or len(self.columns) != shape[0]:
+            raise ShapeError(f"{shape[0]} lines need columns (V, K), got {tuple(self.columns.shape)}")
+        for name in ("gap", "days", "kind", "long"):
+            if tuple(getattr(self, name).shape) != (shape[0],):
+                raise ShapeError(f"{shape[0]} lines need as many {name}, got {len(getattr(self, name))}")
+
+    def to(self, device: device, channels_last: bool = False) -> StayBatch:
+        """The same batch on another device; channels_last changes nothing here: lines are laid out later."""
+        parts = (self.scans, self.columns, self.gap, self.days, self.kind, self.long)
+        return StayBatch(*(part.to(device) for part in parts))
+
+    def __len__(self) -> int:
+        return int(self.scans.shape[0])
+
+
 def _check_sides(image: Tensor, lesion: Tensor) -> None:
     if image.ndim != 4 or image.shape[1] != 1:
         raise ShapeError(f"slices must be (B, 1, H, W), got {tuple(image.shape)}")

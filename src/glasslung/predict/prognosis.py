@@ -30,6 +30,7 @@ PERSON = ("age", "male")
 PRIOR, CHANGE, LOG_DAYS = "_prior", "_change", "log_days"
 LEVEL = (0.025, 0.975)
 BEYOND = 0.05  # of a column's range: so far outside it is still what was learned
+LEAST_GAIN = 0.02  # of C, over age and sex alone: less is no gain that a patient would notice
 WORDS = {
     "affected_percent": "affected lung (%)",
     "consolidation_percent": "consolidation (% of the lungs)",
@@ -269,6 +270,8 @@ class PrognosisModel:
             told.append(f"the scan before was not used: {lacks} not known")
         if set(PERSON) & set(self.reads) and not set(PERSON) & set(outlook.law.names):
             told.append("age and sex are not known, so the scan alone was used")
+        if outlook.worth[0] < outlook.plain[0] + LEAST_GAIN:
+            told.append("on patients it never saw, age and sex alone foretold about as well")
         return told + outlook.outside(known)
 
 
