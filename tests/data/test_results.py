@@ -8,11 +8,16 @@ import pytest
 
 from glasslung.data.results import (
     arrange,
+    arrange_parts,
     check_output,
     fingerprint,
+    finished_parts,
     finished_scans,
     hold,
+    new_part,
     new_scan,
+    read_part,
+    write_part_note,
     write_scan_note,
 )
 from glasslung.errors import UsageError
@@ -121,3 +126,74 @@ def test_the_fingerprint_follows_files_and_settings(tmp_path):
     assert fingerprint(file, "0.1.0", "series 2") != before
     file.write_bytes(b"12")
     assert fingerprint(file, "0.1.0", None) != before
+
+
+def finish_change(masks: Path, key: str, text: bytes = b"change") -> None:
+    with new_part(masks, "change", key) as work:
+        (work / "change.nii.gz").write_bytes(text)
+        write_part_note(work, "change", key, {"of": key})
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A folder with three scans in their places."""
+    with hold(tmp_path) as masks:
+        for n in range(3):
+            finish(masks, f"k{n}")
+        arrange(masks, {f"k{n}": f"scan-0{n + 1}" for n in range(3)})
+        yield masks
+
+
+def test_a_part_moves_into_the_scan_it_belongs_to(three):
+    finish_change(three, "p1")
+    arrange_parts(three, "change", {"p1": "scan-02"})
+    assert finished_parts(three, "change") == {"p1": three / "scan-02"}
+    assert read_part(three / "scan-02", "change")["told"] == {"of": "p1"}
+    assert set(finished_scans(three)) == {"k0", "k1", "k2"}
+    assert not list(three.glob(".change-*"))
+
+
+def test_a_part_that_nobody_wants_goes(three):
+    finish_change(three, "p1")
+    arrange_parts(three, "change", {"p1": "scan-02"})
+    arrange_parts(three, "change", {})
+    assert finished_parts(three, "change") == {}
+    assert sorted(p.name for p in (three / "scan-02").iterdir()) == [
+        "lungs.nii.gz",
+        "preview.npz",
+        "scan.json",
+    ]
+
+
+def test_parts_follow_their_scans_to_new_names(three):
+    finish_change(three, "p1", b"one")
+    finish_change(three, "p2", b"two")
+    arrange_parts(three, "change", {"p1": "scan-02", "p2": "scan-03"})
+    arrange_parts(three, "change", {"p1": "scan-03", "p2": "scan-02"})
+    assert (three / "scan-03" / "change.nii.gz").read_bytes() == b"one"
+    assert (three / "scan-02" / "change.nii.gz").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_damaged_part_does_not_count_and_is_replaced(three, damage):
+    finish_change(three, "p1")
+    arrange_parts(three, "change", {"p1": "scan-02"})
+    file = three / "scan-02" / "change.nii.gz"
+    file.unlink() if damage == "gone" else file.write_bytes(b"cut")
+    assert finished_parts(three, "change") == {}
+    finish_change(three, "p1")
+    arrange_parts(three, "change", {"p1": "scan-02"})
+    assert file.read_bytes() == b"change"
+    assert finished_parts(three, "change") == {"p1": three / "scan-02"}
+
+
+def test_half_a_part_is_swept_away(tmp_path):
+    def break_off():
+        with hold(tmp_path) as masks, new_part(masks, "serial", "p1") as work:
+            (work / "serial-01.npz").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    with hold(tmp_path) as masks:
+        assert finished_parts(masks, "serial") == {}

@@ -53,7 +53,8 @@ def _seen_by_gradients(classifier: Classifier, exam: Exam, volume: Volume) -> Re
     from glasslung.explain.volumecam import exam_cam
     from glasslung.predict.exams import exam_map_to_scan
 
-    heat, score = exam_cam(classifier.model, exam)
-    scaled = heat * abs(score)
+    members = getattr(classifier.model, "members", [classifier.model])  # of folds that answer as one
+    cams = [exam_cam(member, exam) for member in members]
+    scaled = np.mean([heat * np.float32(abs(score)) for heat, score in cams], axis=0)
     told = Explanation("Grad-CAM", shares(scaled, exam), None)
     return Reasons(told, exam_map_to_scan(scaled, exam, volume), full_colour(scaled))

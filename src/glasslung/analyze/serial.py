@@ -73,7 +73,7 @@ def cut_serial(held: Sequence[Held], followed: Sequence[Followed], masks: Path, 
             _write(scan, where, change, found, scale, work / f"{SERIAL}-{n + 1:02d}.npz")
             methods.append("" if found is None else found[1])
         told = {
-            "levels": [f"{name} third" for name in THIRDS[::-1]],
+            "levels": [f"{name} level" for name in THIRDS[::-1]],
             "matched": matched,
             "reasons": methods,
             "full": scale,
@@ -254,6 +254,5 @@ def _write(
     if found is not None:
         maps["heat"] = heat_of(found[0], full)
     preview = cut_levels(volume, lungs, lesions, levels, maps)
-    if not scan.findings.lung_quality.trusted:  # nothing says which third a plane lies in
-        preview = replace(preview, views=tuple(replace(view, where="") for view in preview.views))
-    write_preview(preview, path)
+    # A level is a third of the height, a plane's `where` one of the volume: the two would seem to disagree.
+    write_preview(replace(preview, views=tuple(replace(v, where="") for v in preview.views)), path)

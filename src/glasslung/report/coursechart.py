@@ -56,7 +56,7 @@ def trajectory_panel(title: str, told: Trajectory, times: Times, marks: Sequence
     times  of the scans of this trajectory, as `places_of` gives them
     """
     frame = _frame(told, times, marks)
-    parts = [_axis(frame), *(_mark(frame, mark) for mark in marks), _days(frame, times)]
+    parts = [_axis(frame), *(_mark(frame, mark, told.values) for mark in marks), _days(frame, times)]
     parts += [_course(frame, told), _points(frame, told, times)]
     drawing = tag(
         "svg",
@@ -142,7 +142,8 @@ def _frame(told: Trajectory, times: Times, marks: Sequence[Mark]) -> _Frame:
 
 def _axis(frame: _Frame) -> Html:
     """Quiet lines at the ends and the middle; zero is drawn stronger."""
-    levels = sorted({frame.low, (frame.low + frame.high) / 2, frame.high, 0.0})
+    middle = [(frame.low + frame.high) / 2] if frame.low * frame.high == 0 else []
+    levels = sorted({frame.low, *middle, frame.high, 0.0})
     lines = []
     for n, value in enumerate(levels):
         y = frame.y(value)
@@ -156,11 +157,15 @@ def _axis(frame: _Frame) -> Html:
     return joined(*lines)
 
 
-def _mark(frame: _Frame, mark: Mark) -> Html:
+def _mark(frame: _Frame, mark: Mark, values: Sequence[float]) -> Html:
+    """A dashed level, its name at the end that is farther from the points."""
     y = frame.y(mark.value)
+    gaps = [abs(frame.y(value) - y) for value in (values[0], values[-1])]
+    left = gaps[0] > gaps[1]
+    x, anchor = (_LEFT + 2, "start") if left else (WIDTH - _RIGHT, "end")
     return joined(
         tag("path", d=f"M{_LEFT},{y:.1f}H{WIDTH - _RIGHT}", class_="level"),
-        _text(mark.name, x=WIDTH - _RIGHT, y=y - 5, class_="tick", text_anchor="end"),
+        _text(mark.name, x=x, y=y - 5, class_="tick", text_anchor=anchor),
     )
 
 
@@ -181,11 +186,11 @@ def _days(frame: _Frame, times: Times) -> Html:
     return joined(*parts)
 
 
-def _course(frame: _Frame, told: Trajectory) -> Html | None:
-    """Band and line of the smooth course."""
+def _course(frame: _Frame, told: Trajectory) -> Html:
+    """Band and line of the smooth course; nothing where there is none."""
     curve = told.curve
     if curve is None:
-        return None
+        return Html("")
 
     def corners(values: Sequence[float]) -> list[str]:
         pairs = zip(curve.days, values, strict=True)

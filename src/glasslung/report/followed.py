@@ -24,8 +24,8 @@ def changes_of_lesions(story: Story) -> Html | None:
     """One part for each two neighbours in time; None where the story compares none."""
     if not story.comparisons:
         return None
-    parts = [_of_pair(one, story) for one in reversed(story.comparisons)]
-    return joined(*parts)
+    newest, *earlier = reversed(story.comparisons)
+    return joined(_of_pair(newest, story), *(_earlier(one, story) for one in earlier))
 
 
 def headline(told: Comparison) -> str:
@@ -47,25 +47,40 @@ def headline(told: Comparison) -> str:
     )
 
 
+def _earlier(told: Comparison, story: Story) -> Html:
+    """An earlier pair: its sentence, and the rest where it is wanted."""
+    said = f"{_apart(told, story)}. {headline(told)}"
+    name = tag("strong", f"{told.scan_before} to {told.scan_after}")
+    return tag("details", tag("summary", name, f" \u00b7 {said}"), *_body(told), class_="pair")
+
+
 def _of_pair(told: Comparison, story: Story) -> Html:
+    """The newest pair, whole."""
+    apart = tag("span", f" \u00b7 {_apart(told, story)}", class_="day")
+    heading = tag("h3", f"{told.scan_before} to {told.scan_after}", apart)
+    said = tag("p", tag("strong", headline(told)), class_="headline") if told.compared else None
+    return tag("div", heading, said, *_body(told), class_="pair")
+
+
+def _apart(told: Comparison, story: Story) -> str:
+    """'5 days apart', as far as the days are known."""
     days = {scan.scan: scan.day for scan in story.scans}
     gap = None
     if days[told.scan_before] is not None and days[told.scan_after] is not None:
         gap = (days[told.scan_after] or 0.0) - (days[told.scan_before] or 0.0)
-    apart = "days between them not known" if gap is None else f"{gap:g} days apart" if gap else "of one day"
-    if gap == 1:
-        apart = "1 day apart"
-    heading = tag(
-        "h3", f"{told.scan_before} to {told.scan_after}", tag("span", f" \u00b7 {apart}", class_="day")
-    )
+    if gap is None:
+        return "days between them not known"
+    return "of one day" if gap == 0 else f"{gap:g} day{'' if gap == 1 else 's'} apart"
+
+
+def _body(told: Comparison) -> list[Html | None]:
+    """Tables, cautions and facts; or why there are none."""
     if not told.compared:
-        return tag("div", heading, _failed(told), class_="pair")
-    said = tag("p", tag("strong", headline(told)), class_="headline")
-    facts = tag("p", _facts(told), class_="quiet")
+        return [_failed(told)]
     cautions = [tag("li", sentence(text)) for text in told.cautions]
     lists = tag("ul", *cautions, class_="why") if cautions else None
-    body = tag("div", _fates_table(told), _lesions_table(told), class_="columns fates")
-    return tag("div", heading, said, lists, body, facts, class_="pair")
+    tables_ = tag("div", _fates_table(told), _lesions_table(told), class_="columns fates")
+    return [lists, tables_, tag("p", _facts(told), class_="quiet")]
 
 
 def _failed(told: Comparison) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glasslung.analyze.foreseeing import NOBODY_WANTED
 from glasslung.report import tables
-from glasslung.report.markup import Html, tag
+from glasslung.report.markup import Html, escaped, tag
 from glasslung.report.wording import SPACE, listing, number, sentence
 from glasslung.types import Prognosis, Story
 
@@ -29,7 +29,9 @@ def _chart(told: Prognosis) -> Html:
 
     groups = listing([f"{group.name} ({group.patients})" for group in told.groups]) if told.groups else ""
     caption = f"This patient, and patients by Kaplan-Meier: {groups}" if groups else "This patient"
-    return tag("figure", tag("figcaption", caption), Html(draw_prognosis(told)), class_="panel survival")
+    said = f"{caption}; chance of {told.endpoint} {_share(told.chance)} by day {told.horizon:g}"
+    drawn = draw_prognosis(told).replace('role="img"', f'role="img" aria-label="{escaped(said)}"', 1)
+    return tag("figure", tag("figcaption", caption), Html(drawn), class_="panel survival")
 
 
 def _answer(told: Prognosis) -> Html:

@@ -274,7 +274,7 @@ class Trajectory:
 class SerialSheet:
     """Planes of all scans at matched levels of the lungs.
 
-    levels     what each row of planes is: 'upper third', ..., head first
+    levels     what each row of planes is: 'upper level', ..., head first
     scans, files  per scan, in order of time: its name, and the file of its planes, one per level
     matched    per scan how its planes were found: 'reference', 'registered', 'share of the lungs' height'
     reasons    per scan the method by which a classifier's reasons were found; '' where there is no map
