@@ -57,7 +57,7 @@ def outlook(*names, endpoint="critical illness", still=False):
         still,
         7.0,
         (0.0, 7.0),
-        dict.fromkeys(names, (0.0, 40.0)),
+        {name: (0.0, 4.0 if name == "log_days" else 40.0) for name in names},
         tuple(np.linspace(0, 1, 101)),
         0.3,
         tuple(group),
@@ -129,6 +129,8 @@ def test_doubts_are_said(model):
     assert "burden is 90, and the model learned from 0 to 40" in doubts({"burden": 90.0}, ("a",))
     poor = replace(model, outlooks=tuple(replace(one, worth=(0.6, 0.5, 0.7)) for one in model.outlooks))
     assert "age and sex alone" in poor.foresee(TWO, ("a", "b")).doubts[-1]
+    late = doubts(TWO | {"log_days": math.log1p(90)}, ("a", "b"))
+    assert "the number of days between the scans is 90, and the model learned from 0 to 53.6" in late
     assert "grey values are display8" in doubts(TWO, ("a", "b"), intensity=Intensity.DISPLAY8)
 
 

@@ -38,7 +38,7 @@ WORDS = {
     "log_odds": "log-odds of the diagnosis",
     "age": "age",
     "male": "sex",
-    LOG_DAYS: "log(1 + days between the scans)",
+    LOG_DAYS: "the number of days between the scans",
 }
 
 
@@ -105,9 +105,10 @@ class Outlook:
             low, high = self.ranges[name]
             slack = BEYOND * (high - low)
             if not low - slack <= columns[name] <= high + slack:
+                as_told = math.expm1 if name == LOG_DAYS else float
+                value, low, high = (as_told(one) for one in (columns[name], low, high))
                 told.append(
-                    f"{words_for(name)} is {columns[name]:.3g}, and the model learned from {low:.3g} to "
-                    f"{high:.3g}"
+                    f"{words_for(name)} is {value:.3g}, and the model learned from {low:.3g} to {high:.3g}"
                 )
         return told
 
