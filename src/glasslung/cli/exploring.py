@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from glasslung.cli.options import Seed
 from glasslung.cli.telling import progress_bar
 from glasslung.errors import UsageError
+
+if TYPE_CHECKING:
+    from glasslung.web.explorer import Wish
+    from glasslung.web.scene import Scene
 
 
 def explore(
@@ -42,10 +47,8 @@ def explore(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     seed: Seed = 0,
 ) -> None:
-    """Walk among pictures in the space of a model's codes: neighbours, outliers, batch effects,
-    interpolations.
-    """
-    from glasslung.web.explorer import Wish, open_explorer
+    """Walk among pictures as a model sees them: neighbours, outliers, batch effects, interpolations."""
+    from glasslung.web.explorer import Wish
     from glasslung.web.page import check_export, export_page
     from glasslung.web.server import open_socket, serve
 
@@ -53,20 +56,28 @@ def explore(
         raise UsageError("--names is for --export; the page on this machine tells them anyway")
     if export is not None:
         check_export(export)
-    listening = open_socket(port) if export is None else None
+    wish = Wish(place, model, tuple(made or ()), layout, seed)
+    if export is not None:
+        scene = _opened(wish)
+        typer.echo(f"page: {export_page(scene, export, names).resolve()}")
+        return
+    with closing(open_socket(port)) as listening:  # before the pictures are read: a port may be taken
+        serve(_opened(wish), listening, lambda address: _tell(address, browser))
+
+
+def _opened(wish: Wish) -> Scene:
+    """The scene, and a few lines on what it holds."""
+    from glasslung.web.explorer import open_explorer
+
     with progress_bar() as progress:
-        scene = open_explorer(Wish(place, model, tuple(made or ()), layout, seed), progress)
+        scene = open_explorer(wish, progress)
     left = len(scene.collection.left_out)
     typer.echo(f"{len(scene.collection)} pictures, {left} left out; {scene.codes.told}")
     for out in scene.collection.left_out[:5]:
         typer.echo(f"  left out: {out.name}: {out.why}")
     if left > 5:
         typer.echo(f"  and {left - 5} more, listed under About")
-    if listening is None:
-        assert export is not None
-        typer.echo(f"page: {export_page(scene, export, names).resolve()}")
-        return
-    serve(scene, listening, lambda address: _tell(address, browser))
+    return scene
 
 
 def _tell(address: str, browser: bool) -> None:

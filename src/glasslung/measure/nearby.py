@@ -114,7 +114,7 @@ def told_by_neighbours(
     if len(names) < 2 or min(each) < LEAST_UNITS:
         raise DataError(
             f"two groups of {LEAST_UNITS} patients or more are needed, got "
-            + ", ".join(f"{name!r} of {number}" for name, number in zip(names, each, strict=True))
+            + ", ".join(f"{str(name)!r} of {number}" for name, number in zip(names, each, strict=True))
         )
     rows = nearest(codes, k, owners).rows
     answers = told(rows, truth, len(names))

@@ -8,7 +8,7 @@ Notation  x slice (B, 1, S, S) in [0, 1]; z its code (B, Z); S the side, Z the n
 Departs   The paper's is `LITERAL`: five dense layers of 128 linear units and a code of 2, at 128 x 128.
           Linear layers one after another are one linear map: nothing they learn is nearer to the slices than
           as many principal components. `Config()`, the one we recommend, keeps code and squared error and
-          departs in 1. the network: four convolutions down, four up, leaky ReLU between; a sigmoid at the end
+          departs in 1. the network: four convolutions down, four up, leaky ReLU between
           2. a code of 32 numbers
           3. a variational term: the code is a draw from N(mean, variance) and its divergence from N(0, I) is
              paid for, so that points between two codes are near codes that the decoder has seen
@@ -56,6 +56,7 @@ class Config:
     steps: int = 3000  # the length that the rate's fall is stretched over; 0: it does not fall
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))  # a list once it was JSON
         if self.net not in NETS:
             raise UsageError(f"net is one of {', '.join(NETS)}, not {self.net!r}")
         if self.size < DOWN or (self.net == "conv" and self.size % DOWN):
@@ -148,7 +149,9 @@ def _conv(config: Config, outputs: int) -> tuple[nn.Sequential, nn.Sequential]:
     ]
     for before, after in zip(config.channels[::-1], (*config.channels[-2::-1], fine // 2), strict=True):
         up += [nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 3, padding=1), nn.LeakyReLU(SLOPE)]
-    up += [nn.Conv2d(fine // 2, 1, 3, padding=1), nn.Sigmoid()]
+    up.append(
+        nn.Conv2d(fine // 2, 1, 3, padding=1)
+    )  # no sigmoid: on black slices it saturates and learns no more
     return nn.Sequential(*down), nn.Sequential(*up)
 
 

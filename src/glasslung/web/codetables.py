@@ -178,7 +178,7 @@ def _from_arrays(path: Path) -> CodeTable:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as problem:
         raise DataError(f"{path} cannot be read as arrays ({problem}); save it with numpy.savez") from problem

@@ -12,6 +12,7 @@ from glasslung.errors import DataError, UsageError
 from glasslung.files import read_json
 from glasslung.types import Progress
 from glasslung.web.codes import reader_of
+from glasslung.web.layout import check_layout
 from glasslung.web.listing import Entry, Listing, list_place
 from glasslung.web.pictures import read_listing
 from glasslung.web.scene import KIND, MADE, REAL, Scene, make_scene
@@ -34,6 +35,9 @@ class Wish:
     made: tuple[Path, ...] = ()
     layout: str = "pca"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_layout(self.layout)
 
 
 def open_explorer(wish: Wish, progress: Progress | None = None) -> Scene:
@@ -92,9 +96,9 @@ def joined(first: Listing, others: Sequence[Listing]) -> Listing:
             f"both, or "
             "pictures for both and a model"
         )
-    widths = {one.name: one.codes.shape[1] for one in every if one.codes is not None}
-    if len(set(widths.values())) > 1:
-        told = ", ".join(f"{name}: {width}" for name, width in widths.items())
+    widths = [one.codes.shape[1] for one in with_codes if one.codes is not None]
+    if len(set(widths)) > 1:
+        told = ", ".join(f"{one.name}: {width}" for one, width in zip(with_codes, widths, strict=True))
         raise DataError(f"codes of different width cannot be laid beside each other ({told})")
     codes = [one.codes for one in every if one.codes is not None]
     return Listing(

@@ -31,6 +31,12 @@ class Layout:
     offset: np.ndarray | None = None
 
 
+def check_layout(name: str) -> None:
+    """UsageError names the layouts there are."""
+    if name not in LAYOUTS:
+        raise UsageError(f"there is no layout {name!r}; there are {', '.join(LAYOUTS)}")
+
+
 def lay_out(codes: np.ndarray, name: str = "pca", seed: int = 0) -> Layout:
     """Places for codes (N, D).
 
@@ -39,8 +45,7 @@ def lay_out(codes: np.ndarray, name: str = "pca", seed: int = 0) -> Layout:
            groups and their sizes mean nothing
     codes  the first three numbers as they are: for codes of two or three numbers
     """
-    if name not in LAYOUTS:
-        raise UsageError(f"there is no layout {name!r}; there are {', '.join(LAYOUTS)}")
+    check_layout(name)
     codes = np.asarray(codes, np.float64)
     if not codes.std(0).any():
         raise DataError("all pictures have the same code: there is nothing to lay out; use another model")

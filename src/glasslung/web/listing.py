@@ -98,25 +98,25 @@ def of_folder(folder: Path) -> Listing:
     paths = [path for path in paths if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
     if not paths:
         raise DataError(f"{folder} holds no picture ({', '.join(ENDINGS)}); give a folder of slices")
-    entries, left = [], []
+    entries: list[Entry] = []
+    left: list[LeftOut] = []
     for path in paths:
-        name = path.relative_to(folder).as_posix()
-        entry, out = admitted(name, folder, path)
-        if entry is None:
-            left.append(out)
+        found = admitted(path.relative_to(folder).as_posix(), folder, path)
+        if isinstance(found, LeftOut):
+            left.append(found)
             continue
         above = path.parent.relative_to(folder).as_posix()
-        entries.append(replace(entry, facts={} if above == "." else {"folder": above}))
-    return Listing(folder.resolve().name, folder, tuple(entries), left_out=tuple(x for x in left if x))
+        entries.append(replace(found, facts={} if above == "." else {"folder": above}))
+    return Listing(folder.resolve().name, folder, tuple(entries), left_out=tuple(left))
 
 
-def admitted(name: str, root: Path, path: Path) -> tuple[Entry | None, LeftOut | None]:
+def admitted(name: str, root: Path, path: Path) -> Entry | LeftOut:
     """A file as an entry, unless it is not there or lies outside the opened folder."""
     if not path.is_file():
-        return None, LeftOut(name, "there is no such file")
+        return LeftOut(name, "there is no such file")
     if not path.resolve().is_relative_to(root.resolve()):
-        return None, LeftOut(name, "it lies outside the opened folder; open a folder that holds it")
-    return Entry(name, root, path.resolve()), None
+        return LeftOut(name, "it lies outside the opened folder; open a folder that holds it")
+    return Entry(name, root, path.resolve())
 
 
 def of_cohort(cohort: Cohort) -> Listing:
@@ -128,11 +128,11 @@ def of_cohort(cohort: Cohort) -> Listing:
             left.append(LeftOut(case.scan, NO_SLICE))
             continue
         for name, path in _files_of(case, cohort):
-            entry, out = admitted(name, cohort.folder, path)
-            if entry is None:
-                left += [out] if out else []
+            found = admitted(name, cohort.folder, path)
+            if isinstance(found, LeftOut):
+                left.append(found)
             else:
-                entries.append(replace(entry, facts=facts_of(case), patient=case.patient))
+                entries.append(replace(found, facts=facts_of(case), patient=case.patient))
     if not entries:
         first = f", first {left[0].name!r}: {left[0].why}" if left else ""
         raise DataError(f"{cohort.name} holds no slice that can be shown{first}")
@@ -186,11 +186,11 @@ def of_codes(place: Path, table: CodeTable) -> Listing:
             entries.append(Entry(table.names[row], root, None, facts, patient, table.images[row]))
             kept.append(row)
             continue
-        entry, out = admitted(table.names[row], root, root / table.names[row])
-        if entry is None:
-            left += [out] if out else []
+        found = admitted(table.names[row], root, root / table.names[row])
+        if isinstance(found, LeftOut):
+            left.append(found)
         else:
-            entries.append(replace(entry, facts=facts, patient=patient))
+            entries.append(replace(found, facts=facts, patient=patient))
             kept.append(row)
     if not entries:
         first = f", first {left[0].name!r}: {left[0].why}" if left else ""

@@ -16,7 +16,7 @@ import numpy as np
 from glasslung import __version__
 from glasslung.data.slices import GROUP_NAMES
 from glasslung.errors import DataError
-from glasslung.measure.nearby import Neighbours, Telling, nearest, told_by_neighbours
+from glasslung.measure.nearby import LEAST_UNITS, Neighbours, Telling, nearest, told_by_neighbours
 from glasslung.types import DISCLAIMER, Progress
 from glasslung.web.atlas import Atlases, make_atlases
 from glasslung.web.codes import Codes
@@ -72,30 +72,23 @@ def make_scene(
 
 
 def tellings(collection: Collection, values: np.ndarray, seed: int) -> tuple[tuple[str, Telling | str], ...]:
-    """For every column of groups: how well it is told by neighbours, or why that was not asked."""
+    """For every column of groups: how well it is told by neighbours, or why that was not asked.
+
+    Groups of fewer than five patients are left out of the question: nothing could be said of them.
+    """
     found: list[tuple[str, Telling | str]] = []
     for name, texts in collection.columns.items():
-        groups = np.array(texts)
-        known = groups != ""
         if kind_of(name, texts) != "groups":
             continue
-        owners = collection.patients[known]
-        k = min(TELLING_NEIGHBOURS, max(1, len(set(owners)) - 1))
-        try:
-            found.append(
-                (
-                    name,
-                    told_by_neighbours(
-                        values[known],
-                        groups[known],
-                        owners,
-                        rng=np.random.default_rng([seed, len(found)]),
-                        k=k,
-                    ),
-                )
-            )
-        except DataError as problem:
-            found.append((name, f"not asked: {problem}"))
+        groups, owners = np.array(texts), collection.patients
+        often = [group for group in set(texts) - {""} if len(set(owners[groups == group])) >= LEAST_UNITS]
+        asked = np.isin(groups, often)
+        if len(often) < 2:
+            found.append((name, f"Not asked: it needs two groups of {LEAST_UNITS} patients or more."))
+            continue
+        k = min(TELLING_NEIGHBOURS, len(set(owners[asked])) - 1)
+        rng = np.random.default_rng([seed, len(found)])
+        found.append((name, told_by_neighbours(values[asked], groups[asked], owners[asked], rng=rng, k=k)))
     return tuple(found)
 
 

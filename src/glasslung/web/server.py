@@ -25,6 +25,7 @@ from glasslung.web.scene import Scene, as_json
 from glasslung.web.walks import WAYS
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 HOST = "127.0.0.1"
@@ -163,14 +164,22 @@ def open_socket(port: int) -> socket.socket:
 
 def serve(scene: Scene, listening: socket.socket, started: Callable[[str], None]) -> None:
     """Serve until stopped by hand; `started` is told the address once the page can be opened."""
-    import uvicorn
+    make_server(scene, lambda: started(address_of(listening))).run([listening])
 
-    address = f"http://{HOST}:{listening.getsockname()[1]}/"
+
+def address_of(listening: socket.socket) -> str:
+    """Where the page is."""
+    return f"http://{HOST}:{listening.getsockname()[1]}/"
+
+
+def make_server(scene: Scene, started: Callable[[], None]) -> uvicorn.Server:
+    """A server that is not running yet; `started` is called once it answers."""
+    import uvicorn
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            started(address)
+            started()
 
     config = uvicorn.Config(make_app(scene), log_level="warning", access_log=False, server_header=False)
-    Server(config).run([listening])
+    return Server(config)

@@ -19,6 +19,8 @@ void main() {
   away = -view.z;
   view.xy += position.xy * size * scales[kind];
   gl_Position = projectionMatrix * view;
+  if (kind == 4) gl_Position.z = -0.99 * gl_Position.w; // the chosen one is never covered
+  if (kind == 0) gl_Position = vec4(2.0, 2.0, 2.0, 1.0); // outside: no fragment has to be thrown away
 }`;
 
 const FRAGMENT = `
@@ -39,7 +41,6 @@ float inShape(int shape, vec2 p) { // p in -1.2 .. 1.2, y up; above 0 inside
 }
 
 void main() {
-  if (told < 0.5) discard;
   vec3 seen = texture2D(atlas, sheet).rrr;
   vec2 edge = min(at, 1.0 - at);
   float border = min(edge.x, edge.y), wide = told > 3.5 ? 0.075 : 0.055;
@@ -141,6 +142,7 @@ export class Cloud {
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = 64;
     const texture = new THREE.CanvasTexture(canvas);
+    texture.colorSpace = THREE.SRGBColorSpace;
     const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map: texture, depthTest: false }));
     sprite.visible = false;
     sprite.renderOrder = 2;
@@ -286,7 +288,8 @@ export class Cloud {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const scale = height / 2 / Math.tan((this.camera.fov * Math.PI) / 360) / -view.z;
     const half = (this.size * SCALES[this.states[row]] * scale) / 2;
-    return { x: width / 2 + view.x * scale, y: height / 2 - view.y * scale, half, depth: -view.z };
+    const depth = this.states[row] === CHOSEN && -view.z > this.camera.near ? this.camera.near * 1.01 : -view.z;
+    return { x: width / 2 + view.x * scale, y: height / 2 - view.y * scale, half, depth };
   }
 
   // The foremost picture under a point of the canvas, -1 where there is none.

@@ -182,10 +182,13 @@ export class Panel {
   // ------------------------------------------------------------------ batch effects
 
   sources() {
-    const asked = this.scene.tellings;
-    const parts = asked.map((one) => (one.why
+    const shown = (one) => (one.why
       ? make("section", {}, make("h2", {}, one.column), make("p", { class: "quiet" }, one.why))
-      : this.told(one)));
+      : this.told(one));
+    const wanted = (one) => ["label", "stage"].includes(one.column);
+    const parts = this.scene.tellings.filter((one) => !wanted(one)).map(shown);
+    const labels = this.scene.tellings.filter(wanted);
+    if (labels.length) parts.push(make("p", { class: "quiet" }, "For comparison, what ought to be told:"), ...labels.map(shown));
     this.pane("sources").replaceChildren(
       make("p", { class: "quiet" }, "Can one tell from a picture's neighbours what group it is of? If a source, a split or a scanner can be told, "
         + "the codes hold more than the disease, or the disease is unevenly spread over it. Neighbours of the same patient never count."),

@@ -1,0 +1,146 @@
+"""What the page is given: every figure in it was made in Python, and is what its definition says."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from made_pictures import discs, save_run, write_codes, write_cohort
+from PIL import Image
+
+from glasslung.errors import DataError, UsageError
+from glasslung.web.explorer import Wish, open_explorer
+from glasslung.web.scene import as_json, kind_of
+
+
+def test_a_run_opens_what_it_was_trained_on(scene):
+    assert len(scene.collection) == 40
+    assert scene.codes.values.shape == (40, 5)
+    assert "auto-encoder run" in scene.codes.told
+
+
+def test_the_same_twice(run, scene):
+    assert json.dumps(as_json(open_explorer(Wish(run)), True, True)) == json.dumps(as_json(scene, True, True))
+
+
+def test_json_has_no_nan_and_all_rows(scene):
+    told = as_json(scene, live=False, names=False)
+    json.dumps(told, allow_nan=False)
+    assert told["count"] == 40 and told["names"] is None
+    assert len(base64.b64decode(told["places"])) == 40 * 3 * 4
+    assert [one["name"] for one in told["columns"][:3]] == ["label", "stage", "severity"]
+    stage = told["columns"][1]
+    assert stage["values"] == ["healthy", "days 0 to 4", "days 5 to 9", "days 10 to 14"]
+    assert told["walks"]["stages"][:5] == [0, 1, 2, 3, 0]
+    assert told["walks"]["decoder"]["width"] == 5
+
+
+def test_outliers_are_the_farthest_from_their_neighbours(scene):
+    told = as_json(scene, live=False, names=False)["outliers"]
+    codes = scene.codes.values.astype(float)
+    table = np.sort(np.linalg.norm(codes[:, None] - codes[None], axis=2), axis=1)
+    away = table[:, 1 : told["neighbours"] + 1].mean(1)
+    assert told["rows"] == np.argsort(-away, kind="stable")[:40].tolist()
+    assert told["ratios"][0] == pytest.approx(away.max() / np.median(away), abs=0.01)
+
+
+def test_columns_are_groups_numbers_or_text():
+    assert kind_of("label", ["a", "b", "a", ""]) == "groups"
+    assert kind_of("severity", [str(n / 3) for n in range(30)]) == "numbers"
+    assert kind_of("grade", ["0", "1", "1", "0"]) == "groups"  # two numbers make no scale
+    assert kind_of("patient", ["a", "b"]) == "text"
+    assert kind_of("note", [f"free text {n}" for n in range(40)]) == "text"
+    assert kind_of("site", ["one"] * 9) == "text"
+
+
+def test_sources_that_differ_are_told_and_few_are_not_asked(tmp_path):
+    for name, border in (("bright", 120), ("dark", 0)):
+        (tmp_path / name).mkdir()
+        for number, picture in enumerate(discs(16, border)):
+            Image.fromarray(np.maximum(picture, border)).save(tmp_path / name / f"{number}.png")
+    (tmp_path / "rare").mkdir()
+    Image.fromarray(discs(1)[0]).save(tmp_path / "rare" / "0.png")
+    ((name, told),) = open_explorer(Wish(tmp_path, "pixels")).tellings
+    assert name == "folder" and told.groups == ("bright", "dark")  # nothing can be said of one picture
+    assert told.accuracy.low > told.chance_high
+    assert told.accuracy.value > 0.9
+    for picture in (tmp_path / "dark").iterdir():
+        picture.rename(tmp_path / "bright" / f"d{picture.name}")
+    ((_, why),) = open_explorer(Wish(tmp_path, "pixels")).tellings
+    assert "Not asked" in why
+
+
+def test_real_and_made_together(tmp_path):
+    real, made = write_cohort(tmp_path / "real", 20), tmp_path / "made"
+    made.mkdir()
+    for number, picture in enumerate(discs(15, 5)):
+        Image.fromarray(picture).save(made / f"{number}.png")
+    scene = open_explorer(Wish(real, "pixels", (made,)))
+    assert scene.collection.columns["kind"] == ("real",) * 20 + ("made",) * 15
+    assert "kind" in [name for name, _ in scene.tellings]
+
+
+def test_a_table_is_laid_out_by_its_own_codes_and_decoded_by_a_run_of_that_width(tmp_path, run):
+    rng = np.random.default_rng(0)
+    rows = [[f"{n:03d}.png", *rng.normal(size=5).round(3), "ab"[n % 2]] for n in range(12)]
+    table = write_codes(tmp_path, rows, ["image", *(f"z{n}" for n in range(5)), "label"])
+    alone = open_explorer(Wish(table))
+    assert alone.codes.walker is None
+    assert np.allclose(alone.codes.values, np.array([row[1:6] for row in rows]), atol=1e-6)
+    decoded = open_explorer(Wish(table, str(run)))
+    assert np.array_equal(decoded.codes.values, alone.codes.values)
+    assert decoded.codes.walker is not None
+    assert decoded.codes.walker.walk(0, 1, np.array([0.5]), "linear").shape == (1, 32, 32)
+
+
+def test_a_table_of_the_wrong_width_is_refused(tmp_path, run):
+    rows = [[f"{n:03d}.png", n, -n] for n in range(6)]
+    table = write_codes(tmp_path, rows, ["image", "z0", "z1"])
+    with pytest.raises(DataError, match=r"have 2 numbers, and run decodes 5"):
+        open_explorer(Wish(table, str(run)))
+    with pytest.raises(DataError, match="different width"):
+        other = write_codes(
+            tmp_path / "other", [[f"{n:03d}.png", n, n, n] for n in range(6)], ["image", "z0", "z1", "z2"]
+        )
+        open_explorer(Wish(table, made=(other,)))
+
+
+def test_pictures_that_a_table_names_and_are_not_there_are_left_out(tmp_path):
+    rows = [[f"{n:03d}.png", n, -n] for n in range(6)] + [["gone.png", 1, 1], ["../../etc/passwd", 2, 2]]
+    table = write_codes(tmp_path, rows, ["image", "z0", "z1"])
+    for extra in ("006.png", "007.png"):
+        (tmp_path / extra).unlink()
+    scene = open_explorer(Wish(table))
+    assert len(scene.collection) == 6
+    assert [one.name for one in scene.collection.left_out] == ["gone.png", "../../etc/passwd"]
+
+
+def test_models_without_codes_and_runs_without_pictures_are_refused(tmp_path, cohort):
+    with pytest.raises(UsageError, match="no codes to explore"):
+        open_explorer(Wish(cohort, "agetransport"))
+    gone = save_run(tmp_path / "run", cohort, size=32, latents=2)
+    about = json.loads((gone / "settings.json").read_text())
+    about["inputs"]["cohort"]["path"] = str(tmp_path / "gone")
+    (gone / "settings.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match="--model"):
+        open_explorer(Wish(gone))
+
+
+@pytest.mark.parametrize("model", ["usvae", "texture"])
+def test_other_codes(cohort, model):
+    scene = open_explorer(Wish(cohort, model))
+    assert np.isfinite(scene.codes.values).all()
+    if model == "usvae":
+        frames = scene.codes.walker.walk(0, 3, np.linspace(0, 1, 3), "spherical")
+        assert frames.shape == (3, 64, 64) and frames.max() > 0
+    else:
+        assert scene.codes.walker is None
+
+
+def test_pixels_decode_to_the_pictures_themselves(tmp_path):
+    for number, picture in enumerate(discs(12)):
+        Image.fromarray(picture).save(tmp_path / f"{number:02d}.png")
+    scene = open_explorer(Wish(tmp_path, "pixels"))
+    ends = scene.codes.walker.walk(2, 7, np.array([0.0, 1.0]), "linear")
+    for frame, row in zip(ends, (2, 7), strict=True):
+        assert np.abs(frame / 255 - scene.collection.squares[row]).max() < 0.02
