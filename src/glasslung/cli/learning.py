@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from glasslung.studies.diagnosis.training import DiagnosisTraining
     from glasslung.studies.segmentation.training import SegmentTraining
     from glasslung.studies.segmentation.volumes import VolumeTraining
+    from glasslung.studies.synthesis.training import MakerTraining
     from glasslung.studies.training import TrainingSettings
 
 USUAL_BATCH = 16  # of models of ages; the paper's
 SLICES, SEGMENTERS, VOLUMES = "models of ages", "segmenters of slices", "networks for whole scans"
 CLASSIFIERS = "classifiers of scans"
+MAKING = "models that make lungs"
+ONLY_MAKING = ("--watch", "--label")
 ONLY_CLASSIFIERS = ("--cvae", "--lesions", "--exams", "--look-every", "--patience")
 INSTEAD = {  # what does the work of a flag that a kind of model does not have
     ("--mirror", SEGMENTERS): "its slices are varied by --augment",
@@ -42,6 +46,11 @@ INSTEAD = {  # what does the work of a flag that a kind of model does not have
     ("--spacing", SEGMENTERS): "it sees slices as they are",
     ("--reads", SLICES): "it reads 8-bit slices",
     ("--reads", SEGMENTERS): "it reads 8-bit slices",
+    ("--augment", MAKING): "its pictures are distorted by its setting: --set augment=0.8",
+    ("--healthy", MAKING): "its pictures come from --cohort alone; --label chooses among them",
+    ("--box", MAKING): "it sees whole pictures",
+    ("--spacing", MAKING): "it sees pictures as they are",
+    ("--reads", MAKING): "it reads pictures of any depth",
     ("--mirror", CLASSIFIERS): "its scans are varied by --augment",
     ("--healthy", CLASSIFIERS): "its healthy scans come with the others in --cohort",
     ("--box", CLASSIFIERS): "give the side of its slices with --size; a densenet3d has the setting box",
@@ -154,14 +163,30 @@ def train(
         bool, typer.Option("--resume", help="Insist that there is a run to go on with.")
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.")] = False,
+    watch: Annotated[
+        str,
+        typer.Option(
+            help="Models that make lungs: what their watchdog does: tell, stop, remedy or 'roll back'.",
+            show_default=False,
+        ),
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="Models that make lungs: only pictures of this label, like covid; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a model on slices or scans, or go on with a run: the same command goes on where it stopped."""
     from glasslung.models import entry_for
-    from glasslung.nn.batches import ExamBatch, LabelledBatch, SideBatch
+    from glasslung.nn.batches import ExamBatch, LabelledBatch, PairBatch, SideBatch
     from glasslung.studies.diagnosis.training import DiagnosisJob, train_diagnosis
     from glasslung.studies.segmentation.training import SegmentJob, train_segmenter
     from glasslung.studies.segmentation.volumes import USUAL, VolumeJob, train_volumes, training_remarks
     from glasslung.studies.settings import parse_settings
+    from glasslung.studies.synthesis.training import MAKERS, MakerJob, train_maker
     from glasslung.studies.training import Job, train_model
     from glasslung.train.machine import Machine
 
@@ -172,6 +197,7 @@ def train(
     given |= {"--box": box, "--spacing": spacing, "--reads": reads}
     given |= {"--cvae": cvae is not None, "--lesions": lesions, "--exams": exams is not None}
     given |= {"--look-every": look_every is not None, "--patience": patience is not None}
+    given |= {"--watch": watch, "--label": label}
     batches = entry_for(model).batch
     if model in USUAL:
         _refuse(model, VOLUMES, given)
@@ -199,6 +225,22 @@ def train(
         exam_job = DiagnosisJob(model, data, diagnosis, settings, seed, machine)
         with progress_bar() as progress:
             run = train_diagnosis(exam_job, out, resume, tensorboard, progress, exams)
+    elif model in MAKERS:
+        _refuse(model, MAKING, given)
+        settings |= {} if size is None else {"size": size}
+        pictures = _maker_training(model, steps, batch, mirror, ema, checkpoint_every, watch)
+        pictures = replace(pictures, labels=tuple(label or ()), split_seed=split_seed or 0)
+        with progress_bar() as progress:
+            run = train_maker(
+                MakerJob(model, data, pictures, settings, seed, machine),
+                out,
+                resume,
+                tensorboard,
+                progress,
+                _bark,
+            )
+    elif batches is PairBatch:
+        raise UsageError(f"{model} learns from pairs, the same lung healthy and ill, which no cohort holds")
     else:
         _refuse(model, SLICES, given)
         ages = _age_training(model, steps, batch, mirror, ema, split_seed or 0, checkpoint_every)
@@ -214,6 +256,8 @@ def _refuse(model: str, kind: str, flags: Mapping[str, object]) -> None:
     for flag, given in flags.items():
         if given and (flag, kind) in INSTEAD:
             raise UsageError(f"{flag} is not for {model}; {INSTEAD[flag, kind]}")
+        if given and flag in ONLY_MAKING and kind != MAKING:
+            raise UsageError(f"{flag} is not for {model}; only {MAKING} have it")
         if given and flag in ONLY_CLASSIFIERS and kind != CLASSIFIERS:
             raise UsageError(f"{flag} is not for {model}; only {CLASSIFIERS} have it")
 
@@ -303,6 +347,33 @@ def _diagnosis_training(
         pace["side_each" if model == CVAE else "each"] = counts[0] // 2
     given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     return DiagnosisTraining(steps, pace=Pace(**pace), lesions=lesions, **given)
+
+
+def _bark(alarm: object) -> None:
+    """What a watchdog saw, at once, beside the progress."""
+    typer.echo(f"watchdog: {alarm}", err=True)
+
+
+def _maker_training(
+    model: str,
+    steps: int,
+    batch: str,
+    mirror: bool,
+    ema: float | None,
+    checkpoint_every: int,
+    watch: str,
+) -> MakerTraining:
+    """What was typed, for a model that makes lungs; it looks every hundred steps, or at every checkpoint."""
+    from glasslung.studies.synthesis.training import MakerTraining
+    from glasslung.train.watchdog import WatchSettings
+
+    counts = whole_numbers(batch, "--batch") or (USUAL_BATCH,)
+    if len(counts) > 1:
+        raise UsageError(f"--batch {batch!r}: {model} takes one number, its real pictures")
+    usual = WatchSettings()
+    every = usual.every if checkpoint_every % usual.every == 0 else checkpoint_every
+    looks = WatchSettings(every=every, action=watch or usual.action)
+    return MakerTraining(steps, counts[0], mirror, ema=ema, watch=looks, checkpoint_every=checkpoint_every)
 
 
 def _age_training(
