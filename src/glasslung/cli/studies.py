@@ -161,3 +161,61 @@ def diagnosis(
     with progress_bar() as progress:
         page = run_diagnosis(data, out, plan, seeds, progress)
     show_page(page, show)
+
+
+@app.command()
+def prognosis(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort",
+            help="Serial scans with days and outcomes, or slices with critical_illness; else phantoms.",
+            show_default=False,
+        ),
+    ] = None,
+    readers: Annotated[
+        Path | None,
+        typer.Option(help="Readers' ratings, readers.csv; of phantoms else simulated.", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Some minutes: too short for conclusions.")] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each fold; 2.5 in full, 0.33 quick.", show_default=False),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Folds of the hospital learned from; 5 in full, 2 quick.", show_default=False),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the slices, pixels; 64 in full, 48 quick.", show_default=False),
+    ] = None,
+    found: Annotated[
+        bool,
+        typer.Option(
+            "--found-masks",
+            help="Lungs and lesions as the product finds them, 2 s a scan, not those drawn.",
+        ),
+    ] = False,
+    methods: Annotated[
+        str,
+        typer.Option(help="Only these beside I3D, like 2D ResNet-50.", show_default=False),
+    ] = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """COVID3D: the diagnosis elsewhere, its score over the days, and what one scan or two foretell."""
+    from glasslung.studies.prognosis.study import FULL, QUICK, is_critical, run_prognosis
+
+    with progress_bar() as progress:
+        if data is not None and is_critical(data):
+            from glasslung.studies.critical.study import FULL as CRITICAL_FULL
+            from glasslung.studies.critical.study import QUICK as CRITICAL_QUICK
+            from glasslung.studies.critical.study import run_critical
+
+            page = run_critical(data, out, CRITICAL_QUICK if quick else CRITICAL_FULL, progress)
+        else:
+            plan = (QUICK if quick else FULL).for_minutes(minutes).for_folds(folds).for_size(size)
+            plan = plan.for_methods(methods).with_masks(found)
+            page = run_prognosis(data, out, plan, readers, progress)
+    show_page(page, show)

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 I3D, RESNET = "I3D", "2D ResNet-50"
 LR = 1e-3  # of weights drawn at random, for some hundred steps; public weights would bear a hundredth
 METHODS = {
-    I3D: Method("i3d", {"width": 0.25, "depth": 32, "lr": LR, "lr_trunk": LR}),
+    I3D: Method("i3d", {"width": 0.25, "size": 48, "depth": 24, "lr": LR, "lr_trunk": LR}),
     RESNET: Method("resnet2d", {"width": 0.25, "lr": LR, "lr_trunk": LR}),
 }
-"""The paper's network and its baseline, as narrow as two cores need; both are given the same time."""
+"""The paper's network and its baseline, as small as two cores need; both are given the same time."""
 FOLLOWED = (I3D,)  # whose score is followed over all scans; of others only the diagnosis is asked
 LEAST_FOLDS = 2
 

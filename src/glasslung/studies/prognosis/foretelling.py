@@ -51,7 +51,7 @@ def foretell(
     """Every set, every model; see the head of this file.
 
     columns  of every scan (`columns.all_columns`)
-    DataError where nobody has two scans with a stay ahead, or too few are left to learn from or to ask.
+    DataError where nobody has a stay ahead, all are censored, or too few are left to learn from or to ask.
     """
     rows = ground.landmarks & _known(ground.stays)
     _check(ground, rows)
@@ -62,7 +62,7 @@ def foretell(
     told: dict[str, Any] = {
         "learned": _counts(ground.stays.take(learned)),
         "asked": _counts(ground.stays.take(asked)) | {"by part": _by_part(ground, asked)},
-        "left out": {one.name: "its columns are not known, or never vary" for one in SETS if one not in sets},
+        "left out": {one.name: _why_not(one, ground) for one in SETS if one not in sets},
     }
     risks: dict[str, dict[str, dict[str, np.ndarray]]] = {STAY: {}, ILL: {}}
     found: dict[str, dict[str, dict[str, Any]]] = {STAY: {}, ILL: {}}
@@ -79,6 +79,13 @@ def foretell(
     told["pairs"] = _pairs(ground.stays, asked, risks, seed, draws)
     told["ceiling"] = _ceiling(ground, learned, asked, seed, draws) if "log_risk" in ground.truth else None
     return told
+
+
+def _why_not(one: Looked, ground: PrognosisGround) -> str:
+    """Why a set of columns is not asked."""
+    if one.scans == 2 and not ground.serial:
+        return "every patient has one scan: whether the scan before helps cannot be asked"
+    return "its columns are not known, or never vary"
 
 
 def _of_set(
@@ -183,15 +190,11 @@ def _known(stays: Stays) -> np.ndarray:
 
 def _check(ground: PrognosisGround, rows: np.ndarray) -> None:
     """DataError, with the reason, where there is nothing to compare."""
-    if not (ground.stays.prior >= 0).any():
-        raise DataError(
-            "every patient has one scan: whether the scan before helps cannot be asked. Add earlier or later "
-            "scans to the table, or use `glasslung study diagnosis`"
-        )
     if not rows.any():
         raise DataError(
-            "no patient with COVID-19 has a second scan while in hospital and not critically ill: there is no "
-            "day to look ahead from; look at the columns day, stay_days and event_day"
+            "no patient with COVID-19 is scanned, a second time where there are serial scans, while in "
+            "hospital and not critically ill: there is no day to look ahead from; look at the columns day, "
+            "stay_days and event_day"
         )
     if not ground.stays.seen[rows].any():
         raise DataError("nobody was seen to leave, all stays are censored: no stay can be foretold")
@@ -201,8 +204,7 @@ def _check_counts(learned: np.ndarray, asked: np.ndarray) -> None:
     for rows, what in ((learned, "to learn from"), (asked, "to ask")):
         if rows.sum() < LEAST:
             raise DataError(
-                f"{int(rows.sum())} scans with an earlier one are there {what}, and {LEAST} are needed: give more "
-                "patients"
+                f"{int(rows.sum())} landmarks are there {what}, and {LEAST} are needed: give more patients"
             )
 
 

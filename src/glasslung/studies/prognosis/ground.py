@@ -29,7 +29,7 @@ from glasslung.data.stays import Stays, stays_of
 from glasslung.errors import DataError, UsageError
 from glasslung.predict.exams import ExamMaking, MaskMaker, make_exam, read_exams
 from glasslung.studies.prognosis.burden import burdens_of
-from glasslung.types import Case, Intensity, Progress
+from glasslung.types import Case, Intensity, Progress, Volume
 
 SHAPE = (40, 96, 96)  # voxels of about 8 x 4 x 4 mm: 0.2 s for a patient's first scan, 0.02 for the others
 TRAINED = "A"  # the hospital that is learned from
@@ -123,6 +123,7 @@ class PrognosisGround:
     truth     phantoms: 'affected_percent' as drawn, 'peak_day' of the spread and 'clearing_day' on which it
               begins to clear, 'log_risk': (N,) each; else {}
     plan      phantoms: what each scan is drawn from again
+    table     of a cohort: where its scans are
     """
 
     name: str
@@ -133,6 +134,19 @@ class PrognosisGround:
     masks: str
     truth: Mapping[str, np.ndarray] = field(default_factory=dict)
     plan: tuple[SerialScan, ...] = ()
+    table: Cohort | None = None
+
+    def volume(self, row: int) -> tuple[Volume, np.ndarray]:
+        """A scan itself with its lungs, drawn or read again."""
+        from glasslung.data.formats import read_scan
+        from glasslung.data.lungs import segment_lungs
+
+        if self.plan:
+            chest = self.plan[row].render()
+            return chest.volume, chest.lungs
+        assert self.table is not None
+        volume = read_scan(self.table.path(self.table.cases[row].image))
+        return volume, segment_lungs(volume).mask
 
     @property
     def outside(self) -> tuple[str, ...]:
@@ -154,12 +168,21 @@ class PrognosisGround:
         return np.array([one == part for one in self.exams.split])
 
     @property
+    def serial(self) -> bool:
+        """Whether some patient with COVID-19 has two scans."""
+        return bool((self.covid & (self.stays.prior >= 0)).any())
+
+    @property
     def landmarks(self) -> np.ndarray:
-        """(N,) bool: COVID-19, in hospital, not critically ill, and with an earlier scan to compare with."""
+        """(N,) bool: COVID-19, in hospital, not critically ill, and with an earlier scan to compare with.
+
+        Where nobody has two scans, none is asked for.
+        """
         stays = self.stays
         free = np.isfinite(stays.event_days)
         free = free if free.any() else np.ones(len(stays), bool)  # of a table that tells stays alone
-        return self.covid & np.isfinite(stays.stay) & free & (stays.prior >= 0)
+        compared = stays.prior >= 0 if self.serial else np.ones(len(stays), bool)
+        return self.covid & np.isfinite(stays.stay) & free & compared
 
     def told(self) -> dict[str, Any]:
         """Counts by part, as plain values."""
@@ -306,7 +329,7 @@ def cohort_ground(
     exams = read_exams(cohort, folder, ExamMaking(size, drawn=drawn, frame=BODY), progress)
     exams = replace(exams, split=parts)
     by = "drawn" if drawn else "found"
-    ground = PrognosisGround(cohort.name, exams, stays, burdens_of(exams.exams), trained, by)
+    ground = PrognosisGround(cohort.name, exams, stays, burdens_of(exams.exams), trained, by, table=cohort)
     _check_labels(ground)
     return ground
 

@@ -6,8 +6,8 @@ A risk is higher for who stays longer, or falls critically ill sooner.
     score_stay -> {'patients', 'long', 'open': not seen to leave, 'harrell', 'uno': C of the length of stay,
         'auc': of 7 days or more, 'brier', 'calibration': [[predicted, observed, low, high, patients]],
         'log_rank': {'p', 'high', 'low': patients}, 'groups': {'days', 'seen', 'high'}}
-    score_ill  -> {'patients', 'events', 'by day 14', 'harrell', 'uno', 'auc': by day 14, 'brier', 'predicted',
-        'observed': means of the chances and of what happened by day 14}
+    score_ill  -> {'patients', 'events', 'by day 14', 'harrell', 'uno', 'auc': by day 14, 'brier',
+        'predicted', 'observed': means of the chances and of what happened by day 14}
 """
 
 from __future__ import annotations
