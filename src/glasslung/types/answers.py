@@ -157,7 +157,8 @@ class Prognosis:
     percentile how many per cent of the training's patients had a lower risk
     group      the name of the curve among `groups` that this patient belongs to
     curve      this patient's chance over the days
-    groups     Kaplan-Meier curves of patients of lower and higher risk, whom the model never learned from
+    groups     curves of patients of lower and higher risk, whom the model never learned from:
+               Kaplan-Meier's, or cumulative incidences where another event may come first
     marks      days at which the groups' numbers at risk are told
     score      name of the figure that says how well the model orders patients it never saw; `worth` its value
                with 95 % limits; `plain` the same of age and sex alone
