@@ -3,9 +3,9 @@
 `make_exam` windows first and then brings grey values to the exam's grid. Here the order is turned: the mean
 HU of what the exam shows is kept for each of its voxels, with the share of the voxel that it fills, and any
 window is then one line of arithmetic away. The two differ by rounding, and where an end of the window cuts
-off part of what a voxel is the mean of: a seventh of a grey level in the mean at the true window, half a grey
-level and 0.01 in log-odds at shifts of 100 HU or so, up to 0.1 at 300 HU (docs/robustness.md). At no shift at
-all the stored exam itself is given back.
+off part of what a voxel is the mean of: an eighth of a grey level in the mean at the true window, a quarter
+and at most 0.004 in log-odds at shifts of 100 HU, 0.07 at 200 HU, 0.3 at 300 HU (docs/robustness.md). At no
+shift at all the stored exam itself is given back.
 
 An 8-bit picture has lost its Hounsfield units, and its window was never written down. There a shift is a
 change of brightness and contrast as if its 255 steps were the 1400 HU of a usual lung window, and the exam is

@@ -206,8 +206,8 @@ def _methods(numbers: Found) -> list[tuple[str, str]]:
     known = about["window"]["known"]
     windows = (
         "Hounsfield units are brought to the classifier\u2019s grid once and windowed there, which departs "
-        "from windowing first by half a grey level in the mean at such shifts; unshifted, the stored exam is "
-        "asked."
+        "from windowing first by a quarter of a grey level in the mean at 100 HU; unshifted, the stored exam "
+        "is asked."
         if known
         else "Pictures are made brighter or darker, with more or less contrast, cut off at black and white, "
         "and made an exam again."
