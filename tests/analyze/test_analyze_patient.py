@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import glasslung.data.lungs
+import glasslung.data.registration
 import glasslung.predict.opening
 from glasslung.analyze import Settings, analyze
 from glasslung.data.formats import read_mask, read_scan, write_volume
 from glasslung.data.phantom import draw_patient, render, write_patient
+from glasslung.data.previewfile import read_preview
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, RefusedError, UsageError
 from glasslung.types import Geometry, Intensity, Volume
@@ -74,11 +76,48 @@ def test_the_second_run_measures_nothing(told, monkeypatch):
     story, out, scans = told
     before = contents(out)
     monkeypatch.setattr(glasslung.data.lungs, "segment_lungs", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(glasslung.data.registration, "register", lambda *_: pytest.fail("registered again"))
     assert analyze(scans, out, Settings(days=(30, 0, 9))) == story
     assert contents(out) == before
 
 
-@pytest.mark.parametrize("file", ["story.json", "masks/scan-02/scan.json", "masks/scan-02/lungs.nii.gz"])
+def test_each_scan_is_laid_on_the_one_before(told):
+    story, out, scans = told
+    first, second = story.comparisons
+    assert (first.scan_before, first.scan_after) == ("scan-01", "scan-02")
+    assert first.compared
+    assert second.compared
+    assert first.lesions_by == "density"
+    assert sum(one.after_ml - one.before_ml for one in first.fates) > 100
+    assert sum(one.after_ml - one.before_ml for one in second.fates) < -100
+    tissue = read_mask(out / first.map, read_scan(scans[2]))
+    assert set(np.unique(tissue)) <= {0, 1, 2, 3}
+    assert np.count_nonzero(tissue == 2) > np.count_nonzero(tissue == 3)
+    lines = (out / "lesions.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(first.lesions) + len(second.lesions)
+
+
+def test_the_course_and_the_serial_sheet_are_told(told):
+    story, out, _ = told
+    (burden,) = story.trajectory
+    assert burden.values == tuple(scan.involvement for scan in story.scans)
+    assert burden.curve is not None
+    assert story.serial.matched == ("registered", "registered", "reference")
+    for file in story.serial.files:
+        assert len(read_preview(out / file).views) == 3
+    assert story.minor == 1
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "story.json",
+        "masks/scan-02/scan.json",
+        "masks/scan-02/lungs.nii.gz",
+        "masks/scan-02/change.nii.gz",
+        "masks/scan-03/serial-01.npz",
+    ],
+)
 @pytest.mark.parametrize("damage", ["gone", "cut"])
 def test_damage_is_mended_and_never_told_as_a_result(told, tmp_path, file, damage):
     story, done, scans = told
@@ -89,7 +128,7 @@ def test_damage_is_mended_and_never_told_as_a_result(told, tmp_path, file, damag
     else:
         (out / file).write_bytes((out / file).read_bytes()[:50])
     again = analyze(scans, out, Settings(days=(30, 0, 9)))
-    assert again.scans == story.scans
+    assert (again.scans, again.comparisons, again.serial) == (story.scans, story.comparisons, story.serial)
     assert (out / file).read_bytes()[:200] == (done / file).read_bytes()[:200]
 
 
@@ -149,6 +188,13 @@ def test_an_interrupted_run_keeps_the_old_story_and_goes_on(told, course, tmp_pa
     assert len(asked) == 1
     assert [scan.day for scan in longer.scans] == [0, 9, 14, 30]
     assert longer.scans[3].regions == story.scans[2].regions
+    assert [(one.scan_before, one.scan_after) for one in longer.comparisons] == [
+        ("scan-01", "scan-02"),
+        ("scan-02", "scan-03"),
+        ("scan-03", "scan-04"),
+    ]
+    assert longer.comparisons[0].fates == story.comparisons[0].fates
+    assert not list((out / "masks").glob(".*"))
 
 
 def test_eight_bit_slices_get_no_hounsfield_figures(tmp_path):

@@ -13,6 +13,7 @@ What lies in the output folder
                      of the serial sheet with serial.json
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
+    lesions.csv      lesions followed from a scan to the next, one row each
     forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
 
 Nothing is kept before every scan has passed the gate. A scan's folder counts only when it is complete, and
@@ -123,7 +124,7 @@ def _measure(
     # Only now does the folder change what it tells. Between the old story and the new one there is none, so
     # that no story ever points at another scan's masks.
     _forget_forecast(out)  # before the story: a folder with a forecast alone would not be known as ours
-    for told in ("story.json", "findings.csv", "report.html"):
+    for told in ("story.json", "findings.csv", "lesions.csv", "report.html"):
         (out / told).unlink(missing_ok=True)
     names = {scan.key: scan.name for scan in admitted}
     results.arrange(masks, names)

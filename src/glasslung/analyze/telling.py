@@ -17,7 +17,7 @@ from glasslung.analyze.foreseeing import Foreseen, foresee, foreseen_by
 from glasslung.analyze.serial import read_serial
 from glasslung.analyze.settings import Settings
 from glasslung.data import results
-from glasslung.data.story import STORY_MINOR, STORY_SCHEMA
+from glasslung.data.story import LESIONS_FILE, STORY_MINOR, STORY_SCHEMA
 from glasslung.errors import DataError
 from glasslung.types import DISCLAIMER, Comparison, Diagnosis, Findings, Provenance, Story
 
@@ -55,7 +55,7 @@ def tell_story(
 
     keys    in the order the scans were given;  person  age and sex by the last scan's header
     """
-    from glasslung.data.story import write_findings_csv, write_story
+    from glasslung.data.story import write_findings_csv, write_lesions_csv, write_story
     from glasslung.measure.course import changes
 
     known = "unknown" if findings[0].day is None else "given" if settings.days else "dicom dates"
@@ -73,6 +73,7 @@ def tell_story(
         **_over_time(findings, out),
     )
     write_findings_csv(story, out / "findings.csv")
+    write_lesions_csv(story, out / LESIONS_FILE)
     write_story(story, out)
     return story
 
@@ -129,7 +130,7 @@ def _told(keys: Sequence[str], settings: Settings) -> dict[str, str]:
 
 def story_of(out: Path, keys: Sequence[str], settings: Settings) -> Story | None:
     """The story that an earlier run of the same input left here, if all is still as that run left it."""
-    from glasslung.data.story import read_story, write_findings_csv
+    from glasslung.data.story import read_story, write_findings_csv, write_lesions_csv
 
     try:
         story = read_story(out)
@@ -145,6 +146,7 @@ def story_of(out: Path, keys: Sequence[str], settings: Settings) -> Story | None
     if foresee(there, settings.prognosis, _person_in(story)) != Foreseen(story.prognosis, story.unforeseen):
         return None
     write_findings_csv(story, out / "findings.csv")
+    write_lesions_csv(story, out / LESIONS_FILE)
     return story
 
 

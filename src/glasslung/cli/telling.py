@@ -100,7 +100,23 @@ def print_story(story: Story) -> None:
             typer.echo(f"  {lesions}")
         if diagnosis := _diagnosis_told(scan):
             typer.echo(f"  {diagnosis}")
+    _print_course(story)
     typer.echo(story.disclaimer)
+
+
+def _print_course(story: Story) -> None:
+    """What became of the lesions from scan to scan, and what a prognosis says."""
+    from glasslung.report.followed import headline
+
+    for pair in story.comparisons:
+        typer.echo(f"{pair.scan_before} to {pair.scan_after}: {headline(pair)}")
+    told = story.prognosis
+    if told is not None:
+        low, high = (100 * limit for limit in told.interval)
+        typer.echo(
+            f"chance of {told.endpoint} within {told.horizon:g} days: {100 * told.chance:.0f} % "
+            f"({low:.0f} to {high:.0f}), by {told.model}{'  (doubted: the report says why)' if told.doubts else ''}"
+        )
 
 
 def _diagnosis_told(scan: Findings) -> str:

@@ -27,6 +27,7 @@ from glasslung.files import write_whole
 
 DONE = "scan.json"
 _LOCK = ".lock"
+_OWN_FILES = (_LOCK, "masks", "story.json", "findings.csv", "lesions.csv", "report.html")
 _SCAN = re.compile(r"scan-\d+|\.scan-\w+")
 _OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged|change|serial)-[\w-]+")
 PARTS = ("change", "serial")  # what a scan's folder may hold beside the scan's own files
@@ -59,7 +60,7 @@ def check_output(out: Path, inputs: Sequence[Path]) -> None:
 
 def _is_ours(out: Path) -> bool:
     """Whether a folder holds nothing but what an analysis writes."""
-    others = {p.name for p in out.iterdir()} - {_LOCK, "masks", "story.json", "findings.csv", "report.html"}
+    others = {p.name for p in out.iterdir()} - set(_OWN_FILES)
     masks = [p.name for p in (out / "masks").iterdir()] if (out / "masks").is_dir() else []
     return (out / "story.json").is_file() or not (others or [n for n in masks if not _OURS.fullmatch(n)])
 

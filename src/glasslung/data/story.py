@@ -1,4 +1,4 @@
-"""The story as files: story.json by a published schema, findings.csv for spreadsheets.
+"""The story as files: story.json by a published schema, findings.csv and lesions.csv for spreadsheets.
 
 The schema is made from the types themselves and published as docs/story.schema.json. Reading is strict: a
 missing field, a wrong type or another schema is an error that says where.
@@ -26,6 +26,11 @@ STORY_SCHEMA = "glasslung-story/1"
 STORY_MINOR = 1  # 1: comparisons, trajectory, prognosis, serial
 STORY_FILE = "story.json"
 
+LESIONS_FILE = "lesions.csv"
+_LESION_COLUMNS = (
+    *("scan_before", "scan_after", "lesions_by", "fate", "before_ml", "after_ml", "change_ml"),
+    *("x_mm", "y_mm", "z_mm", "slice", "parts_before", "parts_after"),
+)
 _SCAN_COLUMNS = (
     *("scan", "day", "intensity", "geometry", "lungs_trusted", "severity_points", "severity_most"),
     *("lesions_by", "lesions_trusted"),
@@ -161,6 +166,23 @@ def write_findings_csv(story: Story, path: Path) -> Path:
     for scan in story.scans:
         for region in scan.regions:
             writer.writerow([*_scan_cells(scan), *_region_cells(region, bands), *_kind_cells(region, kinds)])
+    write_whole(path, table.getvalue())
+    return path
+
+
+def write_lesions_csv(story: Story, path: Path) -> Path | None:
+    """One row per lesion that was followed from a scan to the next; no file in stories that followed none."""
+    if not any(pair.lesions for pair in story.comparisons):
+        path.unlink(missing_ok=True)
+        return None
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_LESION_COLUMNS)
+    for pair in story.comparisons:
+        for one in pair.lesions:
+            sizes = [one.before_ml, one.after_ml, one.after_ml - one.before_ml, *one.centre_mm]
+            row = [pair.scan_before, pair.scan_after, pair.lesions_by, one.fate, *map(_cell, sizes)]
+            writer.writerow([*row, one.slice, one.parts_before, one.parts_after])
     write_whole(path, table.getvalue())
     return path
 

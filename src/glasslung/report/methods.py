@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from glasslung.data.registration import GRID_MM, KNOTS_MM, LEAST_DICE, MOST_FOLDED
 from glasslung.measure.density import BANDS
+from glasslung.measure.followup import CHANGED, LEAST_ML
 from glasslung.measure.opacity import Settings as Opacity
 from glasslung.report.wording import MINUS, SPACE, listing
 from glasslung.types import Geometry, Intensity, Story
@@ -50,6 +52,9 @@ def _paragraphs(story: Story) -> Iterator[Paragraph]:
         yield Paragraph("CT severity score", definition)
     if len(story.scans) > 1:
         yield Paragraph("Change", _change(story))
+        yield from _registration(story)
+        yield from _courses(story)
+    yield from _prognosis(story)
     yield Paragraph("Pictures", _pictures(story))
 
 
@@ -161,9 +166,48 @@ def _change(story: Story) -> str:
     }
     known = days.get(story.days_known, "The days are not known, so no rate is given; the order is as given.")
     return (
-        f"Each scan is compared with the one before it, figure by figure and not voxel by voxel. {known} "
-        "A difference between two percentages is in percentage points (pp)."
+        f"The figures of each scan are compared with those of the one before it. {known} A difference "
+        "between two percentages is in percentage points (pp)."
     )
+
+
+def _registration(story: Story) -> Iterator[Paragraph]:
+    """How scans were laid on one another, where any were."""
+    if not any(one.dice_after is not None for one in story.comparisons):
+        return
+    yield Paragraph(
+        "Lesions from scan to scan",
+        "The earlier scan is brought onto the later one by an affine transform and a B-spline with knots "
+        f"{KNOTS_MM:g} mm apart, by mutual information around the lungs on a grid of {GRID_MM:g} mm "
+        "(SimpleITK). The lungs, which were not matched by, judge the outcome: below a Dice of "
+        f"{LEAST_DICE:g}, or where space is folded in more than {100 * MOST_FOLDED:g} % of them, nothing is "
+        f"compared. A lesion is what touches in either scan; it counts as grown or shrunk from a change of "
+        f"{100 * CHANGED:.0f} % on, and below {LEAST_ML:g} ml it is not followed.",
+    )
+
+
+def _courses(story: Story) -> Iterator[Paragraph]:
+    """Whose law joins the scans."""
+    laws = list(dict.fromkeys(one.law for one in story.trajectory if one.law))
+    if laws:
+        yield Paragraph(
+            "Course over the days",
+            "The curves are Gaussian processes: one course common to a cohort, each patient's smooth "
+            f"departure from it, and the error of a measurement. The cohort: {listing(laws)}; the burden is "
+            "followed as its square root. Bands hold 95 % of the courses that fit; peak, slope and bend are "
+            "of 500 of these courses, between the first scan and the last.",
+        )
+
+
+def _prognosis(story: Story) -> Iterator[Paragraph]:
+    told = story.prognosis
+    if told is not None:
+        yield Paragraph(
+            f"Prognosis by {told.model}",
+            f"The model {told.model} ({told.digest}) read figures of {listing(list(told.scans))}, not "
+            f"pictures. {told.score} says how well it orders patients it never saw. Groups of lower and "
+            "higher risk are of such patients, by Kaplan-Meier.",
+        )
 
 
 def _pictures(story: Story) -> str:

@@ -264,6 +264,7 @@ def cannot_say(story: Story) -> list[Limit]:
         told.append(Limit("How it moves.", "One scan has no course."))
     elif span_days(story) is None:
         told.append(Limit("How fast it moves.", "The days between the scans are not known."))
+    told += _not_followed(story)
     told += _missing_units(story)
     networks = [scan.origin for scan in story.scans if scan.origin is not None and scan.origin.network]
     for name, limits in dict.fromkeys((origin.network, origin.limits) for origin in networks):
@@ -281,6 +282,24 @@ def cannot_say(story: Story) -> list[Limit]:
             Limit(
                 f"Anything that rests on the lung outline of {listing(bad)}.",
                 "The outline is not trusted; look at the pictures before using a figure drawn from it.",
+            )
+        )
+    return told
+
+
+def _not_followed(story: Story) -> list[Limit]:
+    """Which scans could not be laid on one another, and that a curve is not the patient's own."""
+    told = []
+    failed = [one for one in story.comparisons if not one.compared]
+    if failed:
+        pairs = listing([f"{one.scan_before} to {one.scan_after}" for one in failed])
+        why = dict.fromkeys(reason for one in failed for reason in one.reasons)
+        told.append(Limit(f"What became of a lesion from {pairs}.", sentence("; ".join(why))))
+    if any(one.curve is not None for one in story.trajectory):
+        told.append(
+            Limit(
+                "How the patient was between the scans.",
+                "The curves join the scans as courses of phantoms run; nobody saw the days between.",
             )
         )
     return told
