@@ -122,3 +122,24 @@ def test_what_no_window_can_be_is_refused():
         draw_windows(5, 900.0, (-1000.0, 400.0), np.random.default_rng(0))
     with pytest.raises(ShapeError):
         windowed_scan(picture().volume, picture().lungs, picture().exam)
+
+
+@pytest.mark.real
+def test_of_a_patients_scan_the_shipped_classifier_answers_as_of_an_exam_made_through_that_window(real):
+    from glasslung.data.formats import read_scan
+    from glasslung.data.givenmasks import given_lungs
+    from glasslung.predict.diagnosing import open_classifier
+
+    volume = read_scan(real / "chest_ct_hu" / "lung1-001_ct.nii.gz")
+    lungs = given_lungs(real / "chest_ct_hu" / "lung1-001_mask.nii.gz", volume).lungs.mask
+    classifier = open_classifier("diagnosis-hu")
+    lesions = np.zeros_like(lungs)
+    seen = windowed(volume, lungs, lesions, classifier.size)
+    for shift in ((1e-9, 0.0), (100.0, -100.0), (-100.0, 100.0)):
+        found = seen.at(*shift)
+        other = replace(LUNGS, window_hu=shifted(LUNGS.window_hu, *shift))
+        wanted = make_exam(volume, lungs, lesions, classifier.size, other)
+        inside = wanted.lungs > 0
+        assert np.abs(found.image.astype(int) - wanted.image)[inside].mean() < 1.5
+        asked = classifier.ask(replace(wanted, frame=LUNGS))
+        assert classifier.ask(found) == pytest.approx(asked, abs=0.05)
