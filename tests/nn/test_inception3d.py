@@ -11,55 +11,19 @@ from glasslung.nn.inception3d import (
     MIXED,
     Inception3D,
     Unit,
+    bytes_kept,
     from_published,
+    highest_around,
+    in_blocks,
     narrowed,
     pad_same,
     published_names,
 )
+from public_i3d import public_state
 
 
 def trunk(channels=1, seed=0):
     return Inception3D(channels, torch.Generator().manual_seed(seed))
-
-
-def public_state(seed=0, channels=3):
-    """A state dict with the names and shapes of the public repository, written out from its layout."""
-    rng = torch.Generator().manual_seed(seed)
-    state = {}
-
-    def unit(name, before, after, kernel):
-        state[f"{name}.conv3d.weight"] = torch.randn(after, before, kernel, kernel, kernel, generator=rng)
-        for part in ("weight", "bias", "running_mean"):
-            state[f"{name}.bn.{part}"] = torch.randn(after, generator=rng)
-        state[f"{name}.bn.running_var"] = torch.rand(after, generator=rng) + 0.5
-        state[f"{name}.bn.num_batches_tracked"] = torch.tensor(7)
-
-    unit("Conv3d_1a_7x7", channels, 64, 7)
-    unit("Conv3d_2b_1x1", 64, 64, 1)
-    unit("Conv3d_2c_3x3", 64, 192, 3)
-    before = 192
-    for block, (b0, b1a, b1b, b2a, b2b, b3b) in {
-        "3b": (64, 96, 128, 16, 32, 32),
-        "3c": (128, 128, 192, 32, 96, 64),
-        "4b": (192, 96, 208, 16, 48, 64),
-        "4c": (160, 112, 224, 24, 64, 64),
-        "4d": (128, 128, 256, 24, 64, 64),
-        "4e": (112, 144, 288, 32, 64, 64),
-        "4f": (256, 160, 320, 32, 128, 128),
-        "5b": (256, 160, 320, 32, 128, 128),
-        "5c": (384, 192, 384, 48, 128, 128),
-    }.items():
-        at = f"Mixed_{block}"
-        unit(f"{at}.b0", before, b0, 1)
-        unit(f"{at}.b1a", before, b1a, 1)
-        unit(f"{at}.b1b", b1a, b1b, 3)
-        unit(f"{at}.b2a", before, b2a, 1)
-        unit(f"{at}.b2b", b2a, b2b, 3)
-        unit(f"{at}.b3b", before, b3b, 1)
-        before = b0 + b1b + b2b + b3b
-    state["logits.conv3d.weight"] = torch.randn(400, 1024, 1, 1, 1, generator=rng)
-    state["logits.conv3d.bias"] = torch.randn(400, generator=rng)
-    return state
 
 
 def test_as_many_weights_as_published():
@@ -143,3 +107,54 @@ def test_other_weights_are_refused_by_the_first_tensor_that_differs():
         from_published({**state, "Conv3d_2b_1x1.conv3d.weight": torch.zeros(64, 64, 3, 3, 3)}, 1)
     with pytest.raises(DataError, match="channels"):
         from_published(state, 2)
+
+
+# ----------------------------------------------------------------------------------- a trained network, asked
+
+
+def trained(seed=0, width=0.25):
+    """Running means and variances that are not those of a start."""
+    net = Inception3D(1, torch.Generator().manual_seed(seed), width).train()
+    with torch.no_grad():
+        for _ in range(3):
+            net(torch.rand(2, 1, 16, 64, 64, generator=torch.Generator().manual_seed(seed)) * 2 - 1)
+    return net.eval()
+
+
+@pytest.mark.parametrize("edges", [(16, 64, 64), (9, 33, 50), (1, 32, 32), (2, 47, 49)])
+def test_asked_without_gradients_it_says_the_same_in_less_time(edges):
+    net, image = trained(), torch.rand(2, 1, *edges, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    slow = net(image).detach()  # convolution, normalisation, library's pools
+    with torch.no_grad():
+        torch.testing.assert_close(net(image), slow, rtol=1e-3, atol=1e-4)
+
+
+def test_in_bfloat16_it_says_nearly_the_same():
+    net, image = trained(), torch.rand(1, 1, 16, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.no_grad():
+        exact, quick = net(image), net(image.bfloat16())
+    assert quick.dtype == torch.bfloat16
+    assert float((quick.float() - exact).abs().mean()) < 0.02 * float(exact.abs().mean())
+
+
+@pytest.mark.parametrize("edges", [(1, 5, 6), (4, 1, 3), (3, 3, 3)])
+def test_the_highest_neighbour_is_the_librarys(edges):
+    x = torch.rand(2, 3, *edges, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(highest_around(x), F.max_pool3d(x, 3, 1, 1))
+
+
+@pytest.mark.parametrize("size", [7, 8, 11, 12])
+def test_a_stride_of_two_is_one_of_one_on_blocks(size):
+    x = torch.randn(1, 2, size, size + 1, size, generator=torch.Generator().manual_seed(size))
+    weight = torch.randn(3, 2, 7, 7, 7, generator=torch.Generator().manual_seed(1))
+    padded = pad_same(x, (7, 7, 7), (2, 2, 2))
+    blocks = F.conv3d(in_blocks(padded), in_blocks(weight))
+    torch.testing.assert_close(blocks, F.conv3d(padded, weight, stride=2), rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_step_keeps_grows_with_the_film_and_nothing_is_computed():
+    net = Inception3D(1, torch.Generator().manual_seed(0), 0.25)
+    small, large = (bytes_kept(net, (1, 1, depth, 64, 64)) for depth in (16, 32))
+    least = 16 * 8 * 32 * 32 * 4  # what the first layer alone answers
+    assert least < small < large < 2.2 * small
+    assert next(net.parameters()).device.type == "cpu"

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, exploring, learning, lesions, robustness, scans, studies
+from glasslung.cli import cohorts, exploring, learning, lesions, robustness, scans, studies, weights
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -50,6 +50,7 @@ app = typer.Typer(
 for verb in VERBS:
     app.command()(verb)
 app.add_typer(studies.app, name="study")
+app.add_typer(weights.app, name="weights")
 
 
 class _Stopped(BaseException):

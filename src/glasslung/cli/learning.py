@@ -15,7 +15,7 @@ from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
     from glasslung.data.labelbatches import BatchPlan
-    from glasslung.studies.diagnosis.training import DiagnosisTraining
+    from glasslung.studies.diagnosis.training import DiagnosisJob, DiagnosisTraining
     from glasslung.studies.segmentation.training import SegmentTraining
     from glasslung.studies.segmentation.volumes import VolumeTraining
     from glasslung.studies.synthesis.training import MakerTraining
@@ -26,7 +26,16 @@ SLICES, SEGMENTERS, VOLUMES = "models of ages", "segmenters of slices", "network
 CLASSIFIERS = "classifiers of scans"
 MAKING = "models that make lungs"
 ONLY_MAKING = ("--watch", "--label")
-ONLY_CLASSIFIERS = ("--cvae", "--lesions", "--exams", "--look-every", "--patience")
+ONLY_CLASSIFIERS = (
+    "--cvae",
+    "--lesions",
+    "--exams",
+    "--look-every",
+    "--patience",
+    "--frame",
+    "--folds",
+    "--start",
+)
 INSTEAD = {  # what does the work of a flag that a kind of model does not have
     ("--mirror", SEGMENTERS): "its slices are varied by --augment",
     ("--mirror", VOLUMES): "its boxes are mirrored anyway",
@@ -63,7 +72,7 @@ def train(
     model: Annotated[
         str,
         typer.Argument(
-            help="usvae, cage, unet, unet3d, netvlad or another model by name.", show_default=False
+            help="usvae, cage, unet, unet3d, netvlad, i3d or another model by name.", show_default=False
         ),
     ],
     data: Annotated[
@@ -142,6 +151,23 @@ def train(
         int | None,
         typer.Option(help="Classifiers: looks without a better one that end the training; 10, 0 never."),
     ] = None,
+    frame: Annotated[
+        str,
+        typer.Option(
+            help="Classifiers: how scans are cut: lungs, or body; as the model's paper if not given.",
+            show_default=False,
+        ),
+    ] = "",
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Classifiers: train one for each fold of so many, by patient; a folder of runs."),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="i3d, resnet2d: begin with the trunk of a run, or what `glasslung weights import` wrote."
+        ),
+    ] = None,
     ema: Annotated[
         float | None,
         typer.Option(
@@ -181,7 +207,7 @@ def train(
 ) -> None:
     """Train a model on slices or scans, or go on with a run: the same command goes on where it stopped."""
     from glasslung.models import entry_for
-    from glasslung.nn.batches import ExamBatch, LabelledBatch, PairBatch, SideBatch
+    from glasslung.nn.batches import ExamBatch, LabelledBatch, PairBatch, SideBatch, StayBatch
     from glasslung.studies.diagnosis.training import DiagnosisJob, train_diagnosis
     from glasslung.studies.segmentation.training import SegmentJob, train_segmenter
     from glasslung.studies.segmentation.volumes import USUAL, VolumeJob, train_volumes, training_remarks
@@ -197,6 +223,7 @@ def train(
     given |= {"--box": box, "--spacing": spacing, "--reads": reads}
     given |= {"--cvae": cvae is not None, "--lesions": lesions, "--exams": exams is not None}
     given |= {"--look-every": look_every is not None, "--patience": patience is not None}
+    given |= {"--frame": frame, "--folds": folds is not None, "--start": start is not None}
     given |= {"--watch": watch, "--label": label}
     batches = entry_for(model).batch
     if model in USUAL:
@@ -220,9 +247,13 @@ def train(
             "look_every": look_every,
             "patience": patience,
             "split_seed": split_seed,
+            "frame": frame or None,
         }
         diagnosis = _diagnosis_training(model, steps, batch, augment, lesions, ema, wanted)
-        exam_job = DiagnosisJob(model, data, diagnosis, settings, seed, machine)
+        exam_job = DiagnosisJob(model, data, diagnosis, settings, seed, machine, start)
+        if folds is not None:
+            _train_folds(exam_job, folds, split_seed or 0, out, exams)
+            return
         with progress_bar() as progress:
             run = train_diagnosis(exam_job, out, resume, tensorboard, progress, exams)
     elif model in MAKERS:
@@ -241,6 +272,8 @@ def train(
             )
     elif batches is PairBatch:
         raise UsageError(f"{model} learns from pairs, the same lung healthy and ill, which no cohort holds")
+    elif batches is StayBatch:
+        raise UsageError(f"{model} learns from features and stays: see `glasslung.studies.prognosis.network`")
     else:
         _refuse(model, SLICES, given)
         ages = _age_training(model, steps, batch, mirror, ema, split_seed or 0, checkpoint_every)
@@ -249,6 +282,25 @@ def train(
             run = train_model(job, out, resume, tensorboard, progress)
     print_remarks(training_remarks(run))
     typer.echo(f"{model}: {steps} steps done, weights in {run.folder / 'weights'}")
+
+
+def _train_folds(job: DiagnosisJob, folds: int, seed: int, out: Path, exams: Path | None) -> None:
+    """Cross-validation of a classifier, and what each fold said of its own scans."""
+    from glasslung.studies.diagnosis.folds import SCORES, FoldPlan, train_folds
+
+    with progress_bar() as progress:
+        found = train_folds(job, FoldPlan(folds, seed), out, progress, exams)
+    each, whole = found.about["auc of the folds"], found.about["auc out of fold"]
+    print_columns([("fold", "scans", "AUC"), *_fold_lines(found.about["folds"])])
+    typer.echo(
+        f"out of fold: AUC {whole['value']:.3f} [{whole['low']:.3f}, {whole['high']:.3f}], mean of folds "
+        f"{each['mean']:.3f} (SD {each['sd']:.3f}), best {found.best.name}"
+    )
+    typer.echo(f"scores: {out / SCORES}; ask all folds as one: glasslung evaluate {out} COHORT")
+
+
+def _fold_lines(folds: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [(one["folder"], str(one["scans"]), f"{one['auc']:.3f}") for one in folds]
 
 
 def _refuse(model: str, kind: str, flags: Mapping[str, object]) -> None:
@@ -332,7 +384,7 @@ def _diagnosis_training(
     views: str,
     lesions: str,
     ema: float | None,
-    wanted: Mapping[str, int | None],
+    wanted: Mapping[str, int | str | None],
 ) -> DiagnosisTraining:
     """What was typed, for a classifier of scans or a CVAE; what was not has their defaults."""
     from glasslung.studies.diagnosis.learning import Pace

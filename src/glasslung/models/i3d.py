@@ -10,7 +10,8 @@ Departs   1. Any depth and size: slices are brought to `depth` x `size` x `size`
           3. Learning rates, batch size and length of training are not stated. The trunk's is a tenth of the
              head's where it begins with weights from elsewhere: these are near their place already.
           4. `width` takes a share of the channels, for training without a GPU.
-          5. Scans that do not fit memory are told what to lower.
+          5. A trained network is asked in the number format that is quickest here (`inception3d.quickest`).
+          6. Scans that do not fit memory are told what to lower.
 
 Notation  V scans, S slices of all of them; T, H, W the edges a scan is brought to
 """
@@ -25,11 +26,16 @@ from torch.nn import functional as F
 
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.nn.batches import ExamBatch
-from glasslung.nn.inception3d import Inception3D
+from glasslung.nn.inception3d import Inception3D, bytes_kept, quickest
+from glasslung.nn.memory import check_fits
 from glasslung.nn.player import Player
 from glasslung.nn.scoring import ScanClassifier
 
 SMALLEST = 32  # a side below it leaves a single place of five halvings
+PASS = 4  # times what the first layer answers: a trained network's pass holds as much at most
+STEP = 2  # times what is kept for the gradients: these are as large while they go back
+STATES = 5  # of each weight: itself, its gradient, Adam's two moments, its average
+SURPLUS = 2**26  # bytes that libraries take whatever the scan
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,8 @@ class Config:
     depth: int = 64  # slices a scan is brought to: the least the published films have
     width: float = 1.0  # share of the published channels: a quarter learns on two cores
     dropout: float = 0.5  # before the linear layer, as published
-    lr: float = 1e-4  # of Adam, for the head
-    lr_trunk: float = 1e-4  # a tenth of it with weights from elsewhere
+    lr: float = 1e-3  # of Adam, for the head; 1e-4 where the trunk begins with weights from elsewhere
+    lr_trunk: float = 1e-3  # 1e-5 there: it is near its place already
     momentum: float = 0.1  # of running means; the published 0.01 needs a thousand steps to forget the start
     weight_decay: float = 1e-4  # some hundred scans against twelve million weights
 
@@ -62,6 +68,8 @@ class I3D(ScanClassifier):
         self.config = config
         self.trunk = Inception3D(1, rng, config.width, config.momentum)
         self.head = nn.Linear(self.trunk.features, 1)
+        self.exact = False  # True: 32 bit also where fewer are quicker
+        self._kept: int | None = None
         nn.init.normal_(self.head.weight, std=self.trunk.features**-0.5, generator=rng)
         nn.init.zeros_(self.head.bias)
 
@@ -71,6 +79,7 @@ class I3D(ScanClassifier):
             raise ShapeError(f"an I3D reads slices (S, 1, H, W) of scans, got {tuple(image.shape)}")
         edges = (self.config.depth, self.config.size, self.config.size)
         lengths = torch.bincount(scan).tolist()
+        self._check_memory(len(lengths), image)
         films = [
             F.interpolate(one.transpose(0, 1)[None], edges, mode="trilinear", align_corners=False)
             for one in image.split(lengths)
@@ -79,9 +88,35 @@ class I3D(ScanClassifier):
 
     def maps(self, image: Tensor, scan: Tensor) -> Tensor:
         """What the trunk sees at each place, (V, F, t, h, w): for class activation maps."""
-        films = self.films(image, scan)
-        maps: Tensor = self.trunk(films.contiguous(memory_format=torch.channels_last_3d))
-        return maps
+        films = self.films(image, scan).contiguous(memory_format=torch.channels_last_3d)
+        if self.training or torch.is_grad_enabled() or self.exact:
+            maps: Tensor = self.trunk(films)
+            return maps
+        # one after another: more at once need more memory and are not quicker
+        answers = [self.trunk(film.to(quickest(film.device))).float() for film in films.split(1)]
+        return torch.cat(answers)
+
+    def needs(self, scans: int, training: bool) -> int:
+        """Bytes of memory that a pass over so many scans takes, or a step of training on them."""
+        size, depth = self.config.size, self.config.depth
+        weights = sum(part.numel() * part.element_size() for part in self.parameters())
+        if not training:
+            first = self.trunk.first.conv.out_channels * -(-depth // 2) * (-(-size // 2)) ** 2
+            return PASS * first * torch.float32.itemsize + weights + SURPLUS
+        if self._kept is None:
+            self._kept = bytes_kept(self.trunk, (2, 1, depth, size, size)) // 2  # one has no variance
+        return STEP * scans * self._kept + STATES * weights + SURPLUS
+
+    def _check_memory(self, scans: int, image: Tensor) -> None:
+        """UsageError, and not a killed process, where a pass would not fit."""
+        training = torch.is_grad_enabled()
+        what = f"a {'training step' if training else 'pass'} of i3d over {scans} scan(s)"
+        remedy = "lower size, depth or width" + ", or the scans of a batch" * training
+        free = None
+        if image.device.type == "cuda":
+            unused = torch.cuda.memory_reserved(image.device) - torch.cuda.memory_allocated(image.device)
+            free = torch.cuda.mem_get_info(image.device)[0] + unused
+        check_fits(self.needs(scans, training), what, remedy, free)
 
     def features(self, image: Tensor, lesion: Tensor, scan: Tensor) -> Tensor:
         """What stands before the linear layer, (V, F). It is shown no lesions: `lesion` is not read."""

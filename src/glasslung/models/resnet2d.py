@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from glasslung.errors import DataError, UsageError
 from glasslung.nn.batches import ExamBatch
-from glasslung.nn.inception3d import narrowed
+from glasslung.nn.inception3d import bytes_kept, narrowed
+from glasslung.nn.memory import check_fits
 from glasslung.nn.player import Player
 from glasslung.nn.ragged import check_slices, slices_of_each
 from glasslung.nn.scoring import ScanClassifier
@@ -28,6 +29,9 @@ STAGES = (64, 128, 256, 512)  # channels, published
 LAYERS = (3, 4, 6, 3)  # blocks of each stage: ResNet-50
 GROWTH = 4  # a bottleneck's output over its middle
 SMALLEST = 32
+AT_ONCE = 16  # slices of a scan that is asked
+STEP = 2  # times what is kept for the gradients: these are as large while they go back
+STATES = 5  # of each weight: itself, its gradient, Adam's two moments, its average
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Config:
     size: int = 224  # side of its slices, as published; convolutions take any
     width: float = 1.0  # share of the published channels, for training without a GPU
     dropout: float = 0.5  # of a scan's features, as in the 3D network
-    lr: float = 1e-4  # of Adam, for the head
-    lr_trunk: float = 1e-4  # a tenth of it with weights from elsewhere
+    lr: float = 1e-3  # of Adam, for the head; as for the 3D network, so that only the network differs
+    lr_trunk: float = 1e-3  # of all before it
     weight_decay: float = 1e-4  # some hundred scans against millions of weights
 
     def __post_init__(self) -> None:
@@ -67,6 +71,7 @@ class ResNet2D(ScanClassifier):
                 feed_forward=False,
                 bias_downsample=False,  # as published: normalisation stands behind it
             )
+        self._kept: int | None = None
         self.head = nn.Linear(narrowed(STAGES[-1], config.width) * GROWTH, 1)
         initialise_he(self, rng, slope=0.0)
         for block in self.trunk.modules():
@@ -83,8 +88,27 @@ class ResNet2D(ScanClassifier):
 
     def descriptors(self, image: Tensor) -> Tensor:
         """Each slice as numbers: (S, 1, H, W) in [0, 1] -> (S, F)."""
-        found: Tensor = self.trunk(2.0 * image - 1.0)
-        return found
+        films = 2.0 * image - 1.0
+        if self.training or torch.is_grad_enabled():
+            self._check_memory(len(image))
+            found: Tensor = self.trunk(films)
+            return found
+        return torch.cat(
+            [self.trunk(few) for few in films.split(AT_ONCE)]
+        )  # memory does not grow with the scan
+
+    def needs(self, slices: int) -> int:
+        """Bytes of memory that a step of training on so many slices takes."""
+        weights = sum(part.numel() * part.element_size() for part in self.parameters())
+        if self._kept is None:
+            self._kept = bytes_kept(self.trunk, (2, 1, self.config.size, self.config.size)) // 2
+        return STEP * slices * self._kept + STATES * weights
+
+    def _check_memory(self, slices: int) -> None:
+        """UsageError, and not a killed process, where a step would not fit."""
+        what = f"a training step of resnet2d on {slices} slices"
+        if next(self.parameters()).device.type == "cpu":
+            check_fits(self.needs(slices), what, "lower size, width, or the scans of a batch")
 
 
 def loss(model: ResNet2D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:

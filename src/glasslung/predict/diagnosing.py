@@ -23,6 +23,7 @@ import numpy as np
 from glasslung.data.exambatches import whole
 from glasslung.data.exams import Exam
 from glasslung.errors import UsageError
+from glasslung.predict.folds import is_folds, read_folds
 from glasslung.predict.opening import FOLDER, NONE, identity_of
 from glasslung.predict.operating import OPERATING, TENSORS, Operating, read_operating, sigmoid
 from glasslung.predict.trained import open_trained
@@ -104,6 +105,9 @@ def classifier_identity(which: str) -> str:
     Loads no network. UsageError or DataError where there is no such run.
     """
     folder = Path(which) if Path(which).is_dir() else FOLDER / which
+    if is_folds(folder):
+        parts = [identity_of(str(run)) for run in read_folds(folder).runs]
+        return f"{folder.resolve().name} {' '.join(parts)} {_digest(*_reading(folder))}"
     return f"{identity_of(which)} {_digest(*_reading(folder))}"
 
 
@@ -115,11 +119,14 @@ def operating_of(which: str | Path) -> Operating:
 
 
 def open_classifier(which: str | Path) -> Classifier:
-    """Open a classifier by the folder of its run or by a shipped name.
+    """Open a classifier by the folder of its run, of the folds of a cross-validation, or by a shipped name.
 
-    A text without a folder of that name is taken as a shipped name. UsageError for a model that classifies no
-    scans, DataError where there is no such run, it is damaged, or nothing says how it is read.
+    Folds answer as one (`nn.ensemble`). A text without a folder of that name is taken as a shipped name.
+    UsageError for a model that classifies no scans, DataError where there is no such run, it is damaged, or
+    nothing says how it is read.
     """
+    if is_folds(Path(which)):
+        return _open_folds(Path(which))
     trained = open_trained(which, _check_method)
     operating = operating_of(trained.folder)
     return Classifier(
@@ -130,6 +137,24 @@ def open_classifier(which: str | Path) -> Classifier:
         size=operating.size,
         digest=_digest(trained.weights, *_reading(trained.folder)),
         about=trained.about,
+        operating=operating,
+    )
+
+
+def _open_folds(folder: Path) -> Classifier:
+    """All folds of a folder as one classifier."""
+    from glasslung.nn.ensemble import Ensemble
+
+    folds, operating = read_folds(folder), operating_of(folder)
+    members = [open_trained(run, _check_method) for run in folds.runs]
+    return Classifier(
+        model=Ensemble([member.model for member in members]).eval(),
+        name=folder.resolve().name,
+        method=f"{len(members)} folds of {folds.method}",
+        intensity=operating.intensity,
+        size=operating.size,
+        digest=_digest(*(member.weights for member in members), *_reading(folder)),
+        about={**members[0].about, "folds": folds.about},
         operating=operating,
     )
 

@@ -34,6 +34,7 @@ from glasslung.data.orientation import from_upright, orientation_of, to_upright,
 from glasslung.data.sliceviews import View, as_it_lay, upright
 from glasslung.data.standardpictures import stand_in_lungs, standardised, view_of_pictures
 from glasslung.errors import DataError, ShapeError, UsageError
+from glasslung.nn.memory import check_fits
 from glasslung.types import Case, Geometry, Intensity, Progress, Volume
 
 if TYPE_CHECKING:
@@ -249,7 +250,8 @@ def read_exams(
     making = making or ExamMaking()
     masks = MaskMaker(making)
     store = ExamStore(folder, making.told() | {"masks by": masks.identity()})
-    exams, outlines, sources = [], [], []
+    exams: list[Exam] = []
+    outlines, sources = [], []
     for number, case in enumerate(cohort.cases):
         if progress:
             progress(f"reading {case.scan}", number / max(len(cohort.cases), 1))
@@ -260,6 +262,9 @@ def read_exams(
             store.keep(source, exam, outline)
         else:
             outline = store.note(source)
+        if not exams:
+            images = 3 * exam.image.nbytes * len(cohort.cases)
+            check_fits(images, f"{len(cohort.cases)} scans", "lower the size, or give fewer scans")
         exams.append(exam)
         outlines.append(outline)
         sources.append(source)

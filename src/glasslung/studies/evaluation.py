@@ -18,7 +18,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from glasslung.data.labelfolders import read_labelled_cohort, read_labelled_fold
 from glasslung.data.labelled import Kind, LabelledSlices, fold_groups
 from glasslung.data.slicewindows import alike
 from glasslung.errors import DataError, UsageError
-from glasslung.files import whole_folder, write_json, write_whole
+from glasslung.files import read_json, whole_folder, write_json, write_whole
+from glasslung.predict.folds import is_folds, read_folds
 from glasslung.predict.trained import READS, TRAINING, Trained, open_trained
 from glasslung.studies.critical.keeping import place_of
 from glasslung.studies.folder import part_of
@@ -115,7 +116,7 @@ def evaluate(
         _check_free(Path(out))
     if place_of(model) is not None:
         return _evaluate_critical(model, data, out, seed, progress, part)
-    trained = open_trained(model)
+    trained = _opened(model)
     if classifies(trained):
         return _evaluate_classifier(trained, model, data, out, seed, progress, part)
     if part:
@@ -133,6 +134,26 @@ def evaluate(
     if out is not None:
         write_evaluation(found, Path(out))
     return found
+
+
+def _opened(model: str | Path) -> Trained:
+    """A trained model; of a folder of folds the best, under the folder's name and with all they learned from.
+
+    What is asked is all of them (`diagnosis.evaluation`).
+    """
+    folder = Path(model)
+    if not is_folds(folder):
+        return open_trained(model)
+    folds = read_folds(folder)
+    best = open_trained(folds.best)
+    abouts = [read_json(run / "settings.json")["settings"][TRAINING].get("scans", {}) for run in folds.runs]
+    seen = {
+        part: sorted({one for about in abouts for one in about.get(part, ())}) for part in ("train", "val")
+    }
+    settings = best.about["settings"]
+    training = {**settings[TRAINING], "scans": seen}
+    about = {**best.about, "settings": {**settings, TRAINING: training}}
+    return replace(best, name=folder.resolve().name, about=about)
 
 
 def write_evaluation(found: Evaluation, out: Path) -> None:
@@ -241,7 +262,9 @@ def _evaluate_critical(
     from glasslung.studies.critical.evaluation import evaluate_critical, write_predictions
 
     if part:
-        raise UsageError("--part is for classifiers of scans; of critical illness all rows are scored")
+        raise UsageError(
+            "--part is for classifiers of scans; a model of critical illness is scored on all rows"
+        )
     scored = evaluate_critical(model, open_cohort(data), seed, progress)
     name = scored.figures["about"]["name"]
     text = _told(f"{name} (critical illness from one slice)", scored.remarks, scored.table)

@@ -34,7 +34,9 @@ from glasslung.measure.roccurves import false_alarms_interval
 from glasslung.measure.statistics import Interval
 from glasslung.predict.diagnosing import Classifier, diagnose, open_classifier
 from glasslung.predict.exams import read_exams
+from glasslung.predict.folds import FoldsFolder, is_folds, read_folds
 from glasslung.predict.trained import TRAINING, Trained
+from glasslung.studies.diagnosis.folds import FoldsElsewhere, score_elsewhere
 from glasslung.studies.diagnosis.papers import PRINTED, Printed, printed_rows
 from glasslung.studies.diagnosis.source import source_only_auc
 from glasslung.studies.diagnosis.training import DIGITS, SCANS, TRAIN, VAL, making_for
@@ -82,6 +84,7 @@ def evaluate_classifier(
     DataError where there are not scans of both kinds, or fewer than two patients of one.
     """
     classifier = open_classifier(which)
+    folder = Path(which)
     cohort, remark = chosen(cohort, part)
     read = classifier.operating
     making = making_for(read.lesions_by, classifier.size, read.frame)
@@ -94,8 +97,22 @@ def evaluate_classifier(
         "figures": figures,
         "beside": {"validation": asdict(read.validation), "printed": printed_rows()},
     }
-    remarks = (remark, *seen_remarks(trained, cohort))
-    return Scored(whole, table_of(figures, classifier, exams), remarks, rows_of(exams, said))
+    remarks, table = (remark, *seen_remarks(trained, cohort)), table_of(figures, classifier, exams)
+    if is_folds(folder):
+        each = score_elsewhere(read_folds(folder), exams, seed)
+        whole["folds"] = each.told()
+        table += folds_table(each, read_folds(folder))
+    return Scored(whole, table, remarks, rows_of(exams, said))
+
+
+def folds_table(found: FoldsElsewhere, folds: FoldsFolder) -> str:
+    """What the folds do one by one, beside all as one."""
+    together, best = (_words(asdict(one)) for one in (found.together, found.best))
+    return (
+        f"{len(found.each)} folds, one by one: mean AUC {found.mean:.2f} (SD {found.sd:.2f}), from "
+        f"{min(found.each):.2f} to {max(found.each):.2f}\n"
+        f"  best on its own fold ({folds.best.name})  {best}\n  all as one                    {together}\n"
+    )
 
 
 def write_predictions(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:

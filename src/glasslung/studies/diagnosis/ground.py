@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glasslung.data.cohort import Cohort, check_disjoint, split_by_patient
-from glasslung.data.exams import Exam, ExamSet, label_of
+from glasslung.data.exams import LUNGS, Exam, ExamSet, Frame, label_of
 from glasslung.data.examstore import ExamStore
 from glasslung.data.phantom import Chest, draw_cohort, draw_patient, render
 from glasslung.errors import DataError, LeakError, UsageError
@@ -136,15 +136,17 @@ def phantom_ground(
     size: int = SIZE,
     masks: MaskMaker | None = None,
     progress: Progress | None = None,
+    frame: Frame = LUNGS,
 ) -> DiagnosisGround:
     """Phantom exams, kept in `folder`; about 0.5 s a scan of one core, and 2 s more where masks are found.
 
     masks  who finds lungs and lesions, as in a hospital; None: the true ones, from which a classifier can
            tell healthy people without looking at a grey value
+    frame  how scans are cut
     A scan that is kept there is not drawn again, so the call can be repeated after a stop.
     """
     plan = plan_phantoms(people, seed)
-    made = {"ground": "phantom", "size": size}
+    made = {"ground": "phantom", "size": size} | ({} if frame == LUNGS else {"frame": asdict(frame)})
     store = ExamStore(folder, made if masks is None else made | {"masks by": masks.identity()})
     exams, involved = [], []
     for number, scan in enumerate(plan):
@@ -152,7 +154,7 @@ def phantom_ground(
             progress(f"drawing phantom {number + 1} of {len(plan)}", number / len(plan))
         exam = store.kept(scan.drawn_from())
         if exam is None:
-            exam = exam_of(scan.render(), size, masks)
+            exam = exam_of(scan.render(), size, masks, frame)
             store.keep(scan.drawn_from(), exam)
         exams.append(exam)
         involved.append(int(np.count_nonzero(exam.lesions)) / max(1, int(np.count_nonzero(exam.lungs))))
@@ -175,12 +177,12 @@ def phantom_ground(
     return DiagnosisGround("phantom", found, plan)
 
 
-def exam_of(chest: Chest, size: int, masks: MaskMaker | None = None) -> Exam:
+def exam_of(chest: Chest, size: int, masks: MaskMaker | None = None, frame: Frame = LUNGS) -> Exam:
     """A phantom's exam with its true lungs and lesions, or with those that are found in it."""
     if masks is None:
-        return make_exam(chest.volume, chest.lungs, chest.lesions, size)
+        return make_exam(chest.volume, chest.lungs, chest.lesions, size, frame)
     lungs, lesions, _ = masks.of(chest.volume)
-    return make_exam(chest.volume, lungs, lesions, size)
+    return make_exam(chest.volume, lungs, lesions, size, frame)
 
 
 def true_lesions(chest: Chest, size: int, masks: MaskMaker | None = None) -> np.ndarray:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 BATCH_STREAM, CLUSTER_STREAM, CVAE_STREAM = 2, 3, 4
 VIEWS = ("auto", "usual", "strong", "none")
+FILM = ExamViews(turn_deg=10.0, window=0.07)
+"""Of whole bodies: level and width of the window stray by up to 105 HU, as hospitals' windows do."""
 SLICES_OF_EACH = 24  # of a scan, when clusters are formed: neighbours are nearly the same
 VOLUMES = ("densenet3d", "i3d")  # their weights have three dimensions, and no layout of slices
 WHOLE_BODY = ("i3d", "resnet2d")  # as COVID3D: the whole scan, no lungs segmented, no lesions shown
@@ -132,6 +134,8 @@ def look_at(game: Game, name: str, validation: ExamSet) -> Look:
 
 def views_for(name: str, exams: ExamSet) -> ExamViews | None:
     """The looks that a name stands for, for these exams."""
+    if name in ("auto", "usual") and exams.exams[0].frame == BODY:
+        return FILM
     if name == "auto":
         plain = any(exam.intensity is Intensity.DISPLAY8 for exam in exams.exams)
         name = "strong" if plain else "usual"

@@ -51,6 +51,7 @@ from glasslung.train.game import Game
 from glasslung.train.loop import fit
 from glasslung.train.machine import Machine
 from glasslung.train.rundir import SETTINGS, RunDir, hash_input, tensorboard
+from glasslung.train.starts import Start, begin_from, read_start
 from glasslung.types import Progress
 
 STUDY = "diagnosis"
@@ -60,6 +61,7 @@ DIGITS = 16
 LEAST_PATIENTS = 2  # of each kind to look at: figures have no interval with fewer
 BEST, BEST_LOOK, EXAMS, CVAE = "best", "best.json", "exams", "cvae"
 GIVEN = "given"  # who drew the lesions: whoever made the cohort
+BEGUN = {"lr": 1e-4, "lr_trunk": 1e-5}  # with weights from elsewhere, which are near their place already
 WITH_CVAE = ("netvlad",)  # classifiers that can begin with a CVAE's branches, and with clusters
 
 
@@ -111,6 +113,8 @@ class DiagnosisJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     machine: Machine = field(default_factory=Machine)
+    start: Path | None = None
+    """Weights that the trunk begins with: a folder of `glasslung weights import`, or a run."""
 
 
 def train_diagnosis(
@@ -132,9 +136,12 @@ def train_diagnosis(
     check_there(out, must_exist)
     if entry_for(job.model).batch not in (ExamBatch, SideBatch):
         raise UsageError(f"{job.model} classifies no scans")
+    start = start_of(job)
+    if start is not None:
+        job = replace(job, settings={**BEGUN, **job.settings})
     config = config_of(job)  # type: ignore[arg-type]
     cohort = parted(open_cohort(job.cohort), job.training)
-    told = settings_of(job, config, cohort)
+    told = settings_of(job, config, cohort, start)
     if (out / SETTINGS).is_file():
         run = RunDir.open(out)
         check_same(run, job, told)  # type: ignore[arg-type]
@@ -163,6 +170,8 @@ def _learn(
         return
     validation = exams.part(VAL).labelled()
     model = begun(job, settings, training, run, part_of(progress, 0.0, 0.3))
+    if (start := start_of(job)) is not None and not steps_made(run.folder):
+        begin_from(model.trunk, start)
     game = classifier_game(model, job.model, training, job.training.pace, job.seed, job.machine)
     play(game, run, job, validation, log, part_of(progress, 0.3, 0.95))
     who = lesions_by(job.training.lesions, training, job.model)
@@ -195,6 +204,18 @@ def begun(
     if job.training.clusters:
         start_clusters(model, exams, job.seed)
     return model
+
+
+def start_of(job: DiagnosisJob) -> Start | None:
+    """The weights that a job begins with; UsageError where they are another method's."""
+    if job.start is None:
+        return None
+    start = read_start(job.start)
+    if start.method != job.model or job.model not in WHOLE_BODY:
+        raise UsageError(
+            f"--start {job.start} holds weights of {start.method!r}, which {job.model} does not take"
+        )
+    return start
 
 
 def play(
@@ -324,7 +345,7 @@ def told_of(job: DiagnosisJob, exams: ExamSet) -> str:
     return f"{len(exams)} scans ({kinds}) of {who} patients{where}, cohort {Path(job.cohort).resolve().name}"
 
 
-def settings_of(job: DiagnosisJob, config: Any, cohort: Cohort) -> dict[str, Any]:
+def settings_of(job: DiagnosisJob, config: Any, cohort: Cohort, start: Start | None = None) -> dict[str, Any]:
     """The run's settings as its folder keeps them: the model's, and under 'training' all else.
 
     'scans' are hashes of the files of each part, so that a later evaluation can tell which ones were seen.
@@ -336,6 +357,8 @@ def settings_of(job: DiagnosisJob, config: Any, cohort: Cohort) -> dict[str, Any
         for part in (TRAIN, VAL)
     }
     training = {**asdict(job.training), "machine": asdict(job.machine), SCANS: seen}
+    if start is not None:
+        training["start"] = {"from": start.told, "sha256": start.sha256}
     return _plain({**asdict(config), TRAINING: training})
 
 
