@@ -35,7 +35,7 @@ SLAB = Remark("slab-only", Severity.WARN, "a slab")
         ({"shape": (1, 90, 90)}, "has one slice"),
         ({"shape": (4, 90, 90)}, "has 4 slices"),
         ({"gate": (SLAB,)}, "only a slab"),
-        ({"regions": ()}, "no lung was found"),
+        ({"regions": ()}, "shows no lung"),
         ({"lung_quality": BAD}, "not trusted"),
     ],
 )
@@ -44,6 +44,12 @@ def test_what_cannot_be_laid_on_another_says_why(change, words):
     assert any(words in reason and "the later scan" in reason for reason in obstacles(one, other))
     assert any(words in reason and "the earlier scan" in reason for reason in obstacles(other, one))
     assert not obstacles(one, one)
+
+
+def test_what_both_scans_lack_is_said_once():
+    flat = replace(findings(), geometry=Geometry.ASSUMED)
+    (reason,) = obstacles(flat, flat)
+    assert reason.startswith("both scans have no spacing and no position")
 
 
 def test_lesions_are_compared_where_one_hand_drew_both():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from glasslung.analyze.trajectories import trajectories
-from glasslung.types import Remark, Severity
+from glasslung.types import Geometry, Remark, Severity
 from made_findings import BAD, diagnosis, findings
 
 COURSE = [
@@ -81,13 +81,29 @@ def test_scores_of_another_classifier_are_left_out():
     assert "no law" in told.notes[0]
 
 
-def test_what_is_not_trusted_is_no_point():
+def test_no_curve_rests_on_what_is_not_trusted():
     slab = Remark("slab-only", Severity.WARN, "a slab")
-    scans = [replace(COURSE[0], lung_quality=BAD), replace(COURSE[1], gate=(slab,)), COURSE[2]]
-    assert of("involvement", scans).scans == ("scan-03",)
+    scans = [COURSE[0], replace(COURSE[1], lung_quality=BAD), COURSE[2]]
+    told = of("involvement", scans)
+    assert told.trusted == (True, False, True)
+    assert told.curve.middle == of("involvement", [COURSE[0], COURSE[2]]).curve.middle
+    bad = of(
+        "involvement", [replace(COURSE[0], lung_quality=BAD), replace(COURSE[1], gate=(slab,)), COURSE[2]]
+    )
+    assert bad.trusted == (False, False, True)
+    assert bad.curve is None
+    assert "fewer than two" in bad.notes[0]
     doubted = [replace(scan, lesion_quality=BAD) for scan in COURSE]
-    assert not [one for one in trajectories(doubted) if one.measure == "lesions"]
+    assert of("lesions", doubted).trusted == (False, False, False)
+    assert of("involvement", doubted).trusted == (True, True, True)
+
+
+def test_slices_of_unknown_place_have_no_curve_of_burden():
+    flat = [replace(scan, geometry=Geometry.ASSUMED) for scan in COURSE]
+    told = of("lesions", flat)
+    assert told.curve is None
+    assert "need not show the same lung" in told.notes[0]
 
 
 def test_nothing_to_follow_is_no_trajectory():
-    assert trajectories([replace(COURSE[0], involvement=None, lung_quality=BAD)]) == ()
+    assert trajectories([findings(involvement=None, network="", log_odds=None)]) == ()

@@ -115,7 +115,8 @@ def test_a_prognosis_that_was_not_wanted_is_not_mentioned(told):
 
 FLAT = SmoothCourse((0.0, 5.0, 10.0), (1.0, 2.0, 1.0), (0.5, 1.0, 0.5), (2.0, 3.0, 2.0))
 SHAPE = Trajectory(
-    "involvement", "density", "percent", ("scan-01", "scan-02"), (0.0, 10.0), (10.0, 20.0), "phantoms", FLAT,
+    "involvement", "density", "percent", ("scan-01", "scan-02"), (0.0, 10.0), (10.0, 20.0), (True, True),
+    "phantoms", FLAT,
     (6.0, 5.0, 7.0), (25.0, 20.0, 30.0), (-1.0, -1.5, -0.5), (-0.2, -0.4, -0.1), 0.05, ("a law",),
 )  # fmt: skip
 
@@ -145,7 +146,16 @@ def test_scores_below_zero_stay_in_the_drawing():
 
 
 def test_two_scans_of_one_day_share_their_label():
-    told = replace(SHAPE, days=(0.0, 0.0, 10.0), scans=("a", "b", "c"), values=(1.0, 2.0, 3.0), curve=None)
+    told = replace(
+        SHAPE,
+        days=(0.0, 0.0, 10.0),
+        scans=("a", "b", "c"),
+        values=(1.0, 2.0, 3.0),
+        curve=None,
+        trusted=(True, False, True),
+    )
     drawn = coursechart.trajectory_panel("burden", told, coursechart.places_of(told))
     assert drawn.count(">day 0<") == 1
     assert drawn.count("<circle") == 3
+    assert drawn.count("point hollow") == 1
+    assert "Hollow: not to be trusted" in drawn

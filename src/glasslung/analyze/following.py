@@ -153,22 +153,32 @@ NO_LESIONS = (
 
 def obstacles(before: Findings, after: Findings) -> tuple[str, ...]:
     """Why two scans cannot be laid on one another, a sentence each; () where it can be tried."""
-    found = []
-    for scan, which in ((before, "the earlier scan"), (after, "the later scan")):
-        if scan.geometry is Geometry.ASSUMED:
-            found.append(
-                f"{which} has no spacing and no position, so nothing says where in the chest its slices lie"
-            )
-        elif scan.shape[0] < LEAST_SLICES:
-            many = "one slice" if scan.shape[0] == 1 else f"{scan.shape[0]} slices"
-            found.append(f"{which} has {many}, and at least {LEAST_SLICES} are needed")
-        elif SLAB_CODES & {remark.code for remark in scan.gate}:
-            found.append(f"{which} covers only a slab of the chest")
-        if not scan.regions:
-            found.append(f"no lung was found in {which}")
-        elif not scan.lung_quality.trusted:
-            found.append(f"the lung outline of {which} is not trusted")
-    return tuple(found)
+    here, there = _obstacles(before), _obstacles(after)
+    both = [f"both scans {many}" for one, many in here.items() if there.get(one) == many]
+    return (
+        *both,
+        *(f"the earlier scan {one}" for one in here if one not in there),
+        *(f"the later scan {one}" for one in there if one not in here),
+    )
+
+
+def _obstacles(scan: Findings) -> dict[str, str]:
+    """What stands against laying a scan on another: of one scan -> the same of two."""
+    found = {}
+    if scan.geometry is Geometry.ASSUMED:
+        why = "no spacing and no position, so nothing says where in the chest {} slices lie"
+        found[f"has {why.format('its')}"] = f"have {why.format('their')}"
+    elif scan.shape[0] < LEAST_SLICES:
+        many = "one slice" if scan.shape[0] == 1 else f"{scan.shape[0]} slices"
+        said = f"{many}, and at least {LEAST_SLICES} are needed"
+        found[f"has {said}"] = f"have {said}"
+    elif SLAB_CODES & {remark.code for remark in scan.gate}:
+        found["covers only a slab of the chest"] = "cover only a slab of the chest"
+    if not scan.regions:
+        found["shows no lung"] = "show no lung"
+    elif not scan.lung_quality.trusted:
+        found["has a lung outline that is not trusted"] = "have a lung outline that is not trusted"
+    return found
 
 
 def lesions_of_both(before: Findings, after: Findings) -> tuple[str, str] | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,11 @@ from glasslung import __version__
 from glasslung.analyze.following import CHANGE_FILE, Followed, Held
 from glasslung.data import results
 from glasslung.errors import DataError
-from glasslung.types import Findings, Lungs, Progress, SerialSheet, Volume
+from glasslung.types import Findings, Geometry, Lungs, Progress, SerialSheet, Volume
 
 SERIAL = "serial"
-THIRDS = ("lower", "middle", "upper")  # from the feet
+LEVELS = ("upper level", "middle level", "lower level")
+UNPLACED = ("first level", "second level", "third level")  # no position: which end is the head is not known
 REFERENCE, REGISTERED, BY_HEIGHT = "reference", "registered", "share of the lungs' height"
 PER_PERCENT = "log-odds per per cent of the lungs"
 IN_LOG_ODDS = "log-odds"
@@ -73,7 +73,7 @@ def cut_serial(held: Sequence[Held], followed: Sequence[Followed], masks: Path, 
             _write(scan, where, change, found, scale, work / f"{SERIAL}-{n + 1:02d}.npz")
             methods.append("" if found is None else found[1])
         told = {
-            "levels": [f"{name} level" for name in THIRDS[::-1]],
+            "levels": _named(len(levels[0]), all(_placed(scan) for scan in held)),
             "matched": matched,
             "reasons": methods,
             "full": scale,
@@ -81,6 +81,17 @@ def cut_serial(held: Sequence[Held], followed: Sequence[Followed], masks: Path, 
         }
         results.write_part_note(work, SERIAL, key, told)
     return key
+
+
+def _named(rows: int, placed: bool) -> list[str]:
+    """What the rows are called."""
+    if rows < len(LEVELS):
+        return ["slice"] if rows == 1 else [f"{which} slice" for which in ("first", "second")[:rows]]
+    return list(LEVELS if placed else UNPLACED)
+
+
+def _placed(scan: Held) -> bool:
+    return scan.findings.geometry is Geometry.MEASURED
 
 
 def masks_of_change(masks: Path, held: Sequence[Held], n: int) -> Path | None:
@@ -176,13 +187,16 @@ def _one_back(
 
 
 def _best_of_thirds(weight: np.ndarray) -> list[int]:
-    """The place with most lesion in each third, head first; its middle where there is none."""
+    """The place with most lesion in each third, head first, its middle where there is none.
+
+    Of fewer than three places each is one.
+    """
+    if len(weight) < len(LEVELS):
+        return list(range(len(weight)))[::-1]
     chosen = []
-    edges = np.linspace(0, len(weight), 4).round().astype(int)
-    for low, high in pairwise(edges):
-        part = weight[low : max(high, low + 1)]
-        there = int(np.argmax(part)) if part.size and part.max() > 0 else max(0, (high - low) // 2)
-        chosen.append(min(int(low) + there, len(weight) - 1))
+    for part in np.array_split(np.arange(len(weight)), len(LEVELS)):
+        lesion = weight[part]
+        chosen.append(int(part[np.argmax(lesion)] if lesion.max() > 0 else part[len(part) // 2]))
     return chosen[::-1]
 
 

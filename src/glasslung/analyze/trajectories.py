@@ -9,50 +9,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from glasslung.measure.course import SLAB_CODES
 from glasslung.measure.courselaw import CourseLaw, course_by, law_for
 from glasslung.measure.statistics import Interval
-from glasslung.types import Findings, SmoothCourse, Trajectory
+from glasslung.types import Findings, Geometry, SmoothCourse, Trajectory
 
 INVOLVEMENT, LESIONS, SCORE = "involvement", "lesions", "log-odds"
 PERCENT = "percent"
 DAYS_UNKNOWN = "the days between the scans are not known, so there is no course over time, only points"
 ONE_SCAN = "this is known of one scan alone: a point, and no course"
 ONE_DAY = "all scans are of one day: points, and no course"
+PART_OF_LUNGS = (
+    "per cent of the lung that these slices show: where they lie and how much of the lungs that is, is not "
+    "known, so the days need not show the same lung and no curve joins them"
+)
+FEW_TRUSTED = "fewer than two of these days can be trusted, so there is no course, only points"
 NO_LAW = "there is no law of courses of this measure to draw a curve by: only the points are shown"
+
+
+class _Point(NamedTuple):
+    """One scan's figure, and whether it may be believed."""
+
+    scan: Findings
+    value: float
+    trusted: bool
 
 
 def trajectories(findings: Sequence[Findings]) -> tuple[Trajectory, ...]:
     """Burden and score over the scans, in order of time; measures that no scan has are left out.
 
-    A scan takes part where its lungs are trusted and it is no slab; s(t) where the classifier of the last
-    answer read it too.
+    Figures of untrusted lungs or lesions and of slabs are points that no curve rests on. s(t) is of the
+    classifier that read the last scan that any read, on all scans that it read.
     """
-    told = []
-    for measure, of, values in _measures(findings):
-        if values:
-            told.append(_trajectory(measure, of, values))
-    return tuple(told)
+    return tuple(_trajectory(*one) for one in _measures(findings) if one[2])
 
 
-def _measures(findings: Sequence[Findings]) -> list[tuple[str, str, list[tuple[Findings, float]]]]:
-    whole = [scan for scan in findings if _whole(scan)]
-    dense = [(scan, scan.involvement) for scan in whole if scan.involvement is not None]
+def _measures(findings: Sequence[Findings]) -> list[tuple[str, str, list[_Point]]]:
+    dense = [
+        _Point(scan, scan.involvement, _whole(scan)) for scan in findings if scan.involvement is not None
+    ]
     made = [(INVOLVEMENT, "density", dense)]
-    hands = dict.fromkeys(hand for scan in whole if (hand := _hand(scan)))
-    for who in hands:
-        ones = [(scan, _lesions(scan)) for scan in whole if _hand(scan) == who]
+    for who in dict.fromkeys(hand for scan in findings if (hand := _hand(scan))):
+        ones = [_Point(scan, _lesions(scan), _drawn(scan)) for scan in findings if _hand(scan) == who]
         made.append((LESIONS, who, ones))
-    asked = [scan for scan in whole if scan.diagnosis is not None]
-    if asked and asked[-1].diagnosis is not None:
-        last = asked[-1].diagnosis
+    asked = [(scan, scan.diagnosis) for scan in findings if scan.diagnosis is not None]
+    if asked:
+        last = asked[-1][1]
         scores = [
-            (scan, scan.diagnosis.log_odds)
-            for scan in asked
-            if scan.diagnosis is not None and scan.diagnosis.digest == last.digest
+            _Point(scan, told.log_odds, _whole(scan)) for scan, told in asked if told.digest == last.digest
         ]
         made.append((SCORE, last.classifier, scores))
     return made
@@ -63,12 +71,15 @@ def _whole(scan: Findings) -> bool:
     return scan.lung_quality.trusted and not SLAB_CODES & {remark.code for remark in scan.gate}
 
 
+def _drawn(scan: Findings) -> bool:
+    return _whole(scan) and (scan.lesion_quality is None or scan.lesion_quality.trusted)
+
+
 def _hand(scan: Findings) -> str:
-    """Who drew a scan's lesions; '' where nobody is trusted to have."""
-    origin, quality = scan.origin, scan.lesion_quality
-    if origin is None or not scan.regions or scan.regions[0].all_lesions is None:
+    """Who drew a scan's lesions; '' where nobody did."""
+    if scan.origin is None or not scan.regions or scan.regions[0].all_lesions is None:
         return ""
-    return "" if quality is not None and not quality.trusted else origin.network or "mask given"
+    return scan.origin.network or "mask given"
 
 
 def _lesions(scan: Findings) -> float:
@@ -77,23 +88,24 @@ def _lesions(scan: Findings) -> float:
     return found.percent
 
 
-def _trajectory(measure: str, of: str, points: Sequence[tuple[Findings, float]]) -> Trajectory:
-    scans = tuple(scan.scan for scan, _ in points)
-    days = tuple(scan.day for scan, _ in points)
-    values = tuple(float(value) for _, value in points)
+def _trajectory(measure: str, of: str, points: Sequence[_Point]) -> Trajectory:
     unit = SCORE if measure == SCORE else PERCENT
-    bare = Trajectory(measure, of, unit, scans, days, values)
-    known = [day for day in days if day is not None]
+    bare = Trajectory(
+        measure,
+        of,
+        unit,
+        tuple(one.scan.scan for one in points),
+        tuple(one.scan.day for one in points),
+        tuple(float(one.value) for one in points),
+        tuple(one.trusted for one in points),
+    )
+    good = [one for one in points if one.trusted]
     law = law_for("log-odds", _digest(points)) if measure == SCORE else law_for("burden")
-    why = ""
-    if len(points) < 2:
-        why = ONE_SCAN
-    elif len(known) < len(days):
-        why = DAYS_UNKNOWN
-    elif len(set(known)) < 2:
-        why = ONE_DAY
+    why = _why_no_curve(measure, points, good)
     if why or law is None:
-        return replace(bare, notes=(why or NO_LAW,))
+        return replace(bare, notes=tuple(why or [NO_LAW]))
+    known = [one.scan.day for one in good if one.scan.day is not None]
+    values = [one.value for one in good]
     found = course_by(law, np.array(known), np.array(values))
     shape, first = found.shape, min(known)
     return replace(
@@ -111,8 +123,23 @@ def _trajectory(measure: str, of: str, points: Sequence[tuple[Findings, float]])
     )
 
 
-def _digest(points: Sequence[tuple[Findings, float]]) -> str:
-    told = points[-1][0].diagnosis
+def _why_no_curve(measure: str, points: Sequence[_Point], good: Sequence[_Point]) -> list[str]:
+    """What stands against a curve; [] where nothing does."""
+    days = [one.scan.day for one in points]
+    why = []
+    if len(points) < 2:
+        why.append(ONE_SCAN)
+    elif None in days:
+        why.append(DAYS_UNKNOWN)
+    elif len({one.scan.day for one in good}) < 2:
+        why.append(ONE_DAY if len(set(days)) < 2 else FEW_TRUSTED)
+    if measure != SCORE and any(one.scan.geometry is Geometry.ASSUMED for one in points):
+        why.append(PART_OF_LUNGS)
+    return why
+
+
+def _digest(points: Sequence[_Point]) -> str:
+    told = points[-1].scan.diagnosis
     return "" if told is None else told.digest
 
 

@@ -113,10 +113,9 @@ def _print_course(story: Story) -> None:
     told = story.prognosis
     if told is not None:
         low, high = (100 * limit for limit in told.interval)
-        typer.echo(
-            f"chance of {told.endpoint} within {told.horizon:g} days: {100 * told.chance:.0f} % "
-            f"({low:.0f} to {high:.0f}), by {told.model}{'  (doubted: the report says why)' if told.doubts else ''}"
-        )
+        doubt = "  (doubted: the report says why)" if told.doubts else ""
+        what = f"chance of {told.endpoint} within {told.horizon:g} days"
+        typer.echo(f"{what}: {100 * told.chance:.0f} % ({low:.0f} to {high:.0f}), by {told.model}{doubt}")
 
 
 def _diagnosis_told(scan: Findings) -> str:

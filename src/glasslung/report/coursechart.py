@@ -81,10 +81,11 @@ def places_of(told: Trajectory) -> Times:
 
 def words_of(told: Trajectory) -> list[str]:
     """What a course says, sentence by sentence; why there is none, where there is none."""
+    hollow = [] if all(told.trusted) else ["Hollow: not to be trusted."]
     if told.curve is None or told.peak is None or told.peak_day is None or told.slope is None:
-        return [sentence(note) for note in told.notes]
+        return [*(sentence(note) for note in told.notes), *hollow]
     said = [_peak_words(told), _slope_words(told)]
-    return [*said, *(sentence(note) for note in told.notes[1:])]
+    return [*said, *(sentence(note) for note in told.notes[1:]), *hollow]
 
 
 def _peak_words(told: Trajectory) -> str:
@@ -204,9 +205,9 @@ def _course(frame: _Frame, told: Trajectory) -> Html:
 def _points(frame: _Frame, told: Trajectory, times: Times) -> Html:
     parts = []
     decimals = 1
-    for place, value in zip(times.places, told.values, strict=True):
+    for place, value, trusted in zip(times.places, told.values, told.trusted, strict=True):
         x, y = frame.x(place), frame.y(value)
-        parts.append(tag("circle", cx=x, cy=y, r=5.0, class_="point"))
+        parts.append(tag("circle", cx=x, cy=y, r=5.0, class_="point" if trusted else "point hollow"))
         label = number(value, decimals) if told.unit == "percent" else signed(value, decimals)
         above = y - 12 > _TOP - 8
         parts.append(_text(label, x=x, y=y + (-12 if above else 21), class_="value", text_anchor="middle"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glasslung.analyze.foreseeing import NOBODY_WANTED
+from glasslung.analyze.foreseeing import NOBODY_WANTED, NONE_SHIPS
 from glasslung.report import tables
 from glasslung.report.markup import Html, escaped, tag
 from glasslung.report.wording import SPACE, listing, number, sentence
@@ -12,7 +12,7 @@ from glasslung.types import Prognosis, Story
 def prognosis_section(story: Story) -> tuple[str, Html] | None:
     """The heading and all that is told of a prognosis; None in stories that never asked for one."""
     if story.prognosis is None:
-        if story.unforeseen in ("", NOBODY_WANTED):
+        if story.unforeseen in ("", NOBODY_WANTED, NONE_SHIPS):
             return None
         return "Prognosis", tag("p", sentence(f"No prognosis: {story.unforeseen}"), class_="quiet")
     told = story.prognosis

@@ -113,22 +113,31 @@ def _legend(sheets: Sheets, told: SerialSheet) -> Html:
 
 def _notes(told: SerialSheet, story: Story) -> list[Html]:
     """How planes were matched, and what the maps are."""
-    levels = "The level of each row was chosen in the last scan, where lesion of all scans is largest."
     by_height = [name for name, how in zip(told.scans, told.matched, strict=True) if how == _BY_HEIGHT]
-    if len(by_height) < len(told.scans) - 1:
-        levels += " In the other scans it is where registration says that level lay."
-    if by_height:
-        assumed = any(scan.geometry is Geometry.ASSUMED for scan in story.scans)
-        height = "stack of slices that shows lung" if assumed else "lungs' height"
-        levels += (
-            f" Of {listing(by_height)} it is only the slice at the same share of the {height}, because it "
-            "could not be registered: the levels match roughly, or not at all."
-        )
-    notes = [tag("p", levels, class_="quiet")]
+    notes = [tag("p", _levels_words(told, by_height, story), class_="quiet")]
     methods = [method for method in dict.fromkeys(told.reasons) if method]
     if methods:
         notes.append(tag("p", _map_words(methods[0]), class_="quiet"))
     return notes
+
+
+def _levels_words(told: SerialSheet, by_height: list[str], story: Story) -> str:
+    if any(scan.geometry is Geometry.ASSUMED for scan in story.scans):
+        return (
+            "Slices at the same share of each stack stand beside each other. The files carry no position: "
+            "which end is the head, which side is which, how far apart slices lie and which part of the "
+            "lungs they show is not known. They need not show the same lung, and nothing may be compared "
+            "place by place."
+        )
+    said = "The level of each row was chosen in the last scan, where lesion of all scans is largest."
+    if len(by_height) < len(told.scans) - 1:
+        said += " In the other scans it is where registration says that level lay."
+    if by_height:
+        said += (
+            f" Of {listing(by_height)} it is only the slice at the same share of the lungs' height, because "
+            "it could not be registered: the levels match roughly, or not at all."
+        )
+    return said
 
 
 def _map_words(method: str) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from glasslung.analyze.foreseeing import NONE_SHIPS
 from glasslung.measure.course import SLAB_CODES
 from glasslung.measure.severity import NONE_PERCENT
 from glasslung.report.diagnosiswords import FAR, share
@@ -76,7 +77,7 @@ def paragraph(story: Story) -> str:
     elif measured:
         where = "" if len(story.scans) == 1 else f"On {_name(measured[0])}, "
         told += [_volume(measured[0], where), _state(measured[0], where), _score(measured[0])]
-    told += [_left_out(scan) for scan in story.scans if scan not in measured]
+    told += _all_left_out([scan for scan in story.scans if scan not in measured])
     told += [_lesions(story), _diagnosis(story)]
     return (
         " ".join(dict.fromkeys(part for part in told if part))
@@ -89,6 +90,19 @@ def _order(story: Story) -> str:
     if len(story.scans) == 1 or span_days(story) is not None:
         return ""
     return "The scans stand in the order given; the days between them are not known."
+
+
+def _all_left_out(scans: Sequence[Findings]) -> list[str]:
+    """Why scans have no part in the summary; those of grey values alone are told together."""
+    refused = Verdict.REFUSED
+    grey = [one for one in scans if one.intensity is Intensity.DISPLAY8 and verdict(one) is not refused]
+    if len(grey) < 2:
+        return [_left_out(scan) for scan in scans]
+    together = (
+        f"On {listing([scan.scan for scan in grey])} nothing that depends on density was measured, because "
+        "their grey values are 8-bit display values and not Hounsfield units."
+    )
+    return [together, *(_left_out(scan) for scan in scans if scan not in grey)]
 
 
 def _left_out(scan: Findings) -> str:
@@ -265,6 +279,8 @@ def cannot_say(story: Story) -> list[Limit]:
     elif span_days(story) is None:
         told.append(Limit("How fast it moves.", "The days between the scans are not known."))
     told += _not_followed(story)
+    if story.unforeseen == NONE_SHIPS:
+        told.append(Limit("What may become of the patient.", sentence(NONE_SHIPS)))
     told += _missing_units(story)
     networks = [scan.origin for scan in story.scans if scan.origin is not None and scan.origin.network]
     for name, limits in dict.fromkeys((origin.network, origin.limits) for origin in networks):

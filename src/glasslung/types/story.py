@@ -245,6 +245,7 @@ class Trajectory:
     of          whose figure it is: 'density', a network, a classifier's name
     unit        'percent' or 'log-odds'
     scans, days, values   the points, in order of time; days as in the story, None where unknown
+    trusted     which of the points may be believed; the curve rests on these alone
     law         the cohort whose courses bend the curve; '' where there is no curve
     curve       None where there is no law, days are unknown or there is one scan
     peak_day, peak, slope, bend   with 95 % limits (middle, low, high), in the measure's unit and days; slope
@@ -260,6 +261,7 @@ class Trajectory:
     scans: tuple[str, ...]
     days: tuple[float | None, ...]
     values: tuple[float, ...]
+    trusted: tuple[bool, ...]
     law: str = ""
     curve: SmoothCourse | None = None
     peak_day: tuple[float, float, float] | None = None
