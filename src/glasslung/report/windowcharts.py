@@ -46,16 +46,8 @@ def draw_cloud(panels: Sequence[CloudDrawing]) -> str:
             dots = axes.scatter(
                 levels, widths, c=areas, cmap=MAP, vmin=low, vmax=high, s=26, edgecolors=INK, linewidths=0.3
             )
-            worst = min(panel.windows, key=lambda one: one[2])
-            axes.plot(worst[0], worst[1], "o", mfc="none", mec=COLOURS[1], markersize=11, mew=1.6)
-            axes.annotate(
-                f"worst {worst[2]:.3f}",
-                worst[:2],
-                xytext=(9, 5),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=COLOURS[1],
-            )
+            if max(areas) > min(areas):
+                _ring(axes, min(panel.windows, key=lambda one: one[2]))
             axes.set_xlim(-far, far)
             axes.set_ylim(-far, far)
             axes.set_aspect("equal")
@@ -65,6 +57,21 @@ def draw_cloud(panels: Sequence[CloudDrawing]) -> str:
         figure.colorbar(dots, ax=list(grid), label="AUC", shrink=0.9)
 
     return _drawn(len(panels), CLOUD_INCHES + 0.4, draw)
+
+
+def _ring(axes: Any, worst: tuple[float, float, float]) -> None:
+    """Mark the worst window and say its AUC, towards the middle where there is room."""
+    level, width, area = worst
+    axes.plot(level, width, "o", mfc="none", mec=COLOURS[1], markersize=11, mew=1.6)
+    axes.annotate(
+        f"worst {area:.3f}",
+        (level, width),
+        xytext=(-9 if level > 0 else 9, 7),
+        textcoords="offset points",
+        ha="right" if level > 0 else "left",
+        fontsize=8.5,
+        color=COLOURS[1],
+    )
 
 
 def draw_spread(panels: Sequence[SpreadDrawing]) -> str:

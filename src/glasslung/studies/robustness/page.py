@@ -58,7 +58,9 @@ def verdicts(numbers: Found) -> list[str]:
             f"{number(one['mean'][0], 3)}, deviation {number(one['sd'], 3)}, worst "
             f"{number(one['worst'], 3)}; in the mean {signed(change[0], 3)} "
             f"[{number(change[1], 3)}, {number(change[2], 3)}], {moved} that patients tell from 0. "
-            f"{number(100 * one['turned'], 1)} % of the answers turn."
+            f"The log-odds of the middle scan deviate by {number(one['spread']['median'], 2)}, of the "
+            f"farthest by {number(one['spread']['most'], 2)}; {number(100 * one['turned'], 1)} % of the "
+            "answers turn."
         )
     last = list(numbers["draws"].values())[-1]
     half = (centre[2] - centre[1]) / 2
@@ -98,7 +100,7 @@ def _lead(numbers: Found) -> str:
     about, data = numbers["about"], numbers["about"]["data"]
     low, high = about["window"]["low"], about["window"]["high"]
     window = (
-        f"{number(low)} to {number(high)} HU"
+        f"{number(low)} to {number(high)}\u00a0HU"
         if about["window"]["known"]
         else "unknown, as of any 8-bit picture"
     )
