@@ -28,20 +28,11 @@ import numpy as np
 
 from glasslung.data.cohort import Cohort
 from glasslung.data.phantom import Patient, draw_cohort, render
-from glasslung.data.stays import LONG_STAY_DAYS, Stays, stays_of, with_priors
+from glasslung.data.stays import CHANGE, LOG_DAYS, LONG_STAY_DAYS, Stays, stays_of, with_priors
 from glasslung.files import make_folder, write_json, write_whole
 from glasslung.measure.concordance import c_difference, c_interval, harrells_c, harrells_c_weighted
 from glasslung.measure.survival import at_risk, cumulative_incidence, kaplan_meier, log_rank
-from glasslung.predict.prognosis import (
-    CHANGE,
-    FILE,
-    LOG_DAYS,
-    MEASURES,
-    PERSON,
-    Outlook,
-    PrognosisModel,
-    told_of,
-)
+from glasslung.predict.prognosis import FILE, MEASURES, PERSON, Outlook, PrognosisModel, told_of
 from glasslung.studies.prognosis.hazardlaw import resampled_law
 from glasslung.studies.prognosis.risks import HORIZON, ILL, STAY, fit, times_of, usable
 from glasslung.types import Case, Intensity, RiskCurve

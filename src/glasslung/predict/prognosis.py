@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glasslung.data.stays import CHANGE, LOG_DAYS, PRIOR
 from glasslung.errors import DataError, UsageError
 from glasslung.files import read_json
 from glasslung.predict.opening import FOLDER
-from glasslung.predict.risklaw import RiskLaw, rounded
+from glasslung.predict.outlook import Outlook, as_floats, words_for
 from glasslung.types import Findings, Intensity, Lesion, Prognosis, RiskCurve
 
 FILE, FORMAT = "prognosis.json", "glasslung-prognosis/1"
@@ -27,134 +28,19 @@ SHIPPED = {Intensity.HU: "prognosis-hu"}
 MEASURES = ("affected_percent", "consolidation_percent", "severity_points", "log_odds")
 """Columns of one scan; each also with `_prior` and `_change`."""
 PERSON = ("age", "male")
-PRIOR, CHANGE, LOG_DAYS = "_prior", "_change", "log_days"
-LEVEL = (0.025, 0.975)
-BEYOND = 0.05  # of a column's range: so far outside it is still what was learned
 LEAST_GAIN = 0.02  # of C, over age and sex alone: less is no gain that a patient would notice
-WORDS = {
-    "affected_percent": "affected lung (%)",
-    "consolidation_percent": "consolidation (% of the lungs)",
-    "severity_points": "CT severity score",
-    "log_odds": "log-odds of the diagnosis",
-    "age": "age",
-    "male": "sex",
-    LOG_DAYS: "the number of days between the scans",
-}
 
 
-@dataclass(frozen=True, eq=False)
-class Outlook:
-    """One law of one endpoint, and what it was worth.
-
-    endpoint   in words
-    law        of all training patients; `members` of resampled ones: base (M, K, C) and weights (M, F, C)
-    cause      which of its causes the endpoint is; still: the endpoint is that it has NOT happened yet
-    horizon    days to which chances refer
-    marks      days at which numbers at risk are told
-    ranges     column -> lowest and highest value in training
-    risks      (101,) per cents of the training patients' chances at the horizon
-    cut        chance at the horizon from which a patient belongs to the higher risk
-    groups     of patients it never learned from, lower risk first
-    score, worth, plain  as in `types.Prognosis`
-    """
-
-    endpoint: str
-    law: RiskLaw
-    members: tuple[np.ndarray, np.ndarray]
-    cause: int
-    still: bool
-    horizon: float
-    marks: tuple[float, ...]
-    ranges: Mapping[str, tuple[float, float]]
-    risks: tuple[float, ...]
-    cut: float
-    groups: tuple[RiskCurve, ...]
-    score: str
-    worth: tuple[float, float, float]
-    plain: tuple[float, float, float]
-
-    def chances(self, columns: Mapping[str, Any], days: Sequence[float]) -> np.ndarray:
-        """Chance of the endpoint by each day, (N, T); of one that is still to end, on each day."""
-        found = self.law.chance(columns, days, self.cause)
-        return 1 - found if self.still else found
-
-    def limits(self, columns: Mapping[str, Any], days: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-        """95 % limits of one patient's chances, (T,) each."""
-        drawn = np.stack(
-            [
-                replace(self, law=replace(self.law, base=base, weights=weights)).chances(columns, days)[0]
-                for base, weights in zip(*self.members, strict=True)
-            ]
-        )
-        low, high = np.quantile(drawn, LEVEL, axis=0)
-        return low, high
-
-    def fits(self, columns: Mapping[str, float]) -> bool:
-        """Whether all its columns are known."""
-        return all(math.isfinite(columns.get(name, math.nan)) for name in self.law.names)
-
-    @property
-    def paired(self) -> bool:
-        """Whether it reads a prior scan."""
-        return any(name == LOG_DAYS or name.endswith((PRIOR, CHANGE)) for name in self.law.names)
-
-    def outside(self, columns: Mapping[str, float]) -> list[str]:
-        """A doubt for each column that lies outside what it learned from."""
-        told = []
-        for name in self.law.names:
-            low, high = self.ranges[name]
-            slack = BEYOND * (high - low)
-            if not low - slack <= columns[name] <= high + slack:
-                as_told = math.expm1 if name == LOG_DAYS else float
-                value, low, high = (as_told(one) for one in (columns[name], low, high))
-                told.append(
-                    f"{words_for(name)} is {value:.3g}, and the model learned from {low:.3g} to {high:.3g}"
-                )
-        return told
-
-    def told(self) -> dict[str, Any]:
-        """As plain values."""
-        base, weights = self.members
-        return {
-            "endpoint": self.endpoint,
-            "law": self.law.told(),
-            "members": {"base": rounded(base), "weights": rounded(weights)},
-            "cause": self.cause,
-            "still": self.still,
-            "horizon": self.horizon,
-            "marks": list(self.marks),
-            "ranges": {name: rounded(np.asarray(ends)) for name, ends in self.ranges.items()},
-            "risks": rounded(np.asarray(self.risks)),
-            "cut": self.cut,
-            "groups": [_curve_told(curve) for curve in self.groups],
-            "score": self.score,
-            "worth": rounded(np.asarray(self.worth)),
-            "plain": rounded(np.asarray(self.plain)),
-        }
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Outlook:
-        """An outlook out of its plain values."""
-        members = tuple(np.asarray(told["members"][name], float) for name in ("base", "weights"))
-        law = RiskLaw.of(told["law"])
-        if members[0].shape[1:] != law.base.shape or members[1].shape[1:] != law.weights.shape:
-            raise DataError("a law's resampled members do not fit it; make the prognosis again")
-        return cls(
-            told["endpoint"],
-            law,
-            (members[0], members[1]),
-            int(told["cause"]),
-            bool(told["still"]),
-            float(told["horizon"]),
-            tuple(told["marks"]),
-            {name: (float(ends[0]), float(ends[1])) for name, ends in told["ranges"].items()},
-            tuple(told["risks"]),
-            float(told["cut"]),
-            tuple(_curve_of(curve) for curve in told["groups"]),
-            told["score"],
-            _three(told["worth"]),
-            _three(told["plain"]),
-        )
+__all__ = [
+    "Outlook",
+    "PrognosisModel",
+    "columns_of",
+    "open_prognosis",
+    "paired_columns",
+    "shipped_prognosis",
+    "told_of",
+    "words_for",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +112,9 @@ class PrognosisModel:
             interval=(float(low[-1]), float(high[-1])),
             percentile=100 * float(np.searchsorted(outlook.risks, by_horizon)) / max(1, len(outlook.risks)),
             group=outlook.groups[-1 if higher else 0].name,
-            curve=RiskCurve("this patient", days, _floats(chance), _floats(low[:-1]), _floats(high[:-1])),
+            curve=RiskCurve(
+                "this patient", days, as_floats(chance), as_floats(low[:-1]), as_floats(high[:-1])
+            ),
             groups=outlook.groups,
             marks=outlook.marks,
             score=outlook.score,
@@ -356,30 +244,3 @@ def paired_columns(
     if days is not None:
         out[LOG_DAYS] = math.log1p(days)
     return out
-
-
-def words_for(column: str) -> str:
-    """A column as a person says it."""
-    for ending, words in ((PRIOR, "{} of the scan before"), (CHANGE, "change of {}")):
-        if column.endswith(ending):
-            return words.format(words_for(column.removesuffix(ending)))
-    return WORDS.get(column, column)
-
-
-def _curve_told(curve: RiskCurve) -> dict[str, Any]:
-    arrays = {name: rounded(np.asarray(getattr(curve, name))) for name in ("days", "chance", "low", "high")}
-    return {"name": curve.name, **arrays, "patients": curve.patients, "at_risk": list(curve.at_risk)}
-
-
-def _curve_of(told: Mapping[str, Any]) -> RiskCurve:
-    days, chance, low, high = (_floats(told[name]) for name in ("days", "chance", "low", "high"))
-    return RiskCurve(told["name"], days, chance, low, high, int(told["patients"]), tuple(told["at_risk"]))
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    value, low, high = values
-    return float(value), float(low), float(high)
-
-
-def _floats(array: Sequence[float] | np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in array)

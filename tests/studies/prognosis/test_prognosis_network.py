@@ -8,7 +8,7 @@ import pytest
 from glasslung.data.stays import Stays
 from glasslung.errors import ShapeError, UsageError
 from glasslung.measure.concordance import harrells_c
-from glasslung.studies.prognosis.network import Lessons, ask, chance_by, learn, lines_of
+from glasslung.studies.prognosis.network import Lessons, ask, chance_by, learn, lines_of, trunk_of
 
 
 def simulated(n=160, seed=0):
@@ -75,6 +75,11 @@ def test_whole_scans_go_through_a_trunk():
     known = lines_of(films, stays, stays.prior >= 0, pairs=True)
     net = learn(known, {"width": 0.125}, Lessons(1, 2))
     assert ask(net, known).shape == (2, 14, 2)
+
+
+def test_only_an_i3d_gives_its_trunk():
+    with pytest.raises(UsageError, match="begins with an i3d"):
+        trunk_of("diagnosis-hu")
 
 
 def test_what_does_not_fit_is_refused():

@@ -103,6 +103,20 @@ def learn(
     return net.eval()
 
 
+def trunk_of(which: str) -> dict[str, Any]:
+    """The state of a trained I3D, by its run's folder or shipped name, for `learn(trunk=...)`.
+
+    UsageError for a run of another method: its trunk is another network.
+    """
+    from glasslung.predict.trained import open_trained
+
+    def check(method: str) -> None:
+        if method != "i3d":
+            raise UsageError(f"{which} is a run of {method}; a network that looks ahead begins with an i3d")
+
+    return dict(open_trained(which, check).model.state_dict())
+
+
 def ask(net: HazardNet, lines: StayLines) -> np.ndarray:
     """Chance of a long stay, (N,); or of each event by the end of each interval, (N, I, C)."""
     import torch
