@@ -56,3 +56,16 @@ def test_the_watchdog_speaks_and_stops(discs, tmp_path):
 )
 def test_mistakes_are_told_in_one_line(discs, tmp_path, model, more, told):
     assert told in one_line(glasslung_here(*words(model, discs, tmp_path / "run", *more)))
+
+
+def test_pictures_are_made_and_walked_between(discs, tmp_path):
+    run = tmp_path / "run"
+    assert glasslung_here(*words("leangan", discs, run)).returncode == 0
+    done = glasslung_here("make", run, "--out", tmp_path / "made", "--count", 6)
+    assert done.returncode == 0, done.stderr
+    assert "made, not patients" in done.stdout and (tmp_path / "made" / "cohort.csv").is_file()
+    walked = glasslung_here("walk", run, "--out", tmp_path / "walk", "--steps", 4)
+    assert walked.returncode == 0 and walked.stdout.startswith("interpolation: ")
+    assert (tmp_path / "walk" / "film.gif").is_file()
+    told = one_line(glasslung_here("walk", run, "--out", tmp_path / "stages", "--stages"))
+    assert "not told the ages" in told

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, exploring, learning, lesions, robustness, scans, studies, weights
+from glasslung.cli import cohorts, exploring, learning, lesions, making, robustness, scans, studies, weights
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -35,6 +35,8 @@ VERBS = (  # in the order of --help
     robustness.robustness,
     lesions.styles,
     exploring.explore,
+    making.make,
+    making.walk,
 )
 
 RESUMING = ("analyze", "segment", "phantom", "train", "study", "robustness")

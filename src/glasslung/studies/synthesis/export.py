@@ -81,8 +81,8 @@ def export_pictures(
         raise DataError(
             f"{100 * copies.rate.value:.0f} % of {wanted.count} made pictures are as near to a training "
             f"picture as {100 * copies.expected:.0f} % of unseen real ones; with more than "
-            f"{100 * wanted.most_copies:.0f} % nothing is written. Train with more pictures, more distortion, "
-            "or fewer steps"
+            f"{100 * wanted.most_copies:.0f} % nothing is written. Train with more pictures, more "
+            "distortion, or fewer steps"
         )
     kept = np.flatnonzero(copies.distance > copies.threshold)
     facts = provenance(run, wanted, copies, len(kept))
