@@ -6,43 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_stays import simulated
 
-from glasslung.data.stays import Stays
 from glasslung.errors import DataError, UsageError
 from glasslung.measure.concordance import harrells_c
 from glasslung.measure.ranking import auc
 from glasslung.measure.survival import as_if_observed_on, calibration_by_day, cumulative_incidence
-from glasslung.studies.prognosis.hazardlaw import fit_law, law_likelihood, resampled_law
-from glasslung.studies.prognosis.risks import ILL, KINDS, LONG, STAY, fit, times_of, usable
-
-
-def simulated(n=300, seed=0, effect=1.0, each=1):
-    """Columns and stays: critical illness and discharge compete; `burden` drives both, `noise` nothing."""
-    rng = np.random.default_rng(seed)
-    patients = np.repeat(np.arange(n // each), each)
-    burden, noise = rng.normal(30, 10, n), rng.normal(0, 3, n)
-    risk = effect * (burden - 30) / 10
-    ill, home = rng.exponential(20 * np.exp(-risk)), rng.exponential(9 * np.exp(0.7 * risk))
-    event_days = np.maximum(np.minimum(ill, home), 0.05)
-    event = np.where(ill < home, 1, 2)
-    stay = np.where(event == 1, event_days + rng.exponential(8, n), event_days)
-    blank = np.full(n, np.nan)
-    stays = Stays(
-        tuple(f"p{one}" for one in patients),
-        tuple(f"s{row}" for row in range(n)),
-        ("a",) * n,
-        np.full(n, -1),
-        np.zeros(n),
-        blank,
-        blank,
-        stay,
-        np.ones(n, bool),
-        event,
-        event_days,
-        np.zeros(n, bool),
-    )
-    return {"burden": burden, "noise": noise}, stays
-
+from glasslung.studies.prognosis.risks import ILL, KINDS, LONG, STAY, fit, usable
 
 RNG = np.random.default_rng
 DAYS = (3.0, 7.0, 14.0)
@@ -93,51 +63,6 @@ def test_chances_hold_when_discharge_may_come_first(kind):
         assert abs(group.predicted - group.observed) < 0.12
 
 
-def slow_likelihood(logits, day, kind, edges):
-    """Of one scan, from the formula: lived through each interval before, then the event or nothing."""
-    total = 0.0
-    for start, end, row in zip(edges, edges[1:], logits, strict=False):
-        whole = 1 + sum(np.exp(row))
-        if kind and start < day <= end:
-            return total + np.log(np.exp(row[kind - 1]) / whole)
-        if end <= day or (kind and day > end):
-            total += np.log(1 / whole)
-    return total
-
-
-def test_a_hazard_law_is_the_best_of_its_kind():
-    """No small step away from the fitted law makes the penalised likelihood better: a slow twin says so."""
-    columns, stays = simulated(40)
-    days, kind = times_of(stays, ILL)
-    law = fit_law(columns, days, kind, 1.0, edges=(0, 3, 7, 14))
-    x = law.standard(columns)
-    slow = [
-        slow_likelihood(row.tolist(), day, one, law.edges.tolist())
-        for row, day, one in zip(law.base[None] + (x @ law.weights)[:, None], days, kind, strict=True)
-    ]
-    np.testing.assert_allclose(law_likelihood(law, columns, days, kind), slow)
-
-    def worth(base, weights):
-        logits = base[None] + (x @ weights)[:, None]
-        fits = sum(
-            slow_likelihood(logits[n].tolist(), days[n], kind[n], law.edges.tolist()) for n in range(len(x))
-        )
-        return fits - (weights**2).sum() - 2.0 * (np.diff(base, axis=0) ** 2).sum() - 1e-3 * (base**2).sum()
-
-    best, rng = worth(law.base, law.weights), RNG(1)
-    for _ in range(20):
-        moved = [one + rng.normal(0, 0.05, one.shape) for one in (law.base, law.weights)]
-        assert worth(*moved) < best
-
-
-def test_weights_find_the_hazards_that_were_drawn():
-    columns, stays = simulated(3000)
-    law = fit_law(columns, *times_of(stays, ILL), 0.1)
-    ill, home = law.weights[0]
-    assert ill == pytest.approx(1.0, abs=0.15) and home == pytest.approx(-0.7, abs=0.12)
-    assert np.abs(law.weights[1]).max() < 0.1  # noise
-
-
 def test_strength_is_chosen_by_patients_left_out():
     rng = RNG(3)
     columns, stays = simulated(80, effect=0.0)
@@ -156,15 +81,6 @@ def test_scans_of_one_patient_are_left_out_together():
     for patient in set(stays.patients):
         assert len({folds[row] for row, name in enumerate(stays.patients) if name == patient}) == 1
     assert np.bincount(folds).tolist() == [18] * 5
-
-
-def test_resampled_laws_spread_around_the_law():
-    columns, stays = simulated(120)
-    law = fit_law(columns, *times_of(stays, ILL), 1.0)
-    base, weights = resampled_law(columns, *times_of(stays, ILL), 1.0, stays.patients, draws=15, rng=RNG(0))
-    assert base.shape == (15, *law.base.shape) and weights.shape == (15, 2, 2)
-    assert 0.03 < weights[:, 0, 0].std() < 0.5
-    assert abs(weights[:, 0, 0].mean() - law.weights[0, 0]) < 0.2
 
 
 def test_what_cannot_be_learned_is_refused():
