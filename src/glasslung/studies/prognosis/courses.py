@@ -15,7 +15,7 @@ import numpy as np
 
 from glasslung.errors import DataError
 from glasslung.measure.statistics import share_by_patient
-from glasslung.measure.trajectory import Law, fit_law, shape_of, smooth
+from glasslung.measure.trajectory import Course, Law, fit_law, shape_of, smooth
 from glasslung.studies.prognosis.ground import PrognosisGround
 
 WITHIN = (0.0, 2.0)  # days: how far from the true ones a peak may lie to be called right
@@ -27,9 +27,11 @@ DIGITS = 4
 
 
 def follow(
-    ground: PrognosisGround, values: np.ndarray, rng: np.random.Generator, draws: int
+    ground: PrognosisGround, values: np.ndarray, rng: np.random.Generator, draws: int, amount: bool = False
 ) -> dict[str, Any]:
     """The course of one measure: values (N,), one per scan, of patients with COVID-19.
+
+    amount  never below 0: it is followed as its square root, so that no limit falls below zero either
 
     -> {'scans', 'patients': counts of the law, 'span': [first, last day], 'common': {'days', 'mean', 'low',
         'high', 'peak_day'}, 'own_days', 'common_days', 'noise', 'people': patients drawn, a list of {'part',
@@ -42,24 +44,23 @@ def follow(
         raise DataError("no patient has two scans with a score: there is no course to follow")
     stays = ground.stays
     learned = np.flatnonzero(serial & ground.rows(ground.trained))
-    law = fit_law(stays.day[learned], values[learned], np.array(stays.patients)[learned])
+    followed = np.sqrt(np.maximum(values, 0)) if amount else values
+    law = fit_law(stays.day[learned], followed[learned], np.array(stays.patients)[learned])
     span = (float(np.floor(stays.day[serial].min())), float(np.ceil(stays.day[serial].max())))
     at = np.linspace(*span, POINTS)
     nobody = np.empty(0)
     common = smooth(law, nobody, nobody, at)
-    people = _people(ground, values, law, serial, span, rng)
+    people = _people(ground, followed, law, serial, span, rng)
     drawn = sorted(people, key=lambda one: -len(one["days"]))[:SHOWN]
     for one in drawn:
         course = smooth(law, np.array(one["days"]), np.array(one["values"]), at)
-        one |= {name: _listed(getattr(course, name)) for name in ("mean", "low", "high")} | {
-            "at": _listed(at)
-        }
+        one |= _told(course, amount) | {"at": _listed(at), "values": _own(one["values"], amount)}
     return {
         "scans": len(learned),
         "patients": len({stays.patients[row] for row in learned}),
         "span": list(span),
-        "common": {name: _listed(getattr(common, name)) for name in ("days", "mean", "low", "high")}
-        | {"peak_day": float(at[int(np.argmax(common.mean))])},
+        "common": {"days": _listed(at), "peak_day": float(at[int(np.argmax(common.mean))])}
+        | _told(common, amount),
         "own_days": law.own_days,
         "common_days": law.common_days,
         "noise": law.noise,
@@ -71,6 +72,15 @@ def follow(
         "ends": _ends(ground, values, serial),
         "peaks": _peaks(people, float(at[int(np.argmax(common.mean))]), rng, draws),
     }
+
+
+def _told(course: Course, amount: bool) -> dict[str, list[float]]:
+    """Mean and limits in the measure's own unit."""
+    return {name: _own(getattr(course, name), amount) for name in ("mean", "low", "high")}
+
+
+def _own(values: np.ndarray | Sequence[float], amount: bool) -> list[float]:
+    return _listed(np.square(np.maximum(values, 0)) if amount else np.asarray(values, float))
 
 
 def _has_serial(patients: Sequence[str], rows: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 Every set of columns (`columns`) is given to every model (`risks`), all fitted and tuned at the trained
 hospital and asked about the others once, from one landmark of each patient. The cut between high and low risk
-is the median risk of the trained hospital. On phantoms the law that the stays were drawn from tells what
-could be reached at these very landmarks (`ceiling`).
+is the median risk of the trained hospital. Sets of the classifier's features have one model more: the
+network that looks ahead (`network`), the paper's own way, a linear layer on all features. On phantoms the
+law that the stays were drawn from tells what could be reached at these very landmarks (`ceiling`).
 
     foretell -> {
       'learned': {'landmarks', 'patients', 'long', 'critical'}
@@ -17,17 +18,21 @@ could be reached at these very landmarks (`ceiling`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from glasslung.data.stays import CRITICAL, LONG_STAY_DAYS, Stays
 from glasslung.errors import DataError
+from glasslung.models.hazardnet import HAZARDS, LONG_STAY
 from glasslung.studies.prognosis.ceiling import chance_of_event, chance_of_stay
-from glasslung.studies.prognosis.columns import PAIRS, SETS, Looked, known_sets
+from glasslung.studies.prognosis.columns import FEATURES, PAIRS, SETS, Looked, known_sets
 from glasslung.studies.prognosis.ground import PrognosisGround
-from glasslung.studies.prognosis.risks import HORIZON, ILL, LONG, STAY, fit, usable
+from glasslung.studies.prognosis.network import ask, chance_by, learn, lines_of
+from glasslung.studies.prognosis.risks import HORIZON, ILL, LONG, STAY, RiskModel, fit, usable
 from glasslung.studies.prognosis.scores import compare, first_landmarks, score_ill, score_stay
 from glasslung.types import Progress
 
@@ -39,18 +44,21 @@ MODELS = {
 LEAST = 12  # landmarks to learn from, and patients to ask: below that no figure would mean anything
 TRUE_LAW, TRUE_RISK = "true law", "true log risk"
 TUNING_STREAM = 5
+NETWORK = "network"
 
 
 def foretell(
     ground: PrognosisGround,
     columns: Mapping[str, np.ndarray],
+    features: np.ndarray | None,
     seed: int,
     draws: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every set, every model; see the head of this file.
 
-    columns  of every scan (`columns.all_columns`)
+    columns   of every scan (`columns.all_columns`)
+    features  (N, F) of the classifier; None where there is none
     DataError where nobody has a stay ahead, all are censored, or too few are left to learn from or to ask.
     """
     rows = ground.landmarks & _known(ground.stays)
@@ -75,6 +83,11 @@ def foretell(
             risks[endpoint][one.name], found[endpoint][one.name] = _of_set(
                 one, columns, ground.stays, learned, asked, endpoint, seed, draws
             )
+            if features is not None and one in FEATURES:
+                risk, figures = _of_network(
+                    one, features, ground.stays, learned, asked, endpoint, seed, draws
+                )
+                risks[endpoint][one.name][NETWORK], found[endpoint][one.name][NETWORK] = risk, figures
     told |= {"stay": found[STAY], "ill": found[ILL]}
     told["pairs"] = _pairs(ground.stays, asked, risks, seed, draws)
     told["ceiling"] = _ceiling(ground, learned, asked, seed, draws) if "log_risk" in ground.truth else None
@@ -105,18 +118,58 @@ def _of_set(
         wanted = LONG if kind == "logistic" else endpoint
         rows = learned & usable(table, stays, wanted)
         rng = np.random.default_rng([seed, TUNING_STREAM])
-        model = fit(kind, _rows(table, rows), stays.take(rows), endpoint, rng=rng)
+        model, settled = _fitted(kind, _rows(table, rows), stays.take(rows), endpoint, rng)
         own, other = model.risk(_rows(table, learned)), model.risk(_rows(table, asked))
         risks[name] = other
         there = stays.take(asked)
         if endpoint == ILL:
             by_day = model.chance(_rows(table, asked), [HORIZON])[:, 0]
-            found[name] = score_ill(there, other, by_day, seed, draws)
+            found[name] = score_ill(there, other, by_day, seed, draws) | {"settled": settled}
             continue
         chance = model.chance(_rows(table, asked), [LONG_STAY_DAYS])[:, 0]
         found[name] = score_stay(there, other, chance, other > np.median(own), seed, draws)
-        found[name]["strength"] = model.strength
+        found[name] |= {"strength": model.strength, "settled": settled}
     return risks, found
+
+
+def _fitted(
+    kind: str, columns: Mapping[str, np.ndarray], stays: Stays, endpoint: str, rng: np.random.Generator
+) -> tuple[RiskModel, bool]:
+    """A fitted model, and whether its fit came to rest, as far as its library noticed."""
+    from lifelines.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model = fit(kind, columns, stays, endpoint, rng=rng)
+    for one in noticed:
+        if not issubclass(one.category, ConvergenceWarning):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return model, not any(issubclass(one.category, ConvergenceWarning) for one in noticed)
+
+
+def _of_network(
+    one: Looked,
+    features: np.ndarray,
+    stays: Stays,
+    learned: np.ndarray,
+    asked: np.ndarray,
+    endpoint: str,
+    seed: int,
+    draws: int,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Risk (N of asked,) and figures of a linear layer on all features of one scan or two."""
+    pairs, there = one.scans == 2, stays.take(asked)
+    known = learned & np.isfinite(stays.event_days) & ((stays.long_stay >= 0) | (endpoint == ILL))
+    lines = lines_of(features, stays, known, pairs=pairs)
+    net = learn(lines, {"head": LONG_STAY if endpoint == STAY else HAZARDS}, seed=seed)
+    # what came after is not read where a network is only asked: a table that tells stays alone has no events
+    silent = replace(stays, event_days=np.zeros(len(stays)))
+    own, other = (lines_of(features, silent, rows, pairs=pairs) for rows in (learned, asked))
+    if endpoint == ILL:
+        risk = chance_by(net, other, HORIZON)
+        return risk, score_ill(there, risk, risk, seed, draws)
+    mine, chance = ask(net, own), ask(net, other)
+    return chance, score_stay(there, chance, chance, chance > np.median(mine), seed, draws)
 
 
 def _filled(column: np.ndarray, learned: np.ndarray) -> np.ndarray:

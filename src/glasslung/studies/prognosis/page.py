@@ -25,7 +25,7 @@ from glasslung.studies.folder import PAGE
 from glasslung.studies.prognosis import tables
 from glasslung.studies.prognosis.columns import AGE_SEX, BURDEN, FEATURES, WHOLE
 from glasslung.studies.prognosis.coursechart import draw_courses
-from glasslung.studies.prognosis.foretelling import MODELS, TRUE_LAW
+from glasslung.studies.prognosis.foretelling import MODELS, NETWORK, TRUE_LAW
 from glasslung.studies.prognosis.papers import CALLS, COVID3D
 from glasslung.studies.prognosis.risks import STAY
 from glasslung.studies.prognosis.verdict import cautions, p_told, verdicts
@@ -87,14 +87,15 @@ def _prognosis(numbers: Found) -> list[Html | None]:
 def _forest(numbers: Found) -> Html:
     """Harrell's C of every set by every model, beside the best that could be reached."""
     blocks: dict[str, list[ForestRow]] = {}
-    for model in MODELS[STAY]:
+    for model in (*MODELS[STAY], NETWORK):
         rows = []
         for name, models in numbers["prognosis"]["stay"].items():
-            found = models[model]["harrell"]
+            found = models[model]["harrell"] if model in models else None
             if found:
                 value, low, high = found
                 rows.append(ForestRow(name, (value, low, high), strong="two" in name))
-        blocks[model] = rows
+        if rows:
+            blocks[model] = rows
     lines = [(0.5, "coin toss")]
     ceiling = numbers["prognosis"]["ceiling"]
     if ceiling:
@@ -271,7 +272,8 @@ HOW: Sequence[tuple[str, str]] = (
         (
             "Logistic regression of a stay of seven days or more (the paper's question), a Cox model of the "
             "stay's end, hazards in intervals of days; of critical illness Cox models, alone and with "
-            "discharge as a competing event. All have the same columns and patients; how strongly they are "
+            "discharge as a competing event. The network is one linear layer on all I3D features, with "
+            "dropout, as the paper's. All have the same columns and patients; how strongly they are "
             "shrunk is chosen inside the first hospital by leaving out patients in turn."
         ),
     ),

@@ -212,10 +212,11 @@ def measure(
     }
     numbers["mask check"] = next((one.manifest["told"] for one in extra if one.name == "masks"), None)
     score, parts = _read_by(ground, lead)
+    features = None if lead is None else lead.features[lead.best]
     numbers["course"] = _courses(ground, score, plan.draws)
     columns = all_columns(ground.stays, dict(ground.burdens), score, parts)
     foretelling = part_of(progress, shared, 1.0)
-    numbers["prognosis"] = foretell(ground, columns, SEED, plan.draws, foretelling)
+    numbers["prognosis"] = foretell(ground, columns, features, SEED, plan.draws, foretelling)
     numbers["readers"] = read_prognoses(ground, readings, SEED, plan.draws)
     numbers["case"] = _case(ground, done, lead, plan, out)
     return numbers
@@ -234,7 +235,7 @@ def _courses(ground: PrognosisGround, score: np.ndarray | None, draws: int) -> d
     if not ground.serial:
         return {"why not": "every patient has one scan: there is no course to follow"}
     rng = np.random.default_rng([SEED, COURSE_STREAM])
-    told = {"burden": follow(ground, ground.burdens[AFFECTED], rng, draws)}
+    told = {"burden": follow(ground, ground.burdens[AFFECTED], rng, draws, amount=True)}
     return told if score is None else {"s": follow(ground, score, rng, draws), **told}
 
 

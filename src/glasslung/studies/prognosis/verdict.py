@@ -90,9 +90,9 @@ def _why(numbers: Found) -> list[str]:
     width = (row["difference"][2] - row["difference"][1]) / 2
     return [
         (
-            f"What stands in the way: even the true law of these stays reaches a C of {told(best)} only, so all "
-            f"that the burden of one scan ({told(one)}) leaves to gain is {number(best[0] - one[0], 2)}, part of "
-            f"it age and sex; a difference below {number(width, 2)} cannot be told from chance with "
+            f"What stands in the way: even the true law of these stays reaches a C of {told(best)} only, so "
+            f"all that the burden of one scan ({told(one)}) leaves to gain is {number(best[0] - one[0], 2)}, "
+            f"part of it age and sex; a difference below {number(width, 2)} cannot be told from chance with "
             f"{numbers['prognosis']['asked']['patients']} patients."
         )
     ]
@@ -235,6 +235,18 @@ def cautions(numbers: Found) -> list[str]:
         )
     if numbers["ground"]["masks by"] == "drawn" and numbers["ground"]["name"] == "phantom":
         out.append(_drawn_masks(numbers.get("mask check")))
+    restless = [
+        f"{name} ({model})"
+        for kind in ("stay", "ill")
+        for name, models in numbers["prognosis"][kind].items()
+        for model, one in models.items()
+        if not one.get("settled", True)
+    ]
+    if restless:
+        out.append(
+            f"{len(restless)} fits did not come to rest, from too few patients for their columns: "
+            f"{listing(restless[:3])}{' and others' if len(restless) > 3 else ''}."
+        )
     asked = numbers["prognosis"]["asked"]
     few = min(asked["long"], asked["patients"] - asked["long"])
     if few < FEW:
