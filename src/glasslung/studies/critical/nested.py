@@ -33,18 +33,24 @@ from glasslung.types import Progress
 INNER = 5
 AGE_SEX, GREY, FOREST = "age and sex", "greys, weighed", "greys, random forest"
 CHOSEN = "chosen"
-STRENGTHS = (0.03, 0.1)
+STRENGTHS = (0.03, 0.1, 0.3)
+EYES_SHARE = 0.3  # of C for the segmenter's eyes: they have thirty times as many features as the others
+EYES = ("fine eyes", "coarse eyes")
+TOGETHER = ("lesions", "grey")
 READS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "greys": (("grey",),),
     "lesions": (("lesions",),),
     "lesions and tissue": (("lesions", "tissue"),),
-    "lesions and greys": (("lesions", "grey"),),
+    "lesions and greys": (TOGETHER,),
     "lesions, greys, zones, texture": (("lesions", "grey", "zones", "texture"),),
     "lesions, greys, age, sex": (("lesions", "grey", "clinic"),),
-    "mean of: lesions and greys, eyes": (("lesions", "grey"), ("eyes",)),
-    "mean of: lesions and greys, eyes, lesions": (("lesions", "grey"), ("eyes",), ("lesions",)),
+    "fine eyes": (("fine eyes",),),
+    "mean of: lesions and greys, fine eyes": (TOGETHER, ("fine eyes",)),
+    "mean of: lesions and greys, coarse eyes": (TOGETHER, ("coarse eyes",)),
+    "mean of: lesions and greys, both eyes": (TOGETHER, ("fine eyes",), ("coarse eyes",)),
+    "mean of: lesions and greys, fine eyes, age and sex": (TOGETHER, ("fine eyes",), ("clinic",)),
 }
-EYES_SHARE = 0.03  # of C for the segmenter's eyes: they have thirty times as many features as the others
+"""What is read: members, and the families each of them joins."""
 
 Ask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """ask(training rows, rows to answer) -> scores of these: a comparison that is fitted anew in every fold."""
@@ -80,7 +86,7 @@ def candidates() -> tuple[Candidate, ...]:
     made = []
     for name, members in READS.items():
         for c in STRENGTHS:
-            recipes = tuple(Recipe(reads, c * (EYES_SHARE if "eyes" in reads else 1.0)) for reads in members)
+            recipes = tuple(Recipe(reads, c * (EYES_SHARE if reads[0] in EYES else 1.0)) for reads in members)
             made.append(Candidate(f"{name}; C {c:g}", recipes))
     return tuple(made)
 

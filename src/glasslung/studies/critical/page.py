@@ -305,9 +305,9 @@ HOW = (
         "Features",
         (
             "Greys of the lung (percentiles, histogram); lesions by the shipped lesions-8bit: mean, area, "
-            "back, front, of ground glass and consolidation; zones; texture; the encoder of lesions-8bit. Each "
-            "is brought to normal scores by the training patients\u2019 quantiles and weighed by ridge logistic "
-            "regression. Days, group, scan length, slice number and picture size are no features."
+            "back, front, of ground glass and consolidation; zones; texture; the encoder of lesions-8bit. "
+            "Each is brought to normal scores by the training patients\u2019 quantiles and weighed by ridge "
+            "logistic regression. Days, group, scan length, slice number and picture size are no features."
         ),
     ),
     (

@@ -7,7 +7,8 @@ All of it lies inside the lungs. The families:
              at the back or at the front, where gravity and the virus put them
     zones    how grey the back, the front, the rim, the middle and each side are, smoothed
     texture  grain at four scales, noise and edges
-    eyes     means, spread and strongest answers of the segmenter's encoder over the lungs (`EYES` numbers)
+    eyes     the segmenter's encoder at an eighth (fine) and a sixteenth (coarse) of the size: means,
+             strongest answers and spread of its maps over the core, the front, the back and the outer lung
 
 `tissue` is `grey` without the rim of 4 pixels, which holds chest wall as far as the cropping left it there.
 `rim` is that rim alone and `size` the picture's: no model reads them; they show what the cropping tells.
@@ -26,6 +27,8 @@ from glasslung.data.slices import pad_square
 from glasslung.errors import DataError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from glasslung.predict.opening import Segmenter
 
 SEGMENTER = "lesions-8bit"
@@ -60,7 +63,9 @@ ZONES = ("rim", "middle", "front", "centre", "back", "right", "left")
 RIM_DEPTH_PX = 20.0
 ZONE_PX = 3.0  # Gaussian scale of the smoothing behind zones
 BANDS_PX = (0.7, 1.4, 2.8, 5.6, 11.0)
-STAGES = (2, 3, 4)  # of the encoder's five
+STAGES = (2, 3)  # of the encoder's five: an eighth and a sixteenth of the size, where textures are told
+EYES_SIDE = 192  # of the square that the encoder sees: that of its training
+TOUCH = 0.3  # of a map's cell: what less of a place lies in is not asked for its strongest answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +106,15 @@ def find_lung(picture: np.ndarray) -> Lung:
 def see(picture: np.ndarray, segmenter: Segmenter) -> dict[str, np.ndarray]:
     """Everything of one slice (H, W) uint8, family by family: name -> (F,) float64."""
     lung = find_lung(picture)
-    asked = [ask(lung, segmenter, side) for side in SIDES]
+    fine, coarse = look_through(lung, segmenter)
     return {
         "grey": grey_features(picture[picture > SEEN_GREY]),
         "tissue": grey_features(picture[lung.depth > RIM_PX]),
-        "lesions": np.mean([lesion_features(lung, maps) for maps, _ in asked], axis=0),
+        "lesions": np.mean([lesion_features(lung, ask(lung, segmenter, side)) for side in SIDES], axis=0),
         "zones": zone_features(lung),
         "texture": texture_features(lung),
-        "eyes": np.mean([eyes for _, eyes in asked], axis=0),
+        "fine eyes": fine,
+        "coarse eyes": coarse,
         "rim": grey_features(picture[(lung.depth > 0) & (lung.depth <= RIM_PX)]),
         "size": np.array(picture.shape, np.float64),
     }
@@ -126,36 +132,58 @@ def grey_features(grey: np.ndarray) -> np.ndarray:
     return np.concatenate([np.percentile(grey, PERCENTS), [grey.mean(), grey.std()], shares])
 
 
-def ask(lung: Lung, segmenter: Segmenter, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """The segmenter's maps (3, S, S) of none, ground glass, consolidation, and its encoder's answers (E,).
+def ask(lung: Lung, segmenter: Segmenter, side: int) -> np.ndarray:
+    """The segmenter's maps (3, S, S) of none, ground glass, consolidation: mean of both mirror images."""
+    import torch
 
-    Both mirror images are shown and their answers averaged.
+    with torch.no_grad():
+        kinds = segmenter.ask(_both_ways(lung.grey, side)).kinds
+    maps: np.ndarray = ((kinds[0] + kinds[1].flip(-1)) / 2).numpy().astype(np.float64)
+    return maps
+
+
+def look_through(lung: Lung, segmenter: Segmenter) -> tuple[np.ndarray, ...]:
+    """What each of `STAGES` of the segmenter's encoder answers in the core, front, back and rim of the lungs.
+
+    Per place the mean of every map, its strongest answer and its spread; mean over both mirror images.
     """
     import torch
     from torch.nn import functional as F
 
     from glasslung.nn.unet import present
 
-    image = torch.from_numpy(square(lung.grey, side).astype(np.float32) / np.float32(255))[None, None]
-    both = torch.cat([image, image.flip(-1)])
-    core = torch.from_numpy(square(np.where(lung.core, 255, 0).astype(np.uint8), side) > 127).float()[
-        None, None
-    ]
-    cores = torch.cat([core, core.flip(-1)])
+    core = _shown(lung.core, EYES_SIDE)
+    front, back = _thirds(core)
+    rim = _shown(lung.core & (lung.depth <= RIM_DEPTH_PX), EYES_SIDE)
+    places = torch.from_numpy(np.stack([core, front, back, rim]).astype(np.float32))[:, None]
+    model: Any = segmenter.model
     with torch.no_grad():
-        kinds = segmenter.ask(both).kinds
-        model: Any = segmenter.model
-        pyramid = model.unet.encode(present(both, model.config.greys))
+        pyramid = model.unet.encode(present(_both_ways(lung.grey, EYES_SIDE), model.config.greys))
         told = []
         for stage in STAGES:
-            each = pyramid[stage]
-            share = F.interpolate(cores, each.shape[-2:], mode="area")
-            area = share.sum((2, 3)).clamp_min(1e-3)
-            mean = (each * share).sum((2, 3)) / area
-            spread = (((each - mean[..., None, None]) ** 2 * share).sum((2, 3)) / area).sqrt()
-            told += [mean, (each * (share > 0.3)).amax((2, 3)), spread]
-    maps = ((kinds[0] + kinds[1].flip(-1)) / 2).numpy()
-    return maps.astype(np.float64), torch.cat(told, 1).mean(0).numpy().astype(np.float64)
+            each = pyramid[stage]  # (2, C, h, w): as it is, and turned left to right
+            share = F.interpolate(places, each.shape[-2:], mode="area")[:, 0]
+            shares = torch.stack([share, share.flip(-1)])[:, :, None]  # (2, P, 1, h, w)
+            area = shares.sum((3, 4)).clamp_min(1e-3)
+            mean = (each[:, None] * shares).sum((3, 4)) / area
+            off = each[:, None] - mean[..., None, None]
+            spread = ((off**2 * shares).sum((3, 4)) / area).sqrt()
+            most = (each[:, None] * (shares > TOUCH)).amax((3, 4))
+            told.append(torch.stack([mean, most, spread], 2).mean(0).flatten().numpy().astype(np.float64))
+    return tuple(told)
+
+
+def _both_ways(grey: np.ndarray, side: int) -> Tensor:
+    """A slice and its mirror image, (2, 1, S, S) float32 in [0, 1]."""
+    import torch
+
+    image = torch.from_numpy(square(grey, side).astype(np.float32) / np.float32(255))[None, None]
+    return torch.cat([image, image.flip(-1)])
+
+
+def _shown(mask: np.ndarray, side: int) -> np.ndarray:
+    """A mask (H, W) on the square that is shown, (S, S) bool."""
+    return square(np.where(mask, 255, 0).astype(np.uint8), side) > 127
 
 
 def square(picture: np.ndarray, side: int) -> np.ndarray:
@@ -168,10 +196,7 @@ def square(picture: np.ndarray, side: int) -> np.ndarray:
 
 def lesion_features(lung: Lung, maps: np.ndarray) -> np.ndarray:
     """How much lesion there is, of which kind and where: maps (3, S, S) -> 13 numbers, `LESIONS`."""
-    core, whole = (
-        square(np.where(mask, 255, 0).astype(np.uint8), maps.shape[-1]) > 127
-        for mask in (lung.core, lung.lung)
-    )
+    core, whole = (_shown(mask, maps.shape[-1]) for mask in (lung.core, lung.lung))
     front, back = _thirds(core)
     found: list[float] = []
     for kind in (1, 2):

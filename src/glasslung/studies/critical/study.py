@@ -51,9 +51,11 @@ FIXED = {
     "greys, weighed": ("grey",),
     "tissue without rim, weighed": ("tissue",),
     "lesions and greys, weighed": ("lesions", "grey"),
+    "segmenter's fine eyes, weighed": ("fine eyes",),
     "lesions, greys, age, sex": ("lesions", "grey", "clinic"),
 }
-"""Comparisons without any choice: C 0.1 always."""
+"""Comparisons without any choice: C 0.1, of the eyes a third of it."""
+EYES_C = 0.03
 SHOWN = 8  # slices of the highest and of the lowest risk
 SEEN = 0.3  # of the time goes into reading slices
 
@@ -133,10 +135,14 @@ def clinic_of(ground: CriticalGround) -> dict[str, np.ndarray]:
 
 
 def deal_all(
-    ground: CriticalGround, tables: Mapping[str, np.ndarray], plan: Plan, progress: Progress | None = None
+    ground: CriticalGround,
+    tables: Mapping[str, np.ndarray],
+    plan: Plan,
+    progress: Progress | None = None,
+    compared: bool = True,
 ) -> list[Deal]:
     """Nested cross-validation, deal by deal."""
-    beside = comparisons(ground, tables)
+    beside = comparisons(ground, tables) if compared else {}
     return [
         cross_validate(
             tables,
@@ -155,7 +161,10 @@ def comparisons(ground: CriticalGround, tables: Mapping[str, np.ndarray]) -> dic
     """What stands beside the choice: age and sex, plain greys, fixed models, and what is no disease."""
     event = ground.event
     length = np.nan_to_num(ground.slices, nan=-1.0)[:, None]
-    fixed = {name: by_recipe(tables, event, *families) for name, families in FIXED.items()}
+    fixed = {
+        name: by_recipe(tables, event, *families, c=EYES_C if "eyes" in families[0] else 0.1)
+        for name, families in FIXED.items()
+    }
     return {
         AGE_SEX: by_recipe(tables, event, "clinic"),
         FOREST: by_forest(tables["grey"], event),

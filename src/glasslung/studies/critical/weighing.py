@@ -121,8 +121,13 @@ def learn_member(recipe: Recipe, tables: Tables, event: np.ndarray) -> Member:
 
     features = joined(tables, recipe.families)
     knots = knots_of(features)
-    fitted = LogisticRegression(C=recipe.c, max_iter=3000).fit(bent(features, knots), event)
-    return Member(recipe, knots, fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0]))
+    scores = bent(features, knots)
+    # ridge weights lie in the span of the patients: with more features than patients, learn them there
+    wide = scores.shape[1] > len(scores)
+    left, size, span = np.linalg.svd(scores, full_matrices=False) if wide else (scores, 1.0, None)
+    fitted = LogisticRegression(C=recipe.c, max_iter=3000).fit(left * size, event)
+    weights = fitted.coef_[0] if span is None else fitted.coef_[0] @ span
+    return Member(recipe, knots, np.asarray(weights, np.float64), float(fitted.intercept_[0]))
 
 
 def learn(candidate: Candidate, tables: Tables, event: np.ndarray) -> tuple[Member, ...]:
