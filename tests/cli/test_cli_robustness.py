@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from verb_process import glasslung_here, refused
 
+from glasslung.files import write_json
+from glasslung.predict.folds import FOLDS, FORMAT
 from made_classifiers import write_classifier
 from made_patients import write_patients, write_pictures
 
@@ -56,6 +58,22 @@ def test_a_page_with_its_tables_is_made_and_goes_on(made, tmp_path):
     other = glasslung_here(*words, "--seed", 3)
     assert other.returncode == 2
     assert "holds another study" in other.stderr
+
+
+def test_folds_are_asked_as_one(made, tmp_path):
+    folds = tmp_path / "folds"
+    names = ("fold-00", "fold-01")
+    for name in names:
+        write_classifier(folds / name)
+    (folds / "operating.json").write_bytes((folds / names[0] / "weights" / "operating.json").read_bytes())
+    told = {"format": FORMAT, "model": "slicewise", "best": names[0]}
+    write_json(folds / FOLDS, told | {"folds": [{"folder": name} for name in names]})
+    done = glasslung_here(
+        "robustness", folds, made / "scans", "--out", tmp_path / "out", "--scans", 4, *SHORT
+    )
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
+    assert numbers["about"]["method"] == "2 folds of slicewise"
 
 
 def test_pictures_are_asked_with_their_brightness_and_contrast_changed(made, tmp_path):
