@@ -205,3 +205,20 @@ def test_a_cox_model_tells_hazards_and_how_well_it_fits_others():
     assert model.likelihood(others, days[400:], event[400:]) > model.likelihood(
         wrong, days[400:], event[400:]
     )
+
+
+def test_a_column_that_never_varies_is_left_out_of_a_cox_model():
+    risk, days, event, _ = simulated(200, 6)
+    same = np.ones(200)
+    model = Cox({"risk": risk, "same": same}, days, event)
+    assert model.names == ("risk",) and [one.name for one in model.hazards()] == ["risk"]
+    alone = Cox({"risk": risk}, days, event)
+    np.testing.assert_allclose(model.risk({"risk": risk, "same": same}), alone.risk({"risk": risk}))
+    with pytest.raises(DataError, match="same for all"):
+        Cox({"same": same}, days, event)
+
+
+def test_a_cox_model_without_a_maximum_says_so():
+    risk, days, event, _ = simulated(40, 7)
+    with pytest.raises(DataError, match="no maximum"):
+        Cox({"risk": risk, "again": risk}, days, event, ridge=0.0)

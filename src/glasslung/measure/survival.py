@@ -8,6 +8,7 @@ scores of predicted chances (Brier, calibration), which weigh patients by the ch
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from glasslung.errors import DataError, UsageError
 from glasslung.measure.concordance import checked, observed_until
 
+SAME = 1e-6  # a column whose values lie nearer together is the same for all
 NO_EVENT = 0  # code of a patient whose observation ended without any event
 
 
@@ -171,38 +173,56 @@ class Cox:
 
     columns    name -> (N,) numbers; standardise what is to be compared
     ridge      weight of the squared coefficients; a little keeps few events from giving endless ratios
+    A column that is the same for all patients tells nothing and is left out: `names` are those that are read.
+    DataError where none is left, nobody met the event, or no maximum is found.
     """
 
     def __init__(
         self, columns: Mapping[str, np.ndarray], days: np.ndarray, event: np.ndarray, ridge: float = 0.01
     ) -> None:
         from lifelines import CoxPHFitter
+        from lifelines.exceptions import ConvergenceError
+        from scipy.linalg import LinAlgWarning
 
         _, days, event = checked(np.zeros(len(days)), days, event)
         if not event.any():
             raise DataError("nobody met the event: no hazard can be estimated")
-        self.names = tuple(columns)
-        table = _table(columns) | {"days": days, "event": event}
-        self._fitted: Any = CoxPHFitter(penalizer=ridge).fit(_frame(table), "days", "event")
+        given = _table(columns)
+        self.names = tuple(name for name, column in given.items() if np.ptp(column) > SAME)
+        if not self.names:
+            raise DataError("every column is the same for all patients: no hazard can be estimated")
+        table = self._read(columns) | {"days": days, "event": event}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", LinAlgWarning)  # an answer of no more digits than noise
+                self._fitted: Any = CoxPHFitter(penalizer=ridge).fit(_frame(table), "days", "event")
+        except (ConvergenceError, LinAlgWarning, np.linalg.LinAlgError) as problem:
+            raise DataError(
+                "a Cox model of these columns has no maximum: two say the same, or one tells the event "
+                "outright; leave one out, or raise the ridge"
+            ) from problem
+
+    def _read(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: column for name, column in _table(columns).items() if name in self.names}
 
     def risk(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Log of the hazard against the average patient it was fitted on, (N,)."""
-        return np.asarray(self._fitted.predict_log_partial_hazard(_frame(_table(columns))), float)
+        return np.asarray(self._fitted.predict_log_partial_hazard(_frame(self._read(columns))), float)
 
     def chance_by(self, columns: Mapping[str, np.ndarray], day: float) -> np.ndarray:
         """Chance of meeting the event by a day, (N,) in [0, 1]."""
-        curves = self._fitted.predict_survival_function(_frame(_table(columns)), times=[day])
+        curves = self._fitted.predict_survival_function(_frame(self._read(columns)), times=[day])
         return 1.0 - curves.to_numpy()[0]
 
     def cumulative_hazard(self, columns: Mapping[str, np.ndarray], days: Sequence[float]) -> np.ndarray:
         """Expected number of events by each day if nothing else could happen, (N, T), by Breslow."""
-        found = self._fitted.predict_cumulative_hazard(_frame(_table(columns)), times=list(days))
+        found = self._fitted.predict_cumulative_hazard(_frame(self._read(columns)), times=list(days))
         return np.asarray(found.to_numpy().T, float)
 
     def likelihood(self, columns: Mapping[str, np.ndarray], days: np.ndarray, event: np.ndarray) -> float:
         """Log partial likelihood per patient of others than it was fitted on: higher is better."""
         _, days, event = checked(np.zeros(len(days)), days, event)
-        table = _frame(_table(columns) | {"days": days, "event": event})
+        table = _frame(self._read(columns) | {"days": days, "event": event})
         return float(self._fitted.score(table, scoring_method="log_likelihood"))
 
     def hazards(self) -> tuple[Hazard, ...]:
