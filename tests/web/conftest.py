@@ -1,8 +1,11 @@
 """One scene for many tests: a cohort of discs and an auto-encoder that learned nothing."""
 
+from dataclasses import replace
+
 import pytest
 from made_pictures import save_run, write_cohort
 
+from glasslung.web.atlas import make_atlases
 from glasslung.web.explorer import Wish, open_explorer
 
 SMALL = {"size": 32, "latents": 5, "channels": [8, 8, 8, 8]}
@@ -22,5 +25,6 @@ def run(cohort, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def scene(run):
-    """The scene of that run, on the cohort that it names."""
-    return open_explorer(Wish(run))
+    """The scene of that run, on the cohort that it names, its thumbnails on two sheets."""
+    found = open_explorer(Wish(run))
+    return replace(found, atlases=make_atlases(found.collection.thumbs, columns=5))

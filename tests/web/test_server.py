@@ -40,8 +40,9 @@ def test_scene_atlas_and_pictures(client, scene):
     assert told["count"] == 40 and told["live"] and told["walks"]["live"]
     assert told["walks"]["decoder"] is None  # the server decodes
     atlas = picture_of(client.get("/atlas/0.png"))
-    assert atlas.shape == (6 * 64, 7 * 64)
-    assert np.array_equal(atlas[64:128, 128:192], scene.collection.thumbs[7 + 2])
+    assert atlas.shape == (5 * 64, 5 * 64)
+    assert np.array_equal(atlas[64:128, 128:192], scene.collection.thumbs[5 + 2])
+    assert picture_of(client.get("/atlas/1.png")).shape == (3 * 64, 5 * 64)
     assert picture_of(client.get("/picture/5.png")).shape == (64, 64)
 
 
