@@ -1,0 +1,116 @@
+"""All figures of one contestant: how real, diverse and new its pictures are, and how its training went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glasslung.data.slices import SliceSet
+from glasslung.measure.copies import copy_rate
+from glasslung.measure.featuresets import FeatureSet, feature_set
+from glasslung.measure.lungfeatures import read_features
+from glasslung.measure.realism import RealismSettings, measure_realism
+from glasslung.measure.statistics import Interval
+from glasslung.measure.structure import structural_likeness
+from glasslung.measure.twosample import two_sample_test
+from glasslung.train.looks import pooled
+
+BLACK_SHARE = 0.15  # of the real pictures' brightness, as the watchdog counts
+MIRRORED_UNITS = 2  # the training pictures and their mirror images, for copies
+
+
+@dataclass(frozen=True, eq=False)
+class Ruler:
+    """What made pictures are measured against: features of real ones, and real pictures as they are."""
+
+    read: Callable[[np.ndarray], np.ndarray]
+    train: FeatureSet
+    held_out: FeatureSet
+    real: SliceSet
+    unseen: SliceSet
+
+
+def make_ruler(read: Callable[[np.ndarray], np.ndarray], train: SliceSet, held_out: SliceSet) -> Ruler:
+    """Features of both real sets, patient by patient."""
+    return Ruler(
+        read,
+        feature_set(read_features(train.images, read), train.patient),
+        feature_set(read_features(held_out.images, read), held_out.patient),
+        train,
+        held_out,
+    )
+
+
+def measure_made(made: np.ndarray, ruler: Ruler, seed: int, draws: int) -> dict[str, Any]:
+    """Every figure of one made set (N, S, S), each as {'value', 'low', 'high'} or a plain number.
+
+    Distances are on the reader's features; copies on greys pooled to 16 x 16, as they are and mirrored.
+    """
+    rng = np.random.default_rng(seed)
+    features = feature_set(read_features(made, ruler.read))
+    found = measure_realism(
+        features, ruler.train, ruler.held_out, rng=rng, settings=RealismSettings(draws=draws)
+    )
+    told = two_sample_test(ruler.held_out, features, rng=rng, kind="linear", draws=draws)
+    alike = structural_likeness(made, rng=rng, draws=draws)
+    real_alike = structural_likeness(ruler.unseen.images, ruler.unseen.patient, rng=rng, draws=draws)
+    copies = plain_copies(made, ruler, rng, draws)
+    manifold = found.manifold
+    return {
+        "kid": plain(found.kid),
+        "kid_floor": plain(found.floor),
+        "kid_subset": found.kid_subsets.subset,
+        "precision": plain(manifold.precision),
+        "recall": plain(manifold.recall),
+        "density": plain(manifold.density),
+        "coverage": plain(manifold.coverage),
+        "real_recall": plain(found.real_manifold.recall),
+        "frechet": found.frechet.distance,
+        "counts": {
+            "made": len(made),
+            "real": len(ruler.held_out),
+            "features": ruler.held_out.features.shape[1],
+        },
+        "likeness": plain(alike),
+        "real_likeness": plain(real_alike),
+        "told_apart": plain(told.area),
+        **copies,
+    }
+
+
+def plain_copies(made: np.ndarray, ruler: Ruler, rng: np.random.Generator, draws: int) -> dict[str, Any]:
+    """The rate of copies beside what unseen real pictures reach."""
+    train = ruler.real.images
+    both = np.concatenate([pooled(train), pooled(train[:, :, ::-1])])
+    units = np.tile(ruler.real.patient, MIRRORED_UNITS)
+    found = copy_rate(
+        feature_set(pooled(made)),
+        feature_set(both, units),
+        feature_set(pooled(ruler.unseen.images), ruler.unseen.patient),
+        rng=rng,
+        draws=draws,
+    )
+    return {"copies": plain(found.rate), "copies_expected": found.expected}
+
+
+def plain(found: Interval) -> dict[str, float]:
+    """An interval as JSON values."""
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def story_of(looks: list[Mapping[str, Any]], alarms: list[list[Any]]) -> dict[str, Any]:
+    """How a training went: how many looks were black, and at which step each sign was first told."""
+    black = [look["bright"] < BLACK_SHARE * look["real_bright"] for look in looks]
+    first: dict[str, int] = {}
+    for step, sign, *_ in alarms:
+        first.setdefault(sign, step)
+    return {
+        "looks": len(looks),
+        "black_looks": int(sum(black)),
+        "first_alarms": first,
+        "best_recall_seen": max((look["recall"] for look in looks), default=0.0),
+        "last_recall_seen": looks[-1]["recall"] if looks else 0.0,
+    }
