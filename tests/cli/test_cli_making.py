@@ -69,3 +69,11 @@ def test_pictures_are_made_and_walked_between(discs, tmp_path):
     assert (tmp_path / "walk" / "film.gif").is_file()
     told = one_line(glasslung_here("walk", run, "--out", tmp_path / "stages", "--stages"))
     assert "not told the ages" in told
+
+
+def test_a_study_says_what_is_wrong_before_it_begins(discs, tmp_path):
+    out = tmp_path / "study"
+    told = one_line(glasslung_here("study", "synthesis", "--out", out, "--cohort", discs, "--methods", "GAN"))
+    assert "there is no 'GAN'" in told and "LeanGAN" in told
+    few = one_line(glasslung_here("study", "synthesis", "--out", out, "--cohort", discs, "--quick"))
+    assert "held out" in few and not out.exists()

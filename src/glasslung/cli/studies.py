@@ -219,3 +219,47 @@ def prognosis(
             plan = plan.for_methods(methods).with_masks(found)
             page = run_prognosis(data, out, plan, readers, progress)
     show_page(page, show)
+
+
+@app.command()
+def synthesis(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study; a study there goes on.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--cohort", help="A folder of pictures, or a cohort's table; else phantoms.", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help="Only pictures of this label, like covid; may be repeated.", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A quarter of an hour: too short for conclusions.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Trainings of every model; more can be added later.")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Processor time for each training; 10 in full, 1.3 quick.", show_default=False),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures; 64 in full, 32 quick.", show_default=False)
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Only these, with semicolons between them, like DCGAN;LeanGAN.", show_default=False
+        ),
+    ] = "",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """DCGAN to WGAN-GP, VEEGAN and a small-data recipe: made lungs that are stable, diverse and audited."""
+    from glasslung.studies.synthesis.study import FULL, QUICK, choose_methods, run_synthesis
+
+    plan = (QUICK if quick else FULL).for_minutes(minutes).for_size(size)
+    chosen = choose_methods(methods, plan)
+    with progress_bar() as progress:
+        page = run_synthesis(data, out, plan, seeds, chosen, label or (), progress)
+    show_page(page, show)
