@@ -28,7 +28,7 @@ def stay(c: float) -> dict[str, Any]:
         "auc": triple(c + 0.1),
         "brier": triple(0.2, 0.02),
         "calibration": [[0.2, 0.25, 0.1, 0.4, 30], [0.6, 0.5, 0.3, 0.7, 30]],
-        "log_rank": {"p": 0.004, "high": 3, "low": 3},
+        "log_rank": {"p": 0.004, "reversed": False, "high": 3, "low": 3},
         "groups": {"days": DAYS, "seen": [True] * 5 + [False], "high": [False] * 3 + [True] * 3},
         "strength": 0.1,
     }
@@ -170,7 +170,7 @@ def numbers(difference: list[float] | None = None) -> dict[str, Any]:
                     "task": "prognosis two scans",
                     "reader": "simulated reader 1",
                     "patients": 60,
-                    "log_rank": {"p": 0.02, "high": 3, "low": 3},
+                    "log_rank": {"p": 0.02, "reversed": True, "high": 3, "low": 3},
                     "sensitivity": 0.7,
                     "specificity": 0.6,
                     "groups": stay(0.6)["groups"],

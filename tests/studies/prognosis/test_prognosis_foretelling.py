@@ -22,7 +22,7 @@ from glasslung.studies.prognosis.foretelling import TRUE_LAW, foretell
 from glasslung.studies.prognosis.ground import People
 from glasslung.studies.prognosis.readings import asked_rows, read_prognoses, readings_of
 from glasslung.studies.prognosis.risks import ILL
-from glasslung.studies.prognosis.scores import first_landmarks, score_ill, score_stay
+from glasslung.studies.prognosis.scores import first_landmarks, log_rank_of, score_ill, score_stay
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,8 @@ def test_a_risk_that_is_the_stay_itself_is_perfect(ground):
     stays = ground.stays.take(asked_rows(ground))
     found = score_stay(stays, stays.stay, (stays.stay >= 7) * 1.0, stays.stay > 7, 0, 40)
     assert found["harrell"][0] == 1.0 and found["auc"][0] == 1.0 and found["brier"][0] == pytest.approx(0.0)
-    assert found["log_rank"]["p"] < 0.001
+    assert found["log_rank"]["p"] < 0.001 and not found["log_rank"]["reversed"]
+    assert log_rank_of(stays, stays.stay < 7)["reversed"]
     back = score_stay(stays, -stays.stay, None, np.zeros(len(stays), bool), 0, 40)
     assert back["harrell"][0] == 0.0 and back["log_rank"]["p"] is None and back["brier"] is None
     assert found["harrell"][0] == pytest.approx(harrells_c(-stays.stay, stays.stay, stays.seen))

@@ -56,6 +56,12 @@ def test_reasons_stand_where_nothing_was_asked():
     assert "could not be asked: every patient has one scan" in said and "too few" in said
 
 
+def test_groups_that_lie_the_wrong_way_round_are_called_so(tmp_path):
+    said = " ".join(verdicts(numbers()))
+    assert "prognosis two scans: log-rank p = 0.020, but the wrong way round" in said
+    assert said.count("the wrong way round") == 1
+
+
 @pytest.mark.parametrize(("p", "words"), [(None, "p not defined"), (1e-5, "p < 0.001"), (0.03, "p = 0.030")])
 def test_p_values_are_printed_alike(p, words):
     assert p_told(p) == words

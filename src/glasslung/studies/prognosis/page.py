@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from glasslung.measure.survival import CalibrationGroup
 from glasslung.report.classifiercharts import RocDrawing, draw_roc
 from glasslung.report.markup import Html, tag
-from glasslung.report.studypage import Chapter, StudyPage, drawing, note, strip, write_study_page
+from glasslung.report.studypage import Chapter, StudyPage, drawing, note, write_study_page
 from glasslung.report.survivalcharts import (
     CalibrationPanel,
     ForestRow,
@@ -28,7 +29,7 @@ from glasslung.studies.prognosis.coursechart import draw_courses
 from glasslung.studies.prognosis.foretelling import MODELS, NETWORK, TRUE_LAW
 from glasslung.studies.prognosis.papers import CALLS, COVID3D
 from glasslung.studies.prognosis.risks import STAY
-from glasslung.studies.prognosis.verdict import cautions, p_told, verdicts
+from glasslung.studies.prognosis.verdict import cautions, groups_told, verdicts
 
 Found = Mapping[str, Any]
 MARKS = (0.0, 3.0, 7.0, 10.0, 14.0, 21.0)
@@ -157,8 +158,7 @@ def _kaplan(one: Found, heading: str) -> Html | None:
         kaplan_line(name, days[rows], seen[rows].astype(bool), MARKS)
         for name, rows in (("high risk", high.astype(bool)), ("low risk", ~high.astype(bool)))
     ]
-    p = p_told(told["p"]) if told else "p not defined"
-    svg = draw_curves(lines, marks=MARKS, up="still in hospital", note=f"log-rank {p}")
+    svg = draw_curves(lines, marks=MARKS, up="still in hospital", note=f"log-rank {groups_told(told)}")
     return tag("div", tag("h3", heading), drawing(svg, f"Kaplan-Meier curves: {heading}"))
 
 
@@ -229,10 +229,7 @@ def _case(numbers: Found, folder: Path) -> list[Chapter]:
     case = numbers["case"]
     if not case or not (folder / case["file"]).is_file():
         return []
-    from PIL import Image
-
-    with Image.open(folder / case["file"]) as picture:
-        pixels = np.asarray(picture.convert("RGB"), np.float32) / 255
+    data = base64.b64encode((folder / case["file"]).read_bytes()).decode()
     stay = case["stay"]
     words = (
         "Grad-CAM of the best fold's network times |s(t)|, one scale for all days: red speaks for COVID-19, "
@@ -242,8 +239,9 @@ def _case(numbers: Found, folder: Path) -> list[Chapter]:
     if stay:
         end = "went home or died" if stay["seen"] else "was still in hospital"
         words += f" {number(stay['days'], 1)} days after day {number(stay['day'], 1)} this patient {end}."
-    shown = tag("div", strip(pixels[None], "Where the network looked, day by day"), class_="scroll")
-    return [Chapter("case", "A case (figure 4)", (shown, note(words), tables.case_table(numbers)))]
+    picture = tag("img", src=f"data:image/png;base64,{data}", alt="Where the network looked, day by day")
+    shown = tag("figure", picture, tag("figcaption", words), class_="drawing")
+    return [Chapter("case", "A case (figure 4)", (shown, tables.case_table(numbers)))]
 
 
 # ------------------------------------------------------------------------------------------ how it was done

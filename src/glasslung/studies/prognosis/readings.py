@@ -17,10 +17,9 @@ from glasslung.data.readers import TASKS, Readings, Scale, read_readers
 from glasslung.data.stays import Stays
 from glasslung.errors import DataError
 from glasslung.measure.agreement import agreement
-from glasslung.measure.survival import log_rank
 from glasslung.studies.prognosis.diagnosed import triple
 from glasslung.studies.prognosis.ground import PrognosisGround
-from glasslung.studies.prognosis.scores import first_landmarks
+from glasslung.studies.prognosis.scores import first_landmarks, log_rank_of
 
 READER_STREAM = 8
 PROGNOSES = TASKS[1:]
@@ -96,17 +95,12 @@ def _reader(stays: Stays, calls: np.ndarray, reader: str, task: str) -> dict[str
     there, high = stays.take(read), calls[read] > 0.5
     if not read.any():
         return None
-    both = 0 < int(high.sum()) < len(high)
     long = there.long_stay
     return {
         "task": task,
         "reader": reader,
         "patients": int(read.sum()),
-        "log_rank": {
-            "p": log_rank(there.stay, there.seen, high).p if both and there.seen.any() else None,
-            "high": int(high.sum()),
-            "low": int((~high).sum()),
-        },
+        "log_rank": log_rank_of(there, high),
         "sensitivity": float(high[long == 1].mean()) if (long == 1).any() else None,
         "specificity": float((~high[long == 0]).mean()) if (long == 0).any() else None,
         "groups": {

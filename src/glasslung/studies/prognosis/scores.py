@@ -5,7 +5,8 @@ A risk is higher for who stays longer, or falls critically ill sooner.
 
     score_stay -> {'patients', 'long', 'open': not seen to leave, 'harrell', 'uno': C of the length of stay,
         'auc': of 7 days or more, 'brier', 'calibration': [[predicted, observed, low, high, patients]],
-        'log_rank': {'p', 'high', 'low': patients}, 'groups': {'days', 'seen', 'high'}}
+        'log_rank': {'p', 'reversed': high risk left sooner, 'high', 'low': patients},
+        'groups': {'days', 'seen', 'high'}}
     score_ill  -> {'patients', 'events', 'by day 14', 'harrell', 'uno', 'auc': by day 14, 'brier',
         'predicted', 'observed': means of the chances and of what happened by day 14}
 """
@@ -65,7 +66,7 @@ def score_stay(
         "auc": None,
         "brier": None,
         "calibration": [],
-        "log_rank": _log_rank(stays, high),
+        "log_rank": log_rank_of(stays, high),
         "groups": {
             "days": [round(float(day), 2) for day in stays.stay],
             "seen": [bool(one) for one in stays.seen],
@@ -158,11 +159,18 @@ def _calibrated(stays: Stays, chance: np.ndarray, seed: int, draws: int) -> dict
     }
 
 
-def _log_rank(stays: Stays, high: np.ndarray) -> dict[str, Any] | None:
+def log_rank_of(stays: Stays, high: np.ndarray) -> dict[str, Any]:
+    """The log-rank test between high risk and low, (N,) bool, and whether high risk left sooner."""
     counts = {"high": int(high.sum()), "low": int((~high).sum())}
-    if not min(counts.values()):
-        return {"p": None, **counts}
-    return {"p": log_rank(stays.stay, stays.seen, high).p, **counts}
+    if not min(counts.values()) or not stays.seen.any():
+        return {"p": None, "reversed": False, **counts}
+    sooner = float(_weighted_c(high.astype(float), stays)) > 0.5  # the test does not say who stays longer
+    return {"p": log_rank(stays.stay, stays.seen, high).p, "reversed": sooner, **counts}
+
+
+def _weighted_c(risk: np.ndarray, stays: Stays) -> float:
+    """Harrell's C of leaving first; NaN where no pair counts."""
+    return float(harrells_c_weighted(risk, stays.stay, stays.seen, np.ones((1, len(risk))))[0])
 
 
 def _c(

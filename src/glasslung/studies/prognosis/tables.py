@@ -174,20 +174,28 @@ def stay_table(numbers: Found) -> list[Html | None]:
     words = (
         "Log-rank p in the paper: "
         + ", ".join(f"{name} {p:g}" for name, p in LOG_RANK.items())
-        + ". Groups here by the median risk of the hospital that was learned from."
+        + ". Groups here by the median risk of the hospital that was learned from. Reversed: those of high "
+        "risk left sooner, which a log-rank test alone would not tell."
     )
     return [figures_table("The stay from nothing, one scan, two", head, rows, strong), note(words)]
 
 
 def _stay_cells(one: Found) -> list[Child]:
-    p = (one["log_rank"] or {}).get("p")
     return [
         interval(one["harrell"]),
         interval(one["uno"]),
         interval(one["auc"]),
         interval(one["brier"], 3),
-        NOTHING if p is None else p_told(p).removeprefix("p ").removeprefix("= "),
+        _p(one["log_rank"]),
     ]
+
+
+def _p(test: Found) -> str:
+    """A log-rank p in a cell."""
+    if test["p"] is None:
+        return NOTHING
+    short = p_told(test["p"]).removeprefix("p ").removeprefix("= ")
+    return f"{short}, reversed" if test["reversed"] else short
 
 
 def ill_table(numbers: Found) -> list[Html | None]:
@@ -257,7 +265,7 @@ def readers_table(numbers: Found) -> list[Html | None]:
                 _percent(one["sensitivity"]),
                 _percent(one["specificity"]),
                 f"{one['log_rank']['high']} / {one['log_rank']['low']}",
-                p_told(one["log_rank"]["p"]).removeprefix("p ").removeprefix("= "),
+                _p(one["log_rank"]),
             ],
         )
         for one in found["prognosis"]

@@ -40,6 +40,13 @@ def p_told(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
+def groups_told(test: Found | None) -> str:
+    """A log-rank test: its p, and whether the groups lie the wrong way round."""
+    if test is None or test["p"] is None:
+        return p_told(None)
+    return p_told(test["p"]) + (", but the wrong way round" if test["reversed"] else "")
+
+
 # ----------------------------------------------------------------------------------------------- prognosis
 
 
@@ -106,19 +113,17 @@ def _image(numbers: Found) -> list[str]:
         if name not in found or AGE_SEX not in found:
             continue
         one = found[name][MAIN]
-        groups = found[name]["logistic"]["log_rank"]
-        p = groups["p"] if groups else None
+        groups = groups_told(found[name]["logistic"]["log_rank"])
         sentences.append(
-            f"{name}: C {told(one['harrell'])}, AUC of a long stay {told(one['auc'])}, log-rank {p_told(p)}"
+            f"{name}: C {told(one['harrell'])}, AUC of a long stay {told(one['auc'])}, log-rank {groups}"
         )
     if not sentences:
         return []
-    plain = found[AGE_SEX][MAIN]
-    p = (found[AGE_SEX]["logistic"]["log_rank"] or {}).get("p")
+    plain, groups = found[AGE_SEX][MAIN], groups_told(found[AGE_SEX]["logistic"]["log_rank"])
     return [
         (
             f"The stay from the picture. {'; '.join(sentences)}. Age and sex alone: "
-            f"C {told(plain['harrell'])}, AUC {told(plain['auc'])}, log-rank {p_told(p)}."
+            f"C {told(plain['harrell'])}, AUC {told(plain['auc'])}, log-rank {groups}."
         )
     ]
 
@@ -201,7 +206,7 @@ def _readers(numbers: Found) -> list[str]:
     if not rows:
         return []
     kind = "Simulated readers" if numbers["simulated readers"] else "Readers"
-    said = [f"{row['reader']}, {row['task']}: log-rank {p_told(row['log_rank']['p'])}" for row in rows]
+    said = [f"{row['reader']}, {row['task']}: log-rank {groups_told(row['log_rank'])}" for row in rows]
     return [f"{kind} of the prognosis. {'; '.join(said)}."]
 
 
