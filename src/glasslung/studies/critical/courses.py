@@ -121,7 +121,27 @@ def courses(
         "risks": rows,
         "gains": gains,
         "split": {name: split_at_median(risk[name], past) for name in (IMAGE, AGE_SEX)},
+        "like_scans": like_scans(ground, past, risk, rng, draws),
     }
+
+
+def like_scans(
+    ground: CriticalGround,
+    past: Landmark,
+    risk: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+    draws: int,
+) -> dict[str, Any] | None:
+    """Harrell's C among scans of the usual length, where length tells little; None with under 5 events."""
+    near = ground.one_scanner()[past.rows]
+    if past.event[near].sum() < 5:
+        return None
+    who, days, event = ground.patients[past.rows][near], past.days[near], past.event[near]
+    found = {
+        name: asdict(c_interval(harrells_c_weighted, mine[near], days, event, who, rng=rng, draws=draws))
+        for name, mine in risk.items()
+    }
+    return {"patients": int(near.sum()), "events": int(event.sum()), "harrell": found}
 
 
 def split_at_median(risk: np.ndarray, past: Landmark) -> dict[str, Any]:

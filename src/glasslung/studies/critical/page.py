@@ -112,7 +112,7 @@ def _scanner_told(numbers: Found) -> list[str]:
     if near:
         told.append(
             f"Among the {near['patients']} scans of the usual length, where it tells little, the slice has "
-            f"{limits(near['auc'][CHOSEN])}: that much is not the scanner."
+            f"{limits(near['auc'][CHOSEN])}: that much the length of the scan does not tell."
         )
     return told
 
@@ -257,7 +257,12 @@ def _course(numbers: Found) -> Chapter:
         (name, [interval(row["harrell"]), interval(row["uno"]), interval(course["gains"].get(name))])
         for name, row in course["risks"].items()
     ]
+    near = course.get("like_scans")
     head = ["risk by", "Harrell\u2019s C", "Uno\u2019s C", "less age and sex, paired"]
+    if near:
+        head.append(f"Harrell\u2019s C, usual length: {near['events']} of {near['patients']}")
+        for name, cells in rows:
+            cells.append(interval(near["harrell"][name]))
     content: list[Html | None] = [
         figures_table(
             f"From day {course['landmark']:g}: {course['patients']} patients, {course['events']} events",
