@@ -5,7 +5,8 @@ documentation.
     python benchmarks/explorer_frames.py --real CAGE --count 1000 --work WORK
 
 Without --real the real ones are phantoms (four stages of 250 chests), so that the pictures may be shown; with
-it, a collection's own slices, and no picture is written. The made ones are drawn from the shipped U-SVAE.
+it, a collection's own slices, and no picture is written. The made ones are decoded by
+the shipped auto-encoder from codes drawn like those of the real ones.
 Chromium draws WebGL in software where there is no graphics chip: the line `renderer` says which it was, and
 frames in a second then say what this processor can do, not what the page asks of a laptop's chip. `script` is
 what the page's own code takes for a frame, whatever draws it.
@@ -28,8 +29,12 @@ from PIL import Image
 from glasslung.data.phantom import draw_patient
 from glasslung.data.phantom.lung_slices import lung_grey, slice_of
 from glasslung.data.sources import open_cohort
+from glasslung.web.codes import SHIPPED, plain
 from glasslung.web.explorer import Wish, open_explorer
+from glasslung.web.listing import list_place
 from glasslung.web.page import export_page
+from glasslung.web.pictures import read_listing
+from glasslung.web.walks import as_grey
 
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 STAGES = (("t0", 0.0, False), ("t1", 3.0, True), ("t2", 7.0, True), ("t3", 12.0, True))
@@ -94,20 +99,20 @@ def part_of(real: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def draw_made(folder: Path, count: int) -> Path:
-    """Slices from the prior of the shipped U-SVAE."""
+def draw_made(folder: Path, real: Path, count: int) -> Path:
+    """Slices that the shipped auto-encoder decodes from codes drawn like those of the real ones."""
     import torch
 
     from glasslung.models.shipped import load_shipped
 
     folder.mkdir(parents=True)
-    model: Any = load_shipped("usvae")[0]
-    rng = torch.Generator().manual_seed(0)
-    for start in range(0, count, 50):
-        made = model.sample(min(50, count - start), rng).pixels.mean()[:, 0].numpy()
-        for number, picture in enumerate(made, start=start):
-            grey = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
-            Image.fromarray(grey).save(folder / f"{number:04d}.png")
+    model: Any = load_shipped(SHIPPED)[0]
+    size = int(model.config.size)
+    collection = read_listing(list_place(real), plain(size))
+    codes = model.encode(torch.from_numpy(collection.squares[:, None])).numpy()
+    drawn = np.random.default_rng(0).multivariate_normal(codes.mean(0), np.cov(codes.T), count)
+    for number, picture in enumerate(model.decode(torch.from_numpy(drawn.astype(np.float32)))):
+        Image.fromarray(as_grey(picture[0].numpy())).save(folder / f"{number:04d}.png")
     return folder
 
 
@@ -175,7 +180,7 @@ def main() -> None:
     if not real.exists():
         _ = part_of(wanted.real, real, wanted.count) if wanted.real else draw_phantoms(real, wanted.count)
     if not made.exists():
-        draw_made(made, wanted.count)
+        draw_made(made, real, wanted.count)
     began = time.process_time()
     scene = open_explorer(Wish(real, made=(made,)))
     print(

@@ -116,3 +116,19 @@ def test_wrong_shapes_are_refused():
         model.encode(torch.zeros(1, 1, 32, 32))
     with pytest.raises(ShapeError, match=r"\(B, 4\)"):
         model.decode(torch.zeros(1, 3))
+
+
+def test_the_shipped_one_sees_phantoms_as_its_card_says():
+    from glasslung.data.phantom import draw_patient
+    from glasslung.data.phantom.lung_slices import slices
+    from glasslung.models.shipped import FOLDER, load_shipped
+
+    model, about = load_shipped("explorer")
+    assert about["name"] == "autoencoder"
+    patients = [draw_patient(seed, severity=0.5) for seed in range(150, 156)]
+    images = torch.from_numpy(slices(patients, (0.0, 6.0), 64).grey.astype(np.float32) / 255)[:, None]
+    codes = model.encode(images)
+    error = float((model.decode(codes) - images).square().mean()) * 255**2
+    assert error < 1069  # of two principal components on such phantoms
+    card = (FOLDER / "explorer" / "card.md").read_text()
+    assert "not a medical device" in card and f"{model.config.latents} latents" in card

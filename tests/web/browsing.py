@@ -15,6 +15,7 @@ from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-dev-shm-usage"]
+PATIENCE = 240_000  # milliseconds: a busy machine draws slowly, and nothing hangs that a test waits for
 READY = "() => window.explorer !== undefined"
 
 
@@ -64,6 +65,8 @@ class Watched:
 
     def __init__(self, browser, address: str, **context: object) -> None:
         self.context = browser.new_context(viewport={"width": 1366, "height": 768}, **context)
+        self.context.set_default_timeout(PATIENCE)
+        self.context.set_default_navigation_timeout(PATIENCE)
         self.asked: list[str] = []
         self.wrong: list[str] = []
         self.page = self.context.new_page()
@@ -71,7 +74,7 @@ class Watched:
         self.page.on("pageerror", lambda problem: self.wrong.append(str(problem)))
         self.page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
         self.page.goto(address)
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY)
 
     def tell(self, script: str):
         return self.page.evaluate(script)
@@ -103,7 +106,7 @@ class Watched:
 
     def settle(self) -> None:
         """Wait until nothing is left to be drawn."""
-        self.page.wait_for_function("() => !explorer.cloud.dirty", timeout=20_000)
+        self.page.wait_for_function("() => !explorer.cloud.dirty")
         self.page.evaluate(
             "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
         )

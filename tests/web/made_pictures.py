@@ -54,12 +54,12 @@ def write_codes(folder: Path, rows: list[list[object]], head: list[str]) -> Path
     return folder / "codes.csv"
 
 
-def save_run(folder: Path, cohort: Path, **settings: object) -> Path:
-    """A run of an auto-encoder that learned nothing: its weights as they are drawn."""
+def save_run(folder: Path, cohort: Path, method: str = "autoencoder", **settings: object) -> Path:
+    """A run that learned nothing: its weights as they are drawn."""
     from glasslung.models import build
     from glasslung.train.rundir import RunDir
 
-    run = RunDir.create(folder, "explorer", "autoencoder", settings, 0, {"cohort": cohort})
+    run = RunDir.create(folder, "explorer", method, settings, 0, {"cohort": cohort})
     with run.writing():
-        run.save("autoencoder", build("autoencoder", 0, **settings))
+        run.save(method, build(method, 0, **settings))
     return folder

@@ -126,10 +126,9 @@ def test_dragging_from_one_to_another_shows_what_the_model_decodes(page, scene, 
     page.page.mouse.up()
     page.page.keyboard.up("Shift")
     page.page.locator("#walk-way").select_option(way)
-    page.page.wait_for_function("() => explorer.walkState?.whole", timeout=30_000)
+    page.page.wait_for_function("() => explorer.walkState?.whole")
     assert page.tell("[explorer.walkState.first, explorer.walkState.second]") == [first, second]
-    shares = np.linspace(0, 1, 33)
-    wanted = scene.codes.walker.walk(first, second, shares, way)
+    wanted = scene.codes.walker.walk(first, second, 33, way)
     for at in (0, 7, 16, 32):
         seen = canvas_of(page, f"explorer.walkState.frames[{at}]")
         assert np.abs(seen.astype(int) - wanted[at]).max() <= 2
@@ -243,7 +242,7 @@ def test_fingers_choose_and_walk(browser, scene, tmp_path):
     for kind, x, y in steps:
         finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
     finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    page.page.wait_for_function("() => explorer.walkState !== null", timeout=10_000)
+    page.page.wait_for_function("() => explorer.walkState !== null")
     assert page.tell("[explorer.walkState.first, explorer.walkState.second]") == [first, second]
     assert page.wrong == []
     page.close()

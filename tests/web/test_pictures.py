@@ -8,6 +8,7 @@ from made_pictures import disc, discs, write_cohort
 from PIL import Image
 
 from glasslung.errors import DataError
+from glasslung.web.codes import plain
 from glasslung.web.listing import list_place, of_folder
 from glasslung.web.pictures import THUMB, read_listing, thumbnail
 
@@ -40,7 +41,7 @@ def every_kind(folder):
 
 
 def test_every_mode_becomes_the_same_grey_and_the_damaged_are_listed(tmp_path):
-    collection = read_listing(list_place(every_kind(tmp_path / "all")), 32)
+    collection = read_listing(list_place(every_kind(tmp_path / "all")), plain(32))
     names = [entry.name for entry in collection.entries]
     assert names == [
         *("a-L.png", "b-RGB.png", "c-RGBA.png", "d-LA.png", "h-16.png", "i-P.png", "j-1.png"),
@@ -64,7 +65,7 @@ def test_every_mode_becomes_the_same_grey_and_the_damaged_are_listed(tmp_path):
 
 
 def test_what_was_done_is_told(tmp_path):
-    notes = " ".join(read_listing(list_place(every_kind(tmp_path / "all")), 32).notes)
+    notes = " ".join(read_listing(list_place(every_kind(tmp_path / "all")), plain(32)).notes)
     assert "2 picture(s) had transparent parts" in notes
     assert "2 picture(s) had more than 8 bits" in notes
     assert "2 sizes" in notes
@@ -75,7 +76,7 @@ def test_two_pictures_in_all_are_too_few(tmp_path):
         Image.fromarray(picture).save(tmp_path / f"{number}.png")
     (tmp_path / "broken.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"2 picture\(s\).*1 left out, first 'broken.png'.*Give more"):
-        read_listing(list_place(tmp_path), 32)
+        read_listing(list_place(tmp_path), plain(32))
 
 
 def test_a_folder_without_pictures_and_a_place_that_is_not_there(tmp_path):
@@ -103,7 +104,7 @@ def test_folders_are_labels_and_links_that_lead_out_are_left_out(tmp_path):
 
 
 def test_a_cohort_brings_its_table(tmp_path):
-    collection = read_listing(list_place(write_cohort(tmp_path / "cohort", 20, stages=True)), 32)
+    collection = read_listing(list_place(write_cohort(tmp_path / "cohort", 20, stages=True)), plain(32))
     assert collection.columns["label"][:2] == ("healthy", "covid")
     assert collection.columns["stage"][:4] == ("healthy", "days 0 to 4", "days 5 to 9", "days 10 to 14")
     assert collection.columns["source"][2] == "site 1"

@@ -9,6 +9,8 @@ from made_pictures import discs, save_run, write_codes, write_cohort
 from PIL import Image
 
 from glasslung.errors import DataError, UsageError
+from glasslung.models import build
+from glasslung.nn.making import make_pictures
 from glasslung.studies.training import Job, TrainingSettings, train_model
 from glasslung.web.explorer import Wish, open_explorer
 from glasslung.web.scene import as_json, kind_of
@@ -92,7 +94,7 @@ def test_a_table_is_laid_out_by_its_own_codes_and_decoded_by_a_run_of_that_width
     decoded = open_explorer(Wish(table, str(run)))
     assert np.array_equal(decoded.codes.values, alone.codes.values)
     assert decoded.codes.walker is not None
-    assert decoded.codes.walker.walk(0, 1, np.array([0.5]), "linear").shape == (1, 32, 32)
+    assert decoded.codes.walker.walk(0, 1, 3, "linear").shape == (3, 32, 32)
 
 
 def test_a_table_of_the_wrong_width_is_refused(tmp_path, run):
@@ -137,12 +139,39 @@ def test_what_train_leaves_can_be_explored(tmp_path):
     assert "auto-encoder run" in scene.codes.told
 
 
+def test_a_generator_decodes_the_codes_that_came_with_it(tmp_path, cohort):
+    settings = {"size": 32, "codes": 4, "width": 8}
+    gan = save_run(tmp_path / "gan", cohort, "dcgan", **settings)
+    rows = [[f"{n:03d}", n, 1, -n, 0.5] for n in range(6)]
+    table = write_codes(tmp_path / "made", rows, ["name", "z1", "z2", "z3", "z4"])
+    pictures = tmp_path / "made" / "pictures"
+    pictures.mkdir()
+    for number in range(3):  # some beside the table, some in their folder
+        (tmp_path / "made" / f"{number:03d}.png").rename(pictures / f"{number:03d}.png")
+    scene = open_explorer(Wish(table, str(gan)))
+    assert len(scene.collection) == 6
+    frames = scene.codes.walker.walk(0, 5, 4, "linear")
+    model = build("dcgan", 0, **settings)
+    wanted = make_pictures(model, np.array([[0, 1, 0, 0.5], [5, 1, -5, 0.5]], np.float32))
+    assert np.abs(frames[[0, -1]] / 255 - wanted).max() < 0.01
+    with pytest.raises(UsageError, match=r"codes\.csv"):
+        open_explorer(Wish(cohort, str(gan)))
+
+
+def test_a_veegan_finds_codes_of_pictures(tmp_path, cohort):
+    run = save_run(tmp_path / "veegan", cohort, "veegan", size=32, codes=4, width=8)
+    scene = open_explorer(Wish(run))
+    assert scene.codes.values.shape == (40, 4)
+    assert "reconstructor" in scene.codes.told
+    assert scene.codes.walker.walk(0, 1, 2, "linear").shape == (2, 32, 32)
+
+
 @pytest.mark.parametrize("model", ["usvae", "texture"])
 def test_other_codes(cohort, model):
     scene = open_explorer(Wish(cohort, model))
     assert np.isfinite(scene.codes.values).all()
     if model == "usvae":
-        frames = scene.codes.walker.walk(0, 3, np.linspace(0, 1, 3), "spherical")
+        frames = scene.codes.walker.walk(0, 3, 3, "spherical")
         assert frames.shape == (3, 64, 64) and frames.max() > 0
     else:
         assert scene.codes.walker is None
@@ -152,6 +181,6 @@ def test_pixels_decode_to_the_pictures_themselves(tmp_path):
     for number, picture in enumerate(discs(12)):
         Image.fromarray(picture).save(tmp_path / f"{number:02d}.png")
     scene = open_explorer(Wish(tmp_path, "pixels"))
-    ends = scene.codes.walker.walk(2, 7, np.array([0.0, 1.0]), "linear")
+    ends = scene.codes.walker.walk(2, 7, 2, "linear")
     for frame, row in zip(ends, (2, 7), strict=True):
         assert np.abs(frame / 255 - scene.collection.squares[row]).max() < 0.02

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from glasslung.data.pictureset import square_unit
+from glasslung.data.slices import square_slice
 from glasslung.errors import DataError, UsageError
 from glasslung.web.pagedecoder import PageDecoder, decoder_of, linear_decoder
-from glasslung.web.pictures import THUMB, Collection
+from glasslung.web.pictures import THUMB, Collection, Frame
 from glasslung.web.walks import DecodedWalk, LadderWalk, Walker
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ PLAIN = ("pixels", "texture")
 COMPONENTS = 48  # of the pixels: the pictures of a few thousand slices in a number that can be laid out
 COARSE = 3  # levels of a U-SVAE, from the coarsest, by which slices are laid out: the finest ones hold noise
 AT_ONCE = 64
-METHODS = ("autoencoder", "usvae")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,42 +54,69 @@ class Codes:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Who makes the codes: `size` the side of the squares it reads, `read` the codes of a collection."""
+    """Who makes the codes: `frame` makes of a picture what is read, `read` the codes of a collection."""
 
-    size: int
+    frame: Frame
     read: Callable[[Collection], Codes]
 
 
 def reader_of(which: str | Path, own: np.ndarray | None) -> Reader:
-    """Who makes codes of that name, 'auto' for the shipped one; `own`: the codes of a table, if there are
-    some.
+    """Who makes codes of that name, 'auto' for the shipped one; `own`: the codes of a table, if it has some.
 
     UsageError where there is no such model, or it has no codes.
     """
     name = str(which)
     if own is not None and name == "auto":
-        return Reader(THUMB, _from_table)
+        return Reader(plain(THUMB), _from_table)
     if name in PLAIN:
         if own is not None:
             raise UsageError(
                 f"the table has codes of its own; leave {name!r} away, or give a folder of pictures"
             )
-        return Reader(THUMB, _from_pixels if name == "pixels" else _from_texture)
+        return Reader(plain(THUMB), _from_pixels if name == "pixels" else _from_texture)
+    from glasslung.nn.making import Maker
     from glasslung.predict.trained import open_trained
 
-    trained = open_trained(SHIPPED if name == "auto" else which, _check_method)
-    size = int(getattr(trained.model.config, "size", THUMB))
-    make = _from_autoencoder if trained.method == "autoencoder" else _from_usvae
-    return Reader(size, lambda collection: make(trained, collection))
+    trained = open_trained(SHIPPED if name == "auto" else which)
+    if trained.method == "autoencoder":
+        return Reader(plain(size_of(trained)), lambda collection: _from_autoencoder(trained, collection))
+    if trained.method == "usvae":
+        return Reader(plain(size_of(trained)), lambda collection: _from_usvae(trained, collection))
+    reads = own is not None or hasattr(trained.model, "code_of")
+    if not (isinstance(trained.model, Maker) and reads):
+        raise UsageError(_codeless(trained))
+    framing = trained.about["settings"].get("training", {}).get("framing", "stretch")
+
+    def frame(grey: np.ndarray) -> np.ndarray:
+        return square_unit(grey / np.float32(255), size_of(trained), framing)
+
+    return Reader(frame, lambda collection: _from_maker(trained, collection))
 
 
-def _check_method(method: str) -> None:
-    if method not in METHODS:
-        raise UsageError(
-            f"a {method!r} has no codes to explore; give a run of {' or '.join(METHODS)}, a table of codes, "
-            f"or one "
-            f"of {', '.join(PLAIN)}"
+def plain(size: int) -> Frame:
+    """Pictures padded to a square and resized as `data.slices` does it."""
+    return lambda grey: square_slice(grey, size)
+
+
+def size_of(trained: Trained) -> int:
+    """Side of the squares that the model reads or makes."""
+    return int(getattr(trained.model.config, "size", THUMB))
+
+
+def _codeless(trained: Trained) -> str:
+    from glasslung.nn.making import Maker
+
+    if isinstance(trained.model, Maker):
+        return (
+            f"a {trained.method!r} makes pictures from codes and finds no codes of pictures; give the table "
+            f"of "
+            "codes that was made with them, codes.csv"
         )
+    return (
+        f"a {trained.method!r} has no codes to explore; give a run of autoencoder, usvae or veegan, a table "
+        f"of "
+        f"codes, or one of {', '.join(PLAIN)}"
+    )
 
 
 # --- networks ----------------------------------------------------------------------------------------------
@@ -108,11 +136,7 @@ def _from_autoencoder(trained: Trained, collection: Collection) -> Codes:
 
     own = collection.codes
     if own is not None and own.shape[1] != width:
-        raise DataError(
-            f"the table's codes have {own.shape[1]} numbers, and {trained.name} decodes {width}; give codes "
-            f"made by "
-            "that run, or leave the model away"
-        )
+        raise DataError(_other_width(own.shape[1], trained, width))
     values = own if own is not None else _in_parts(collection, lambda image: model.encode(image).numpy())
     whose = "the table's codes, decoded by" if own is not None else "codes by"
     net = "five dense linear layers each way" if model.config.net == "dense" else "convolutional"
@@ -122,6 +146,36 @@ def _from_autoencoder(trained: Trained, collection: Collection) -> Codes:
     )
     return Codes(
         values, f"auto-encoder {trained.name}", told, DecodedWalk(values, decode), decoder_of(model, values)
+    )
+
+
+def _from_maker(trained: Trained, collection: Collection) -> Codes:
+    """A generator's codes: those of its table, or what a reconstructor finds for pictures."""
+    import torch
+
+    from glasslung.nn.borrow import evaluating
+    from glasslung.nn.making import make_pictures
+
+    model: Any = trained.model
+    own, width = collection.codes, int(model.code_width)
+    if own is not None and own.shape[1] != width:
+        raise DataError(_other_width(own.shape[1], trained, width))
+    values = own
+    if values is None:
+        kinds = torch.zeros(AT_ONCE, dtype=torch.int64)
+        with evaluating(model):
+            values = _in_parts(collection, lambda image: model.code_of(image, kinds[: len(image)]).numpy())
+    whose = "codes of pictures by the reconstructor of" if own is None else "the table's codes, decoded by"
+    kind = ", which makes its first kind of pictures alone here" if model.groups > 1 else ""
+    told = f"{whose} the {trained.method} {trained.name}: {width} numbers{kind}"
+    walker = DecodedWalk(values, lambda codes: make_pictures(model, codes))
+    return Codes(values, f"{trained.method} {trained.name}", told, walker)
+
+
+def _other_width(has: int, trained: Trained, width: int) -> str:
+    return (
+        f"the table's codes have {has} numbers, and {trained.name} decodes {width}; give codes made by that "
+        "run, or leave the model away"
     )
 
 

@@ -1,8 +1,8 @@
 """Codes of the user's own: a table with a picture's path, its numbers and whatever else is known of it.
 
-CSV, Parquet   one row per picture. `image` (or `path`): its file, relative to the table. The codes: columns
-               of one name that end in numbers, as z0, z1, ... or code_00, code_01, ...; all other columns are
-               facts.
+CSV, Parquet   one row per picture. `image` (or `path`): its file, relative to the table; or `name`, of a
+               PNG beside it or in `pictures/`. The codes: columns of one name that end in numbers, as z0, z1,
+               ... or code_00, code_01, ...; all other columns are facts.
 NPZ            codes (N, D); images (N, H, W) or paths (N,); any other array of N values is a fact
 
 A row whose code holds NaN, infinity or no number is left out and told of. A row with more or fewer fields
@@ -25,6 +25,7 @@ import numpy as np
 from glasslung.errors import DataError
 
 IMAGE_COLUMNS = ("image", "path", "file", "filename")
+NAME_COLUMN = "name"  # without ending or folder, as generators export their codes
 CODE_COLUMN = re.compile(r"(?P<stem>[A-Za-z_ -]*?)[_ -]?(?P<number>\d+)")
 CODE_STEMS = (
     "z",
@@ -72,6 +73,9 @@ def read_codes(path: Path) -> CodeTable:
     if not rows:
         raise DataError(f"{path} has no rows; give one for each picture")
     image = next((name for name in IMAGE_COLUMNS if name in head), None)
+    named = image is None and NAME_COLUMN in head
+    if named:
+        image = NAME_COLUMN
     if image is None:
         raise DataError(f"{path} has no column {IMAGE_COLUMNS[0]!r} with the pictures' paths; add it")
     columns = code_columns(head)
@@ -82,8 +86,16 @@ def read_codes(path: Path) -> CodeTable:
     place = {name: index for index, name in enumerate(head)}
     codes = np.array([[_number(row[place[name]]) for name in columns] for row in rows], np.float64)
     names = [row[place[image]] for row in rows]
+    if named:
+        names = [_file_of(path.parent, name) for name in names]
     facts = {name: [row[place[name]] for row in rows] for name in head if name not in (*columns, image)}
     return _finite(path, codes, columns, names, facts, None)
+
+
+def _file_of(folder: Path, name: str) -> str:
+    """The file of a picture that is called by its name alone, beside the table or in `pictures/`."""
+    tried = [f"{place}{name}{ending}" for place in ("", "pictures/") for ending in (".png", ".jpg", "")]
+    return next((one for one in tried if (folder / one).is_file()), name)
 
 
 def header_of(path: Path) -> list[str]:

@@ -51,7 +51,7 @@ def open_explorer(wish: Wish, progress: Progress | None = None) -> Scene:
     if wish.made:
         listing = joined(marked(listing, REAL), [marked(list_place(one), MADE) for one in wish.made])
     reader = reader_of(model, listing.codes)
-    collection = read_listing(listing, reader.size, progress)
+    collection = read_listing(listing, reader.frame, progress)
     if progress:
         progress("making codes", 0.0)
     return make_scene(collection, reader.read(collection), wish.layout, wish.seed, progress)

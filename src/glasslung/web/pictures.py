@@ -8,18 +8,20 @@ that is no picture, is damaged or holds several pages is left out with its reaso
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from glasslung.data.formats.intensities import stretch_to_display8
 from glasslung.data.formats.pictures import read_pictures
-from glasslung.data.slices import pad_square, square_slice
+from glasslung.data.slices import pad_square
 from glasslung.errors import DataError
 from glasslung.types import Progress
 from glasslung.web.listing import Entry, LeftOut, Listing
 
+Frame = Callable[[np.ndarray], np.ndarray]
+"""frame(grey (H, W) uint8) -> (S, S) float32 in [0, 1]."""
 THUMB = 64  # side of a thumbnail in pixels: 4096 of them fill a texture that every graphics chip can hold
 LEAST = 3  # pictures, below which nothing is near or far
 HANDLED = {
@@ -37,7 +39,7 @@ class Collection:
     """N pictures in memory with what is known of each; all fields have N rows in the same order.
 
     thumbs    (N, THUMB, THUMB) uint8, padded to a square and averaged down: what is shown
-    squares   (N, S, S) float32 in [0, 1], as `data.slices` makes them: what a network reads
+    squares   (N, S, S) float32 in [0, 1]: what a network reads
     columns   facts by name, text, '' unknown
     sizes     (height, width) of each file
     left_out  what is not here, and why; notes  what was done to some, and what the collection says of itself
@@ -93,8 +95,8 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
     return np.asarray(square.resize((THUMB, THUMB), Image.Resampling.LANCZOS), np.uint8)
 
 
-def read_listing(listing: Listing, size: int, progress: Progress | None = None) -> Collection:
-    """Read all pictures of a listing, as squares of `size` pixels for a network.
+def read_listing(listing: Listing, frame: Frame, progress: Progress | None = None) -> Collection:
+    """Read all pictures of a listing; `frame` makes of each what a network reads.
 
     DataError where fewer than three can be read: the message says how many were left out and why.
     """
@@ -113,7 +115,7 @@ def read_listing(listing: Listing, size: int, progress: Progress | None = None) 
         handled.update(done & HANDLED.keys())
         kept.append(row)
         thumbs.append(thumbnail(grey))
-        squares.append(square_slice(grey, size))
+        squares.append(frame(grey))
         sizes.append((int(grey.shape[0]), int(grey.shape[1])))
     if len(kept) < LEAST:
         raise DataError(_too_few(listing, len(kept), left))

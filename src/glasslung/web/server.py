@@ -15,8 +15,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from glasslung.errors import DataError, UsageError
 from glasslung.web.atlas import png
 from glasslung.web.page import STATIC, live_page
@@ -109,7 +107,7 @@ def _walks_of(scene: Scene) -> Callable[..., bytes] | None:
 
     @lru_cache(KEPT_WALKS)
     def walk(first: int, second: int, way: str, steps: int) -> bytes:
-        frames = walker.walk(first, second, np.linspace(0, 1, steps), way)
+        frames = walker.walk(first, second, steps, way)
         return png(frames.reshape(-1, frames.shape[2]))
 
     return walk

@@ -11,10 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from glasslung.errors import UsageError
-
 WAYS = ("linear", "spherical")
-NEARLY_PARALLEL = 1e-4  # radians: below, both ways are the same and the spherical one divides by nothing
+OPPOSITE = 1e-6  # of the cosine above -1: nearer, the great circle's direction is a matter of rounding
 
 Decode = Callable[[np.ndarray], np.ndarray]
 """decode(codes (T, F)) -> pictures (T, S, S) in [0, 1]."""
@@ -23,33 +21,24 @@ Decode = Callable[[np.ndarray], np.ndarray]
 class Walker(Protocol):
     """Whoever can show what lies between two pictures of a collection."""
 
-    def walk(self, first: int, second: int, shares: np.ndarray, way: str) -> np.ndarray:
-        """Pictures (T, S, S) uint8 at shares (T,) of the way, 0 the first and 1 the second."""
+    def walk(self, first: int, second: int, steps: int, way: str) -> np.ndarray:
+        """Pictures (steps, S, S) uint8 along the way, the first one's and the second one's included."""
 
 
-def between(first: np.ndarray, second: np.ndarray, shares: np.ndarray, way: str = "linear") -> np.ndarray:
-    """Codes on the way: first, second (F,), shares (T,) 0 to 1 -> (T, F).
+def between(first: np.ndarray, second: np.ndarray, steps: int, way: str = "linear") -> np.ndarray:
+    """Codes on the way, both ends included: (F,), (F,) -> (steps, F), as `nn.walks.walk`.
 
-    linear     first + share (second - first)
-    spherical  along the great circle between their directions, the length changing evenly; codes of a
-               Gaussian prior keep the length that such codes have. White, arXiv 1609.04468. Codes that point
-               the same way, or opposite ways, or have no length leave no single great circle: then linear.
+    Opposite codes have no spherical way of their own: between them the way is straight.
     """
-    if way not in WAYS:
-        raise UsageError(f"there is no way {way!r}; there are {', '.join(WAYS)}")
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    share = np.asarray(shares, np.float64)[:, None]
-    straight = (1 - share) * first + share * second
-    lengths = np.linalg.norm(first), np.linalg.norm(second)
-    if way == "linear" or min(lengths) == 0:
-        return straight
-    a, b = first / lengths[0], second / lengths[1]
-    angle = np.arccos(np.clip(a @ b, -1, 1))
-    if angle < NEARLY_PARALLEL or angle > np.pi - NEARLY_PARALLEL:
-        return straight
-    direction = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
-    along: np.ndarray = direction * ((1 - share) * lengths[0] + share * lengths[1])
-    return along
+    from glasslung.nn.walks import walk
+
+    return walk(first, second, steps, "linear" if opposite(first, second) and way in WAYS else way)
+
+
+def opposite(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two codes point away from each other, within the rounding of single precision."""
+    lengths = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return lengths > 0 and float(first @ second) / lengths < -1 + OPPOSITE
 
 
 class DecodedWalk:
@@ -58,9 +47,9 @@ class DecodedWalk:
     def __init__(self, codes: np.ndarray, decode: Decode) -> None:
         self.codes, self.decode = codes, decode
 
-    def walk(self, first: int, second: int, shares: np.ndarray, way: str) -> np.ndarray:
+    def walk(self, first: int, second: int, steps: int, way: str) -> np.ndarray:
         """See `Walker.walk`."""
-        return as_grey(self.decode(between(self.codes[first], self.codes[second], shares, way)))
+        return as_grey(self.decode(between(self.codes[first], self.codes[second], steps, way)))
 
 
 class LadderWalk:
@@ -72,9 +61,9 @@ class LadderWalk:
     def __init__(self, levels: list[np.ndarray], decode: Callable[[list[np.ndarray]], np.ndarray]) -> None:
         self.levels, self.decode = levels, decode
 
-    def walk(self, first: int, second: int, shares: np.ndarray, way: str) -> np.ndarray:
+    def walk(self, first: int, second: int, steps: int, way: str) -> np.ndarray:
         """See `Walker.walk`."""
-        return as_grey(self.decode([between(one[first], one[second], shares, way) for one in self.levels]))
+        return as_grey(self.decode([between(one[first], one[second], steps, way) for one in self.levels]))
 
 
 def as_grey(pictures: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ function mapped(now, change) {
   return { ...now, data: now.data.map(change) };
 }
 
-// Codes between two, linear or along the great circle between their directions: as `walks.between`.
+// Codes between two, linear or along the great circle between their directions: as `walks.between` has it.
 export function between(first, second, share, way) {
   const straight = first.map((value, at) => (1 - share) * value + share * second[at]);
   const length = (code) => Math.sqrt(code.reduce((sum, value) => sum + value * value, 0));
@@ -97,8 +97,7 @@ export function between(first, second, share, way) {
   if (way === "linear" || a === 0 || b === 0) return straight;
   const cosine = first.reduce((sum, value, at) => sum + (value / a) * (second[at] / b), 0);
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
-  if (angle < 1e-4 || angle > Math.PI - 1e-4) return straight;
+  if (Math.sin(angle) < 1e-6 || cosine < -1 + 1e-6) return straight;
   const [from, to] = [Math.sin((1 - share) * angle) / Math.sin(angle), Math.sin(share * angle) / Math.sin(angle)];
-  const far = (1 - share) * a + share * b;
-  return first.map((value, at) => far * (from * (value / a) + to * (second[at] / b)));
+  return first.map((value, at) => from * value + to * second[at]);
 }
