@@ -41,6 +41,7 @@ MASK_GIVEN = "mask given"
 LEAST_SLICES = 10  # fewer do not hold a chest that could be bent onto another
 MOST_OUTSIDE = 0.2  # of a scan's lesions outside the lung that both show: above that it is said
 LISTED = 40  # lesions told one by one; the totals are of all
+DIGITS = 4
 PER_SLICE = 30  # places of lung in a slice by which its level in the other scan is found
 
 
@@ -113,7 +114,7 @@ def _compared(before: Held, after: Held, work: Path, tell: Progress) -> Followed
         lungs.append(read_mask(held.folder / "lungs.nii.gz", volume))
     later, earlier = scans
     found = register(later, lungs[0], earlier, lungs[1], lambda what, done: tell(what, 0.7 * done))
-    worth = found.dice_before, found.dice_after, found.volume_ratio
+    worth = _told(found.dice_before), _told(found.dice_after), _told(found.volume_ratio)
     if not found.trusted:
         return Followed(Comparison(*pair, "", tuple(map(_failed, found.reasons)), *worth), None)
     tell("lesions followed", 0.75)
@@ -199,6 +200,11 @@ def _hand(scan: Findings) -> tuple[str, str] | None:
     return origin.network or MASK_GIVEN, origin.digest
 
 
+def _told(value: float) -> float:
+    """As far as it is the same in every run: threads sum in no fixed order."""
+    return round(value, DIGITS)
+
+
 def _failed(reason: str) -> str:
     return f"{reason}; look whether they are scans of one patient, and whole"
 
@@ -271,5 +277,5 @@ def _levels(found: Registration, lungs: np.ndarray, later: Volume, earlier: Volu
     if theirs.flips[0]:
         along = earlier.shape[theirs.axes[0]] - 1 - along
     slices = np.unique(numbers)
-    middle = [float(np.median(along[np.array(numbers) == z])) for z in slices]
+    middle = [round(float(np.median(along[np.array(numbers) == z])), 2) for z in slices]
     return np.array([slices.astype(float), middle])

@@ -28,7 +28,7 @@ KNOTS_MM = 50.0
 # Grey values are cut to these, and air is the first: fat, bone and contrast are of no use here.
 SPAN = {Intensity.HU: (-1000.0, 200.0), Intensity.DISPLAY8: (0.0, 255.0)}
 BINS = 40
-SAMPLED = 0.12  # of the voxels around the lungs, drawn anew for each of the two stages
+SAMPLED = 0.05  # of the voxels around the lungs, drawn anew for each of the two stages
 SEED = 7
 AFFINE_ROUNDS, SPLINE_ROUNDS = 60, 20
 LEAST_DICE = 0.90  # of the lungs afterwards; a breath apart they begin at .8 to .95
