@@ -8,7 +8,7 @@ import pytest
 from made_cohort import write_folder, write_table
 from verb_process import glasslung_here, refused
 
-from made_patients import write_pictures
+from made_patients import write_patients, write_pictures
 from made_volumes import write_cohort as write_volumes
 
 TO = ["--cohort", "{tmp}/empty", "--out", "{tmp}/o", "--steps", "5"]
@@ -55,6 +55,16 @@ SMALL = ["--steps", "4", "--size", "32", "--set", "width=4", "--device", "cpu"]
         (["train", "slicewise", *TO, "--set", "pool=max"], "pool is one of mean, top"),
         (["train", "unet", *TO, "--cvae", "5"], "--cvae is not for unet; only classifiers of scans have it"),
         (["train", "usvae", *TO, "--patience", "0"], "--patience is not for usvae"),
+        (
+            ["train", "unet", *TO, "--folds", "5"],
+            "--folds is not for unet; only classifiers of scans have it",
+        ),
+        (["train", "i3d", *TO, "--folds", "1"], "needs 2 folds or more"),
+        (["train", "i3d", *TO, "--folds", "5"], "none of the known layouts"),
+        (["train", "i3d", *TO, "--folds", "5", "--resume"], "--folds goes on by itself"),
+        (["train", "i3d", *TO, "--frame", "head"], "choose one of auto, lungs, body"),
+        (["train", "i3d", *TO, "--start", "{tmp}/empty"], "no weights to begin from"),
+        (["train", "i3d", *TO, "--set", "width=0"], "width lies above 0"),
         (["evaluate", "usvae", "{tmp}", "--part", "val"], "--part is for classifiers"),
         (["runs", "{tmp}/none"], "there is no folder"),
         (["evaluate", "{tmp}/none", "{tmp}"], "there is no run"),
@@ -182,3 +192,15 @@ def test_a_mask_of_another_scan_ends_in_one_line(tmp_path):
     write_mask(lungs[1:], volume_of(hu[1:]), cohort / "s0" / "lungs.nii.gz")
     words = ["train", "unet3d", "--cohort", "{cohort}", "--out", "{tmp}/run", "--steps", "1"]
     assert "scan 's0': lungs.nii.gz: the mask has" in refused(words, tmp_path, cohort=cohort)
+
+
+def test_folds_are_trained_told_and_scored_as_one(tmp_path):
+    cohort, out = write_patients(tmp_path / "patients", 16, ()), tmp_path / "folds"
+    small = ["--steps", "2", "--size", "32", "--set", "width=4", "--set", "stages=2", "--look-every", "2"]
+    command = ["train", "slicewise", "--cohort", cohort, "--out", out, *small, "--lesions", "given"]
+    done = glasslung_here(*command, "--batch", "2", "--device", "cpu", "--folds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "fold-01" in done.stdout and "out of fold: AUC" in done.stdout
+    done = glasslung_here("evaluate", out, cohort)
+    assert done.returncode == 0, done.stderr
+    assert "2 folds, one by one" in done.stdout

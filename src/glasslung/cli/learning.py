@@ -252,6 +252,10 @@ def train(
         diagnosis = _diagnosis_training(model, steps, batch, augment, lesions, ema, wanted)
         exam_job = DiagnosisJob(model, data, diagnosis, settings, seed, machine, start)
         if folds is not None:
+            if resume or tensorboard:
+                raise UsageError(
+                    "--folds goes on by itself and logs in each fold; leave --resume, --tensorboard out"
+                )
             _train_folds(exam_job, folds, split_seed or 0, out, exams)
             return
         with progress_bar() as progress:

@@ -33,7 +33,7 @@ from glasslung.nn.scoring import ScanClassifier
 
 SMALLEST = 32  # a side below it leaves a single place of five halvings
 PASS = 4  # times what the first layer answers: a trained network's pass holds as much at most
-STEP = 2  # times what is kept for the gradients: these are as large while they go back
+STEP = 1.25  # times what is kept for the gradients, which take its place as they go back; measured
 STATES = 5  # of each weight: itself, its gradient, Adam's two moments, its average
 SURPLUS = 2**26  # bytes that libraries take whatever the scan
 
@@ -105,7 +105,7 @@ class I3D(ScanClassifier):
             return PASS * first * torch.float32.itemsize + weights + SURPLUS
         if self._kept is None:
             self._kept = bytes_kept(self.trunk, (2, 1, depth, size, size)) // 2  # one has no variance
-        return STEP * scans * self._kept + STATES * weights + SURPLUS
+        return round(STEP * scans * self._kept) + STATES * weights + SURPLUS
 
     def _check_memory(self, scans: int, image: Tensor) -> None:
         """UsageError, and not a killed process, where a pass would not fit."""

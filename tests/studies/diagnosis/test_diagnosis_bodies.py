@@ -108,7 +108,7 @@ def test_frames_and_looks_go_by_the_models_paper():
     assert frame_for("i3d") == BODY and frame_for("netvlad").name == "lungs"
     assert frame_for("netvlad", "body") == BODY
     with pytest.raises(UsageError, match="choose one of auto, lungs, body"):
-        frame_for("i3d", "head")
+        replace(TRAINING, frame="head")
     exams = made_exam_set(1)
     bodies = replace(exams, exams=tuple(replace(exam, frame=BODY) for exam in exams.exams))
     usual, film = views_for("auto", exams), views_for("auto", bodies)

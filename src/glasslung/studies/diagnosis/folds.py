@@ -49,11 +49,13 @@ from glasslung.studies.diagnosis.training import (
 )
 from glasslung.studies.folder import part_of
 from glasslung.train.rundir import RunDir
-from glasslung.types import Progress
+from glasslung.types import Case, Progress
 
 TEST = "test"
 SCORES = "out-of-fold.csv"
 COLUMNS = ("scan", "patient", "site", "label", "fold", "log_odds")
+KIND = "glasslung kind"  # a column while patients are dealt
+STRATA = (KIND, "label")
 LEAST_FOLDS = 2
 LEAST_PATIENTS = 2  # of each kind in a fold, or nothing can be told of it
 
@@ -120,7 +122,6 @@ def train_folds(
     fold would lack patients of a kind.
     """
     out = Path(out)
-    make_folder(out)
     store = exams or out / EXAMS
     held = []
     for number, table in enumerate(deal_folds(job, plan, out)):
@@ -142,25 +143,36 @@ def train_folds(
 def deal_folds(job: DiagnosisJob, plan: FoldPlan, out: Path) -> list[Path]:
     """The tables of the folds, written into `out`; those that are there must be of this plan and cohort."""
     cohort = open_cohort(job.cohort)
-    cases = tuple(case for case in cohort.cases if case.label and case.split != TEST)
+    cases = tuple(_with_kind(case) for case in cohort.cases if case.label and case.split != TEST)
     if not cases:
         raise DataError(f"{cohort.name} has no scan with a label that is not of part {TEST!r}")
     tables = {}
-    for number, fold in enumerate(
-        folds_by_patient(replace(cohort, cases=cases), plan.folds, plan.seed, ("label",))
-    ):
+    folds = folds_by_patient(replace(cohort, cases=cases), plan.folds, plan.seed, STRATA)
+    for number, fold in enumerate(folds):
         _check_kinds(fold, number)
-        tables[out / _name(number, ".csv")] = _with_validation(fold, plan, job.training.val_share)
+        parted = _with_validation(fold, plan, job.training.val_share)
+        plain = tuple(replace(case, extra=_without_kind(case)) for case in parted.cases)
+        tables[out / _name(number, ".csv")] = replace(parted, cases=plain)
     if strange := sorted(set(out.glob("fold-*.csv")) - set(tables)):
         raise UsageError(
             f"{out} holds more folds ({strange[0].name}); ask for as many, or use another folder"
         )
+    make_folder(out)
     for path, parted in tables.items():
         if path.is_file():
             _check_same(path, parted)
         else:
             write_cohort(parted, path)
     return list(tables)
+
+
+def _with_kind(case: Case) -> Case:
+    """With or without the disease, to deal by: of a rare word of the table there may be fewer than folds."""
+    return replace(case, extra={**case.extra, KIND: str(label_of(case.label))})
+
+
+def _without_kind(case: Case) -> dict[str, str]:
+    return {name: value for name, value in case.extra.items() if name != KIND}
 
 
 def _name(number: int, ending: str = "") -> str:
@@ -173,7 +185,10 @@ def _with_validation(fold: Cohort, plan: FoldPlan, share: float) -> Cohort:
         cases = tuple(replace(case, split=VAL if case.split == TEST else TRAIN) for case in fold.cases)
         return replace(fold, cases=cases)
     others = replace(fold, cases=tuple(case for case in fold.cases if case.split != TEST))
-    dealt = split_by_patient(others, {TRAIN: 1 - share, VAL: share}, plan.seed, ("label",))
+    kinds = [{c.patient for c in others.cases if c.extra[KIND] == kind} for kind in ("0", "1")]
+    # of few patients a share may be one: two of each kind are needed
+    share = max(share, min(0.5, LEAST_PATIENTS / max(1, min(map(len, kinds)))))
+    dealt = split_by_patient(others, {TRAIN: 1 - share, VAL: share}, plan.seed, STRATA)
     side = {case.patient: case.split for case in dealt.cases}
     return replace(
         fold, cases=tuple(replace(case, split=side.get(case.patient, TEST)) for case in fold.cases)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from glasslung.data.cohort import Cohort, split_by_patient
-from glasslung.data.exams import LUNGS, ExamSet, Frame, label_of
+from glasslung.data.exams import FRAMES, LUNGS, ExamSet, Frame, label_of
 from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, LeakError, UsageError
 from glasslung.files import read_json, write_json
@@ -96,6 +96,8 @@ class DiagnosisTraining:
             raise UsageError("steps, look_every, log_every and checkpoint_every must be 1 or more")
         if min(self.cvae_steps, self.patience) < 0 or not 0 < self.val_share < 1:
             raise UsageError("cvae_steps and patience must not be negative, val_share lies between 0 and 1")
+        if self.frame not in ("auto", *FRAMES):
+            raise UsageError(f"frame {self.frame!r} is not known; choose one of auto, {', '.join(FRAMES)}")
 
     @property
     def ema(self) -> float | None:
