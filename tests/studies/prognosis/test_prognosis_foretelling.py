@@ -34,7 +34,7 @@ def ground():
 def told(ground):
     columns = all_columns(ground.stays, dict(ground.burdens), None, None)
     few = {name: column for name, column in columns.items() if name not in ("day", POINTS)}
-    return foretell(ground, few, None, 0, 40)
+    return foretell(ground, few, None, 0, 40, tuned=False)
 
 
 def test_each_patient_is_asked_once_and_nobody_who_was_learned_from(ground, told):
@@ -160,6 +160,6 @@ def test_single_scans_are_foretold_from_one_scan(ground):
         ),
     )
     columns = all_columns(single.stays, dict(single.burdens), None, None)
-    told = foretell(single, {name: columns[name] for name in BURDEN[0].columns}, None, 0, 20)
+    told = foretell(single, {name: columns[name] for name in BURDEN[0].columns}, None, 0, 20, tuned=False)
     assert told["pairs"] == [] and "cannot be asked" in told["left out"][BURDEN[1].name]
     assert BURDEN[0].name in told["stay"] and told["ceiling"] is None

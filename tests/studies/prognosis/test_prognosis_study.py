@@ -17,7 +17,7 @@ from glasslung.studies.prognosis.study import QUICK, is_critical, run_prognosis
 
 TINY = replace(
     QUICK.for_methods(I3D),
-    people=People((18, 4), (9, 3)),
+    people=People((18, 4), (10, 3)),
     size=32,
     folds=2,
     budget=Budget(0.5, Pace(each=2), looks=1),
@@ -81,7 +81,7 @@ def test_a_folder_of_slices_with_critical_illness_goes_to_its_own_study(tmp_path
 
 def table_of(folder: Path, scans: int) -> Path:
     """A user's own table: patients of two sites with COVID-19 alone, as many scans each."""
-    from glasslung.data.formats import write_volume
+    from glasslung.data.formats import write_mask, write_volume
 
     cases, many = [], dict[str, int]()
     for scan in plan_serial(People((14, 3), (14, 3)), 1):
@@ -92,7 +92,10 @@ def table_of(folder: Path, scans: int) -> Path:
         image = Path(f"{case.scan}.nii.gz")
         chest = render(scan.patient(), scan.day, shape=(20, 48, 48))
         write_volume(chest.volume, folder / image)
-        cases.append(replace(case, image=image))
+        masks = {name: Path(f"{case.scan}-{name}.nii.gz") for name in ("lungs", "lesions")}
+        for name, path in masks.items():
+            write_mask(getattr(chest, name), chest.volume, folder / path)
+        cases.append(replace(case, image=image, **masks))
     return write_cohort(Cohort("mine", folder, tuple(cases)), folder)
 
 
@@ -101,7 +104,7 @@ def test_a_users_table_of_single_scans_says_why_two_cannot_be_asked(tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     table = table_of(folder, 1)
-    page = run_prognosis(table, tmp_path / "study", replace(TINY, found=True))
+    page = run_prognosis(table, tmp_path / "study", TINY)
     numbers = json.loads((tmp_path / "study" / "numbers.json").read_text())
     left = numbers["prognosis"]["left out"]
     assert "one scan" in left["lesion burden, two scans"] and numbers["prognosis"]["pairs"] == []

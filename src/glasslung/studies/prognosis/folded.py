@@ -95,7 +95,7 @@ def deal_folds(ground: PrognosisGround, folds: int, seed: int) -> np.ndarray:
                 "them in each; a diagnosis cannot be learned there"
             )
     dealt = deal(kinds, {str(fold): 1 / folds for fold in range(folds)}, seed)
-    fold = np.full(len(ground.exams), -1, np.int64)
+    fold = np.full(len(ground.stays), -1, np.int64)
     fold[here] = [int(dealt[ground.exams.patients[row]]) for row in here]
     return fold
 

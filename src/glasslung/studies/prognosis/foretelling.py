@@ -32,7 +32,7 @@ from glasslung.studies.prognosis.ceiling import chance_of_event, chance_of_stay
 from glasslung.studies.prognosis.columns import FEATURES, PAIRS, SETS, Looked, known_sets
 from glasslung.studies.prognosis.ground import PrognosisGround
 from glasslung.studies.prognosis.network import ask, chance_by, learn, lines_of
-from glasslung.studies.prognosis.risks import HORIZON, ILL, LONG, STAY, RiskModel, fit, usable
+from glasslung.studies.prognosis.risks import HORIZON, ILL, KINDS, LONG, STAY, RiskModel, fit, usable
 from glasslung.studies.prognosis.scores import compare, first_landmarks, score_ill, score_stay
 from glasslung.types import Progress
 
@@ -53,12 +53,14 @@ def foretell(
     features: np.ndarray | None,
     seed: int,
     draws: int,
+    tuned: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Every set, every model; see the head of this file.
 
     columns   of every scan (`columns.all_columns`)
     features  (N, F) of the classifier; None where there is none
+    tuned     whether how strongly models are shrunk is chosen; False: the middle of what is tried
     DataError where nobody has a stay ahead, all are censored, or too few are left to learn from or to ask.
     """
     rows = ground.landmarks & _known(ground.stays)
@@ -81,7 +83,7 @@ def foretell(
             if endpoint == ILL and not _some_ill(ground.stays, learned, asked):
                 continue
             risks[endpoint][one.name], found[endpoint][one.name] = _of_set(
-                one, columns, ground.stays, learned, asked, endpoint, seed, draws
+                one, columns, ground.stays, learned, asked, endpoint, tuned, seed, draws
             )
             if features is not None and one in FEATURES:
                 risk, figures = _of_network(
@@ -108,6 +110,7 @@ def _of_set(
     learned: np.ndarray,
     asked: np.ndarray,
     endpoint: str,
+    tuned: bool,
     seed: int,
     draws: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -118,7 +121,8 @@ def _of_set(
         wanted = LONG if kind == "logistic" else endpoint
         rows = learned & usable(table, stays, wanted)
         rng = np.random.default_rng([seed, TUNING_STREAM])
-        model, settled = _fitted(kind, _rows(table, rows), stays.take(rows), endpoint, rng)
+        strengths = None if tuned else _middle(kind)
+        model, settled = _fitted(kind, _rows(table, rows), stays.take(rows), endpoint, strengths, rng)
         own, other = model.risk(_rows(table, learned)), model.risk(_rows(table, asked))
         risks[name] = other
         there = stays.take(asked)
@@ -132,15 +136,26 @@ def _of_set(
     return risks, found
 
 
+def _middle(kind: str) -> tuple[float]:
+    """The middle of the strengths that a kind of model would choose from."""
+    tried = KINDS[kind][2]
+    return (tried[len(tried) // 2],)
+
+
 def _fitted(
-    kind: str, columns: Mapping[str, np.ndarray], stays: Stays, endpoint: str, rng: np.random.Generator
+    kind: str,
+    columns: Mapping[str, np.ndarray],
+    stays: Stays,
+    endpoint: str,
+    strengths: tuple[float] | None,
+    rng: np.random.Generator,
 ) -> tuple[RiskModel, bool]:
     """A fitted model, and whether its fit came to rest, as far as its library noticed."""
     from lifelines.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always", ConvergenceWarning)
-        model = fit(kind, columns, stays, endpoint, rng=rng)
+        model = fit(kind, columns, stays, endpoint, rng=rng, strengths=strengths)
     for one in noticed:
         if not issubclass(one.category, ConvergenceWarning):
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)

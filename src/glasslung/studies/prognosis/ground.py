@@ -334,6 +334,14 @@ def cohort_ground(
     return ground
 
 
+def names_masks(cohort: Cohort) -> bool:
+    """Whether the table names lungs and lesions of every scan; of healthy people lungs alone."""
+    return all(
+        case.lungs is not None and (case.lesions is not None or case.label == "healthy")
+        for case in cohort.cases
+    )
+
+
 def _parts(cohort: Cohort) -> tuple[tuple[str, ...], str]:
     """The part of each scan, and the one that is learned from."""
     sites = Counter(case.site for case in cohort.cases)

@@ -53,7 +53,7 @@ def write_page(numbers: Found, folder: Path) -> Path:
         lead=_lead(numbers),
         verdicts=verdicts(numbers),
         chapters=chapters,
-        methods=HOW,
+        methods=[*HOW, *_untuned(numbers)],
         provenance=_provenance(numbers),
         cautions=cautions(numbers),
     )
@@ -304,6 +304,12 @@ HOW: Sequence[tuple[str, str]] = (
         ),
     ),
 )
+
+
+def _untuned(numbers: Found) -> list[tuple[str, str]]:
+    if numbers["plan"].get("tuned", True):
+        return []
+    return [("Quick", "How strongly models are shrunk was not chosen: the middle of those tried is taken.")]
 
 
 def _provenance(numbers: Found) -> list[tuple[str, str]]:

@@ -44,7 +44,13 @@ from glasslung.studies.prognosis.folded import (
     read_folds,
 )
 from glasslung.studies.prognosis.foretelling import foretell
-from glasslung.studies.prognosis.ground import People, PrognosisGround, cohort_ground, phantom_ground
+from glasslung.studies.prognosis.ground import (
+    People,
+    PrognosisGround,
+    cohort_ground,
+    names_masks,
+    phantom_ground,
+)
 from glasslung.studies.prognosis.masks import compare_masks
 from glasslung.studies.prognosis.page import write_page
 from glasslung.studies.prognosis.readings import read_prognoses, readings_of
@@ -71,7 +77,8 @@ class Plan:
     window_scans: int  # of each kind at each hospital that are seen through them
     checked: int  # scans whose masks are found where they were drawn
     draws: int  # resamples behind an interval
-    found: bool = False  # lungs and lesions found as the product does, not a phantom's true ones
+    tuned: bool = True  # how strongly risk models are shrunk; False: the middle of what is tried
+    found: bool = False  # lungs and lesions found as the product does, also where somebody drew them
     methods: tuple[str, ...] = field(default_factory=lambda: tuple(METHODS))
 
     def for_minutes(self, minutes: float | None) -> Plan:
@@ -114,7 +121,7 @@ class Plan:
 
 
 FULL = Plan(False, People(), 64, 5, Budget(150.0, looks=6), 100, 16, 24, 1000)
-QUICK = Plan(True, People((60, 40), (30, 15)), 48, 2, Budget(20.0, looks=4), 20, 8, 0, 300)
+QUICK = Plan(True, People((60, 40), (30, 15)), 48, 2, Budget(20.0, looks=4), 20, 8, 0, 300, tuned=False)
 
 
 def is_critical(cohort: Path) -> bool:
@@ -143,6 +150,7 @@ def run_prognosis(
 
     check_free(out)
     table = None if cohort is None else open_cohort(cohort)
+    drawn = not plan.found and (table is None or names_masks(table))
     read = None if readers is None else hashlib.sha256(_table(readers).read_bytes()).hexdigest()[:16]
     making = ExamMaking(plan.size)
     asked: dict[str, Any] = {
@@ -150,7 +158,7 @@ def run_prognosis(
         "plan": {**asdict(plan), "methods": list(plan.methods)},
         "cohort": "phantom" if table is None else table.name,
         "readers": read,
-        "masks by": MaskMaker(making).identity() if plan.found or table is not None else "drawn",
+        "masks by": "drawn" if drawn else MaskMaker(making).identity(),
     }
     make_folder(out)
     claim(out, asked)
@@ -158,10 +166,10 @@ def run_prognosis(
     with one_thread():
         drawing = part_of(progress, 0.0, begun)
         if table is None:
-            masks = MaskMaker(making) if plan.found else None
+            masks = None if drawn else MaskMaker(making)
             ground = phantom_ground(plan.people, SEED, out / EXAMS, plan.size, masks, drawing)
         else:
-            ground = cohort_ground(table, out / EXAMS, plan.size, not plan.found, drawing)
+            ground = cohort_ground(table, out / EXAMS, plan.size, drawn, drawing)
         done, folded, why = learn(ground, plan, out, part_of(progress, begun, trained))
         numbers = about_run(asked, done, 1)
         numbers |= measure(ground, plan, done, folded, readers, out, part_of(progress, trained, 1.0))
@@ -216,7 +224,7 @@ def measure(
     numbers["course"] = _courses(ground, score, plan.draws)
     columns = all_columns(ground.stays, dict(ground.burdens), score, parts)
     foretelling = part_of(progress, shared, 1.0)
-    numbers["prognosis"] = foretell(ground, columns, features, SEED, plan.draws, foretelling)
+    numbers["prognosis"] = foretell(ground, columns, features, SEED, plan.draws, plan.tuned, foretelling)
     numbers["readers"] = read_prognoses(ground, readings, SEED, plan.draws)
     numbers["case"] = _case(ground, done, lead, plan, out)
     return numbers
