@@ -125,6 +125,9 @@ def test_another_plan_or_another_job_is_refused(done, patients, exams):
         train_folds(job(patients), FoldPlan(2), done.folder, exams=exams)
     with pytest.raises(UsageError, match="another run"):
         train_folds(job(patients, settings={**SMALL, "lr": 1e-2}), PLAN, done.folder, exams=exams)
+    with pytest.raises(UsageError, match=r"its training\.pace\.each is 2, asked for: 1"):
+        other = replace(TRAINING, pace=replace(PACE, each=1))
+        train_folds(job(patients, training=other), PLAN, done.folder, exams=exams)
     with pytest.raises(DataError, match="ask for fewer"):
         train_folds(job(patients), FoldPlan(10), done.folder.with_name("many"), exams=exams)
     with pytest.raises(UsageError, match="2 folds or more"):

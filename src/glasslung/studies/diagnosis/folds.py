@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -44,10 +45,12 @@ from glasslung.studies.diagnosis.training import (
     DiagnosisJob,
     lesions_by,
     making_of,
+    start_of,
     told_of,
     train_diagnosis,
 )
 from glasslung.studies.folder import part_of
+from glasslung.studies.training import FREE
 from glasslung.train.rundir import RunDir
 from glasslung.types import Case, Progress
 
@@ -217,9 +220,21 @@ def _is_done(folder: Path, job: DiagnosisJob) -> bool:
         return False
     run = RunDir.open(folder)
     kept = {**run.about["settings"], "seed": run.about["seed"], "model": run.about["model"]}
-    kept["steps"] = kept.get("training", {}).get("steps")
-    asked = {**job.settings, "seed": job.seed, "model": job.model, "steps": job.training.steps}
-    return run.state == "finished" and all(kept.get(name) == value for name, value in asked.items())
+    start = start_of(job)
+    training = {name: value for name, value in asdict(job.training).items() if name not in FREE}
+    training |= {"machine": asdict(job.machine)}
+    asked = {**job.settings, "seed": job.seed, "model": job.model}
+    same = all(kept.get(name) == value for name, value in _plain(asked).items())
+    was = kept.get("training", {})
+    same &= all(was.get(name) == value for name, value in _plain(training).items())
+    same &= was.get("start", {}).get("sha256") == (start.sha256 if start else None)
+    return same and run.state == "finished"
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON keeps them."""
+    told: dict[str, Any] = json.loads(json.dumps(values))
+    return told
 
 
 def _held_out(job: DiagnosisJob, plan: FoldPlan, folder: Path, store: Path) -> tuple[ExamSet, np.ndarray]:
