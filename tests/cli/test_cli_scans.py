@@ -54,7 +54,13 @@ def test_analyze_tells_the_story_and_draws_the_report(course, tmp_path):
     assert "scan-02, day 9: lungs" in done.stdout
     assert "Not a medical device" in done.stdout
     assert f"report: {out / 'report.html'}" in done.stdout
-    assert {p.name for p in out.iterdir()} == {"findings.csv", "masks", "report.html", "story.json"}
+    assert {p.name for p in out.iterdir()} == {
+        "findings.csv",
+        "lesions.csv",
+        "masks",
+        "report.html",
+        "story.json",
+    }
     drawn = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
     assert glasslung_here("report", out).returncode == 0
