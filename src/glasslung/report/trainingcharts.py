@@ -39,7 +39,7 @@ def draw_training(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def _draw_losses(axes: Any, name: str, records: Sequence[Mapping[str, Any]]) -> None:
-    axes.set_title(f"{name}: losses, nats")
+    axes.set_title(f"{name}: losses")
     for number, player in enumerate(("discriminator", "generator")):
         _line(axes, records, player, "total", player, number)
     axes.legend(frameon=False, fontsize=8)

@@ -45,7 +45,11 @@ def _distance(methods: Mapping[str, Any], other: str) -> str:
 
 def _recall(methods: Mapping[str, Any]) -> str:
     values = [one["value"] for one in _each(methods, RECIPE, "recall")]
-    enough = "at least half" if min(values) >= LEAST_RECALL else "less than half, in one seed or more,"
+    enough = (
+        "at least half"
+        if min(values) >= LEAST_RECALL
+        else "less than half" + ", in one seed or more," * (len(values) > 1)
+    )
     others = [
         f"{name} {_range([one['value'] for one in _each(methods, name, 'recall')])}"
         for name in (PUT_RIGHT, AS_RELEASED)
