@@ -104,6 +104,8 @@ def follow_up(
         raise UsageError("voxel_ml must be above 0, changed between 0 and 1, least_ml 0 or more")
     if seen is not None:
         after, before = after & seen, before & seen
+    tissue, box = np.zeros(after.shape, np.uint8), _box(after | before)
+    after, before, into = after[box], before[box], tissue[box]  # whole scans would cost gigabytes
     places, count = ndimage.label(after | before, np.ones((3, 3, 3)))
     index = np.arange(1, count + 1)
     volumes = [voxel_ml * ndimage.sum_labels(mask, places, index) for mask in (before, after)]
@@ -115,15 +117,25 @@ def follow_up(
         if max(was, now) < least_ml:
             left += max(was, now)
             continue
-        d, h, w = (float(x) for x in centres[n])
+        d, h, w = (float(x + side.start) for x, side in zip(centres[n], box, strict=True))
         fate = _fate(was, now, changed, least_ml)
         found.append(LesionChange(fate, was, now, (d, h, w), int(parts[0][n]), int(parts[1][n])))
     found.sort(key=lambda one: max(one.before_ml, one.after_ml), reverse=True)
-    tissue = np.zeros(after.shape, np.uint8)
-    tissue[after & before] = Tissue.STAYED
-    tissue[after & ~before] = Tissue.APPEARED
-    tissue[before & ~after] = Tissue.CLEARED
+    into[after & before] = Tissue.STAYED
+    into[after & ~before] = Tissue.APPEARED
+    into[before & ~after] = Tissue.CLEARED
     return FollowUp(tuple(found), tissue, left)
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The least box that holds a mask; one voxel where it is empty."""
+    if not mask.any():
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    sides = []
+    for axis in range(3):
+        there = np.flatnonzero(mask.any(tuple(n for n in range(3) if n != axis)))
+        sides.append(slice(int(there[0]), int(there[-1]) + 1))
+    return sides[0], sides[1], sides[2]
 
 
 def _fate(was: float, now: float, changed: float, least_ml: float) -> Fate:
