@@ -23,7 +23,7 @@ from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
 from glasslung.studies.settings import typed_settings
-from glasslung.studies.training import check_same, check_there, describe, settings_of
+from glasslung.studies.training import check_same, check_there, settings_of
 from glasslung.train.game import Game
 from glasslung.train.guarded import Stretch, fit_guarded
 from glasslung.train.looks import reference_of
@@ -199,8 +199,3 @@ def _play(
     fit_guarded(game, run, dog, stretch, log, tell, hear)
     with game.averaged() if game.ema is not None else nullcontext():
         run.save(job.model, game.modules[job.model])
-
-
-def describe_pictures(parts: Mapping[str, SliceSet]) -> dict[str, Any]:
-    """How many pictures of how many patients each part holds."""
-    return {name: describe(part) for name, part in parts.items()}
