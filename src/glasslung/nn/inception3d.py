@@ -75,7 +75,7 @@ def pad_same(x: Tensor, kernel: Triple, stride: Triple) -> Tensor:
 def pointwise(x: Tensor, weight: Tensor) -> Tensor:
     """A convolution of one voxel as a product over channels; it keeps their order in memory.
 
-    On one thread the library's own leaves channels first, and every pool behind it takes ten times as long.
+    On one thread the library's own leaves channels first, and every pool behind it is several times slower.
     """
     return F.linear(x.movedim(1, -1), weight.flatten(1)).movedim(-1, 1)
 
