@@ -68,7 +68,7 @@ def test_it_asks_for_nothing_from_outside(page):
 def test_a_thumbnail_on_the_screen_is_the_picture(page, scene):
     row = page.foremost(1)[0]
     page.tell(f"explorer.cloud.centre({row}); explorer.cloud.nearer(0.6)")
-    page.tell(f"{{ const c = explorer.cloud; c.states.fill(0); c.states[{row}] = 2; c.showStates(); }}")
+    page.tell(f"{{ const c = explorer.cloud; c.states.fill(0); c.states[{row}] = 1; c.showStates(); }}")
     x, y, half = page.spot(row)
     seen = page.drawn()
     inner = 0.6 * half  # without frame and mark

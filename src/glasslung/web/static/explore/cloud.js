@@ -3,12 +3,12 @@ import * as THREE from "three";
 import { TrackballControls } from "three/trackball";
 import { colourOf, rgb, shapeOf } from "explore/marks";
 
-export const HIDDEN = 0, DIM = 1, SHOWN = 2, NEAR = 3, CHOSEN = 4;
-const SCALES = [0, 1, 1, 1.25, 1.7]; // of a thumbnail, by its state
+export const HIDDEN = 0, SHOWN = 1, NEAR = 2, CHOSEN = 3;
+const SCALES = [0, 1, 1.25, 1.7]; // of a thumbnail, by its state
 
 const VERTEX = `
 attribute vec3 place; attribute vec2 cell; attribute vec3 colour; attribute vec4 look; attribute float state;
-uniform float size; uniform float scales[5]; uniform vec2 cells;
+uniform float size; uniform float scales[4]; uniform vec2 cells;
 varying vec2 at; varying vec2 sheet; varying vec3 tint; varying vec4 how; varying float told; varying float away;
 void main() {
   at = position.xy + 0.5;
@@ -19,7 +19,7 @@ void main() {
   away = -view.z;
   view.xy += position.xy * size * scales[kind];
   gl_Position = projectionMatrix * view;
-  if (kind == 4) gl_Position.z = -0.99 * gl_Position.w; // the chosen one is never covered
+  if (kind == 3) gl_Position.z = -0.99 * gl_Position.w; // the chosen one is never covered
   if (kind == 0) gl_Position = vec4(2.0, 2.0, 2.0, 1.0); // outside: no fragment has to be thrown away
 }`;
 
@@ -43,11 +43,11 @@ float inShape(int shape, vec2 p) { // p in -1.2 .. 1.2, y up; above 0 inside
 void main() {
   vec3 seen = texture2D(atlas, sheet).rrr;
   vec2 edge = min(at, 1.0 - at);
-  float border = min(edge.x, edge.y), wide = told > 3.5 ? 0.075 : 0.055;
+  float border = min(edge.x, edge.y), wide = told > 2.5 ? 0.075 : 0.055;
   bool made = how.y > 0.5;
   float along = edge.x < edge.y ? at.y : at.x;
-  if (border < wide) seen = made && fract(along * 6.0) < 0.45 ? vec3(0.03) : (told > 3.5 ? vec3(1.0) : tint);
-  if (told > 3.5 && border >= wide && border < wide + 0.05) seen = tint;
+  if (border < wide) seen = made && fract(along * 6.0) < 0.45 ? vec3(0.03) : (told > 2.5 ? vec3(1.0) : tint);
+  if (told > 2.5 && border >= wide && border < wide + 0.05) seen = tint;
   int shape = int(floor(how.x + 0.5));
   vec2 corner = (vec2(at.x, 1.0 - at.y) - 0.145) / 0.1; // y down from the upper edge
   if (shape >= 0 && max(abs(corner.x), abs(corner.y)) < 1.45) {
@@ -57,7 +57,7 @@ void main() {
     seen = at.x < 0.06 + 0.88 * how.z ? tint : seen * 0.25;
   }
   float depth = clamp((away - middle + reach) / (2.0 * reach), 0.0, 1.0);
-  seen = mix(seen, ground, (told < 1.5 ? 0.8 : 0.0) + (told < 2.5 ? 0.2 : 0.45) * 0.9 * depth * (told < 2.5 ? 1.6 : 0.2));
+  seen = mix(seen, ground, (told < 1.5 ? 0.3 : 0.08) * depth); // what is far fades a little
   gl_FragColor = vec4(seen, 1.0);
 }`;
 
@@ -151,7 +151,6 @@ export class Cloud {
   }
 
   setGround(colour) {
-    this.renderer.setClearColor(colour, 1);
     this.ground = new THREE.Color().setStyle(colour, THREE.LinearSRGBColorSpace); // raw: the shader writes what is seen
     this.renderer.setClearColor(new THREE.Color(colour), 1);
     for (const mesh of this.meshes) mesh.material.uniforms.ground.value = this.ground;
@@ -296,7 +295,7 @@ export class Cloud {
   pick(x, y) {
     let found = -1, nearest = Infinity;
     for (let row = 0; row < this.scene.count; row++) {
-      if (this.states[row] < DIM + 0.5) continue;
+      if (this.states[row] === HIDDEN) continue;
       const at = this.onScreen(row);
       if (at.depth <= this.camera.near || at.depth >= nearest) continue;
       if (Math.abs(at.x - x) <= at.half && Math.abs(at.y - y) <= at.half) [found, nearest] = [row, at.depth];

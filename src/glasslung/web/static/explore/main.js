@@ -1,5 +1,5 @@
 // The explorer: loads the scene, draws it, and answers pointer, touch and keys.
-import { CHOSEN, Cloud, DIM, HIDDEN, NEAR, SHOWN } from "explore/cloud";
+import { CHOSEN, Cloud, HIDDEN, NEAR, SHOWN } from "explore/cloud";
 import { Legend } from "explore/legend";
 import { Panel } from "explore/panel";
 import { loadScene } from "explore/scene";
@@ -51,7 +51,7 @@ class Explorer {
       if (!this.legend.shows(row)) states[row] = HIDDEN;
       else if (row === chosen) states[row] = CHOSEN;
       else if (near.has(row)) states[row] = NEAR;
-      else states[row] = chosen < 0 ? SHOWN : SHOWN;
+      else states[row] = SHOWN;
     }
     this.cloud.showStates();
     this.cloud.linkTo(chosen, [...near].filter((row) => states[row] !== HIDDEN));
