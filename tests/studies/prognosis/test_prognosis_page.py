@@ -19,6 +19,14 @@ def test_an_effect_is_told_with_its_sign(gain, words):
     assert words in " ".join(verdicts(numbers([gain, gain - 0.01, gain + 0.01])))
 
 
+def test_no_lucky_difference_is_picked_out():
+    made = numbers()
+    made["prognosis"]["pairs"][3]["difference"] = [0.06, 0.02, 0.1]
+    said = " ".join(verdicts(made))
+    many = len(made["prognosis"]["pairs"])
+    assert f"Of {many} differences" in said and "1 exclude 0 for two scans" in said and "0 against" in said
+
+
 def test_what_was_reached_stands_beside_what_could_be():
     made = numbers()
     made["prognosis"]["stay"][FEATURES[1].name]["Cox"]["harrell"] = triple(0.68)

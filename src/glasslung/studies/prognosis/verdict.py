@@ -80,7 +80,25 @@ def _two_scans(numbers: Found) -> list[str]:
     if not sentences:
         why = next(iter(numbers["prognosis"]["left out"].values()), "")
         return [f"Two scans against one could not be asked: {why}."] if why else []
-    return [f"Two scans against one, on the same patients. {'; '.join(sentences)}.", *_why(numbers)]
+    return [
+        f"Two scans against one, on the same patients. {'; '.join(sentences)}.",
+        *_all_pairs(numbers),
+        *_why(numbers),
+    ]
+
+
+def _all_pairs(numbers: Found) -> list[str]:
+    """How many of all differences are told from 0, so that no lucky one is picked out."""
+    rows = [row for row in numbers["prognosis"]["pairs"] if row["difference"]]
+    better = [row for row in rows if row["difference"][1] > 0]
+    worse = [row for row in rows if row["difference"][2] < 0]
+    text = f"Of {len(rows)} differences, all models and both endpoints, {len(better)} exclude 0 for two scans"
+    if better:
+        named = (
+            f"{row['one'].partition(', one')[0]} for {row['endpoint']} by {row['model']}" for row in better
+        )
+        text += f" ({'; '.join(named)})"
+    return [f"{text} and {len(worse)} against; one in twenty would by chance."]
 
 
 def _c(numbers: Found, name: str, model: str = MAIN) -> str:
