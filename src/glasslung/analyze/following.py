@@ -120,8 +120,10 @@ def _compared(before: Held, after: Held, work: Path, tell: Progress) -> Followed
     tell("lesions followed", 0.75)
     who, file = drawn
     now = read_mask(after.folder / file, later) > 0
-    was = bring(found, read_mask(before.folder / file, earlier), earlier, later) > 0
-    seen = (lungs[0] > 0) & (bring(found, lungs[1], earlier, later) > 0)
+    # Lungs and lesions in one go: bringing a scan over costs as much as registering it.
+    both = (lungs[1] > 0) + 2 * (read_mask(before.folder / file, earlier) > 0).astype(np.uint8)
+    brought = bring(found, both, earlier, later)
+    was, seen = (brought & 2) > 0, (lungs[0] > 0) & ((brought & 1) > 0)
     from glasslung.measure.followup import follow_up
 
     fates = follow_up(now, was, later.voxel_ml, seen=seen)

@@ -107,17 +107,19 @@ def follow_up(
     tissue, box = np.zeros(after.shape, np.uint8), _box(after | before)
     after, before, into = after[box], before[box], tissue[box]  # whole scans would cost gigabytes
     places, count = ndimage.label(after | before, np.ones((3, 3, 3)))
-    index = np.arange(1, count + 1)
-    volumes = [voxel_ml * ndimage.sum_labels(mask, places, index) for mask in (before, after)]
+    volumes = [
+        voxel_ml * np.bincount(places[mask], minlength=count + 1)[1:].astype(float)
+        for mask in (before, after)
+    ]
+    large = np.maximum(*volumes)
+    kept = np.flatnonzero(large >= least_ml)
+    left = float(large[large < least_ml].sum())
     parts = [_parts(mask, places, count) for mask in (before, after)]
-    centres = ndimage.center_of_mass(np.ones(places.shape, np.uint8), places, index) if count else []
-    found, left = [], 0.0
-    for n in range(count):
+    centres = ndimage.center_of_mass(places > 0, places, kept + 1) if len(kept) else []
+    found = []
+    for n, centre in zip(kept, centres, strict=True):
         was, now = float(volumes[0][n]), float(volumes[1][n])
-        if max(was, now) < least_ml:
-            left += max(was, now)
-            continue
-        d, h, w = (float(x + side.start) for x, side in zip(centres[n], box, strict=True))
+        d, h, w = (float(x + side.start) for x, side in zip(centre, box, strict=True))
         fate = _fate(was, now, changed, least_ml)
         found.append(LesionChange(fate, was, now, (d, h, w), int(parts[0][n]), int(parts[1][n])))
     found.sort(key=lambda one: max(one.before_ml, one.after_ml), reverse=True)
