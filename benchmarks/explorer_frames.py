@@ -153,7 +153,10 @@ def pictures(page: Any, out: Path) -> None:
     page.select_option("#colour", "kind")
     keep("cloud")
     page.select_option("#colour", "stage")
-    page.evaluate("explorer.legend.hidden.get('kind').add(1); explorer.legend.changed()")
+    page.evaluate(
+        "explorer.legend.hidden.get('kind').add(explorer.scene.column('kind').values.indexOf('made'));"
+        "explorer.legend.changed()"
+    )
     page.evaluate("explorer.choose(103, true)")
     keep("picture")
     page.evaluate("explorer.cloud.fit(); explorer.choose(-1)")

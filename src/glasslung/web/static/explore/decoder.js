@@ -1,7 +1,7 @@
 // A small network run in the page: the decoder of an auto-encoder, whose steps `pagedecoder.py` wrote down.
 import { floats } from "explore/scene";
 
-const SLICE_MS = 7; // work at one go: the cloud stays smooth while a walk is decoded
+const SLICE_MS = 7, MOST_MS = 250; // work at one go: the cloud stays smooth while a walk is decoded
 
 export class Decoder {
   constructor(told) {
@@ -17,7 +17,7 @@ export class Decoder {
   // A code -> grey values 0 to 255, with a rest between portions of work.
   async decode(code) {
     let now = { data: Float32Array.from(code), channels: code.length, height: 1, width: 1 };
-    const clock = { since: performance.now() };
+    const clock = { since: performance.now(), slice: SLICE_MS };
     for (const step of this.steps) now = await this.run(step, now, clock);
     return Uint8ClampedArray.from(now.data, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255));
   }
@@ -56,13 +56,18 @@ export class Decoder {
           added(target, source, weight, Math.floor(tap / 3) - 1, (tap % 3) - 1, height, width);
         }
       }
-      if (performance.now() - clock.since > SLICE_MS) {
-        await new Promise((go) => setTimeout(go));
-        clock.since = performance.now();
-      }
+      if (performance.now() - clock.since > clock.slice) await rested(clock);
     }
     return { data: out, channels: step.out, height, width };
   }
+}
+
+// As long a portion as the rest took: where drawing is slow, half of the time still goes into decoding.
+async function rested(clock) {
+  const before = performance.now();
+  await new Promise((go) => setTimeout(go));
+  clock.since = performance.now();
+  clock.slice = Math.min(MOST_MS, Math.max(SLICE_MS, clock.since - before));
 }
 
 function added(target, source, weight, down, right, height, width) {

@@ -54,7 +54,7 @@ class Explorer {
       else states[row] = SHOWN;
     }
     this.cloud.showStates();
-    this.cloud.linkTo(chosen, [...near].filter((row) => states[row] !== HIDDEN));
+    this.cloud.linkTo(chosen >= 0 && states[chosen] === CHOSEN ? chosen : -1, [...near].filter((row) => states[row] !== HIDDEN));
     this.tellStatus();
   }
 
