@@ -296,6 +296,7 @@ def outlook_of(
         "Harrell's C",
         (worth.value, worth.low, worth.high),
         (without.value, without.low, without.high),
+        (gain.value, gain.low, gain.high),
     )
 
 

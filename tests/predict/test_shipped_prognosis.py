@@ -61,8 +61,18 @@ def test_groups_part_and_curves_rise_or_fall(shipped):
         assert all(math.isfinite(value) for group in outlook.groups for value in group.low + group.high)
 
 
+def test_groups_are_incidences_where_discharge_may_come_first(shipped):
+    by = {name: shipped.foresee(MILD, ("a",), name).groups_by for name in shipped.endpoints}
+    assert by == {
+        "critical illness": "cumulative incidence (Aalen-Johansen)",
+        "being still in hospital": "Kaplan-Meier",
+    }
+
+
 def test_the_card_tells_the_figures_of_the_file(shipped):
     card = (FOLDER / "prognosis-hu" / "card.md").read_text()
     for outlook in shipped.outlooks:
         value, low, high = outlook.worth
         assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in card
+        gain, least, most = outlook.gain
+        assert f"| {gain:.2f} [{least:.2f}, {most:.2f}] |" in card

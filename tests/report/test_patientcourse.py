@@ -99,9 +99,40 @@ def test_the_serial_sheet_has_a_picture_per_scan_and_level(told):
 def test_the_prognosis_stands_beside_age_and_sex_with_its_doubts(told):
     page = told["course"][1]
     body = page[page.index('id="prognosis"') : page.index('id="trust"')]
-    for words in ("34", "0.74 [0.66, 0.81]", "0.61 [0.52, 0.69]", "overlap", "phantoms", "higher risk"):
+    for words in (
+        "34",
+        "0.74 [0.66, 0.81]",
+        "0.61 [0.52, 0.69]",
+        "was not tested",
+        "phantoms",
+        "higher risk",
+    ):
         assert words in body
     assert "kept nowhere else" in body
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        ((0.09, 0.03, 0.16), "tells more than age and sex alone: on the same patients +0.09 [+0.03, +0.16]"),
+        ((0.02, -0.01, 0.06), "Nothing shows that it tells more"),
+        ((-0.05, -0.09, -0.02), "tells less than age and sex alone"),
+    ],
+)
+def test_age_and_sex_are_set_against_it_on_the_same_patients(told, gain, words):
+    """Intervals of both overlap here, which by itself tells nothing of their difference."""
+    story = told["course"][0]
+    assert story.prognosis.worth[1] < story.prognosis.plain[2]
+    asked = replace(story, prognosis=replace(story.prognosis, gain=gain))
+    assert words in outlook.prognosis_section(asked)[1]
+
+
+@pytest.mark.parametrize("by", ["Kaplan-Meier", "cumulative incidence (Aalen-Johansen)"])
+def test_the_groups_are_called_what_they_are(told, by):
+    story = told["course"][0]
+    asked = replace(story, prognosis=replace(story.prognosis, groups_by=by))
+    assert f"patients by {by}:" in outlook.prognosis_section(asked)[1]
+    assert "Kaplan" not in outlook.prognosis_section(story)[1]
 
 
 def test_a_prognosis_that_was_not_wanted_is_not_mentioned(told):

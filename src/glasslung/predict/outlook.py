@@ -15,6 +15,7 @@ from glasslung.predict.risklaw import RiskLaw, rounded
 from glasslung.types import RiskCurve
 
 LEVEL = (0.025, 0.975)
+KAPLAN, INCIDENCE = "Kaplan-Meier", "cumulative incidence (Aalen-Johansen)"
 BEYOND = 0.05  # of a column's range: so far outside it is still what was learned
 WORDS = {
     "affected_percent": "affected lung (%)",
@@ -40,7 +41,7 @@ class Outlook:
     risks      (101,) per cents of the training patients' chances at the horizon
     cut        chance at the horizon from which a patient belongs to the higher risk
     groups     of patients it never learned from, lower risk first
-    score, worth, plain  as in `types.Prognosis`
+    score, worth, plain, gain  as in `types.Prognosis`
     """
 
     endpoint: str
@@ -57,6 +58,7 @@ class Outlook:
     score: str
     worth: tuple[float, float, float]
     plain: tuple[float, float, float]
+    gain: tuple[float, float, float] | None = None
 
     def chances(self, columns: Mapping[str, Any], days: Sequence[float]) -> np.ndarray:
         """Chance of the endpoint by each day, (N, T); of one that is still to end, on each day."""
@@ -77,6 +79,11 @@ class Outlook:
     def fits(self, columns: Mapping[str, float]) -> bool:
         """Whether all its columns are known."""
         return all(math.isfinite(columns.get(name, math.nan)) for name in self.law.names)
+
+    @property
+    def groups_by(self) -> str:
+        """How the groups' curves were counted: another event may come first, or none can."""
+        return KAPLAN if self.still or self.law.base.shape[1] == 1 else INCIDENCE
 
     @property
     def paired(self) -> bool:
@@ -115,6 +122,7 @@ class Outlook:
             "score": self.score,
             "worth": rounded(np.asarray(self.worth)),
             "plain": rounded(np.asarray(self.plain)),
+            "gain": None if self.gain is None else rounded(np.asarray(self.gain)),
         }
 
     @classmethod
@@ -139,6 +147,7 @@ class Outlook:
             told["score"],
             _three(told["worth"]),
             _three(told["plain"]),
+            _three(told["gain"]) if told.get("gain") else None,
         )
 
 

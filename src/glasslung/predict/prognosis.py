@@ -125,6 +125,8 @@ class PrognosisModel:
             digest=self.digest,
             trained_on=self.trained_on,
             limits=self.limits,
+            gain=outlook.gain,
+            groups_by=outlook.groups_by,
         )
 
     def _fitting(self, columns: Mapping[str, float], scans: int, endpoint: str) -> Outlook:

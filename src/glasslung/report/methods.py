@@ -202,11 +202,12 @@ def _courses(story: Story) -> Iterator[Paragraph]:
 def _prognosis(story: Story) -> Iterator[Paragraph]:
     told = story.prognosis
     if told is not None:
+        by = f", by {told.groups_by}" if told.groups_by else ""
         yield Paragraph(
             f"Prognosis by {told.model}",
             f"The model {told.model} ({told.digest}) read figures of {listing(list(told.scans))}, not "
             f"pictures. {told.score} says how well it orders patients it never saw. Groups of lower and "
-            "higher risk are of such patients, by Kaplan-Meier.",
+            f"higher risk are of such patients{by}.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glasslung.analyze.foreseeing import NOBODY_WANTED, NONE_SHIPS
 from glasslung.report import tables
 from glasslung.report.markup import Html, escaped, tag
-from glasslung.report.wording import SPACE, listing, number, sentence
+from glasslung.report.wording import SPACE, listing, number, sentence, signed
 from glasslung.types import Prognosis, Story
 
 
@@ -28,7 +28,8 @@ def _chart(told: Prognosis) -> Html:
     from glasslung.report.survivalcharts import draw_prognosis
 
     groups = listing([f"{group.name} ({group.patients})" for group in told.groups]) if told.groups else ""
-    caption = f"This patient, and patients by Kaplan-Meier: {groups}" if groups else "This patient"
+    by = f" by {told.groups_by}" if told.groups_by else ""
+    caption = f"This patient, and patients{by}: {groups}" if groups else "This patient"
     said = f"{caption}; chance of {told.endpoint} {_share(told.chance)} by day {told.horizon:g}"
     drawn = draw_prognosis(told).replace('role="img"', f'role="img" aria-label="{escaped(said)}"', 1)
     return tag("figure", tag("figcaption", caption), Html(drawn), class_="panel survival")
@@ -61,18 +62,28 @@ def _worth(told: Prognosis) -> Html:
         _worth_row("age and sex alone", told.plain),
     ]
     table = tables.table("What the prognosis is worth", head, rows, "glance worth")
-    better = told.worth[1] > told.plain[2]
-    apart = (
-        "Its interval lies above that of age and sex alone."
-        if better
-        else "The intervals overlap: nothing shows that it tells more than age and sex do."
-    )
     doubts = [
         tag("li", tag("span", "Doubt", class_="chip warn"), tag("span", sentence(doubt)))
         for doubt in told.doubts
     ]
     list_ = tag("ul", *doubts, class_="remarks") if doubts else None
-    return tag("div", tag("h4", "How far to believe it"), table, tag("p", apart, class_="quiet"), list_)
+    return tag(
+        "div", tag("h4", "How far to believe it"), table, tag("p", _gain_words(told), class_="quiet"), list_
+    )
+
+
+def _gain_words(told: Prognosis) -> str:
+    """Whether it tells more than age and sex: by the paired difference, for intervals of each hide it."""
+    if told.gain is None:
+        return "Whether it tells more than age and sex do was not tested on the same patients."
+    low, high = told.gain[1:]
+    value, *ends = (signed(one, 2) for one in told.gain)
+    by = f"on the same patients {value} [{', '.join(ends)}]"
+    if low > 0:
+        return f"It tells more than age and sex alone: {by}."
+    if high < 0:
+        return f"It tells less than age and sex alone: {by}."
+    return f"Nothing shows that it tells more than age and sex do: {by}, which holds zero."
 
 
 def _worth_row(name: str, limits: tuple[float, float, float], strong: bool = False) -> Html:

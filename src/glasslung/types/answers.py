@@ -158,10 +158,12 @@ class Prognosis:
     group      the name of the curve among `groups` that this patient belongs to
     curve      this patient's chance over the days
     groups     curves of patients of lower and higher risk, whom the model never learned from:
-               Kaplan-Meier's, or cumulative incidences where another event may come first
+               Kaplan-Meier's, or cumulative incidences where another event may come first, as `groups_by`
+               says; '' in older stories
     marks      days at which the groups' numbers at risk are told
     score      name of the figure that says how well the model orders patients it never saw; `worth` its value
-               with 95 % limits; `plain` the same of age and sex alone
+               with 95 % limits; `plain` the same of age and sex alone; `gain` their paired difference on the
+               same patients, None where it was not kept
     doubts     what stands against believing it, in sentences without a capital
     """
 
@@ -184,3 +186,5 @@ class Prognosis:
     digest: str
     trained_on: str
     limits: str
+    gain: tuple[float, float, float] | None = None
+    groups_by: str = ""
