@@ -131,7 +131,18 @@ def test_doubts_are_said(model):
     assert "age and sex alone" in poor.foresee(TWO, ("a", "b")).doubts[-1]
     late = doubts(TWO | {"log_days": math.log1p(90)}, ("a", "b"))
     assert "the number of days between the scans is 90, and the model learned from 0 to 53.6" in late
+    assert "days lie between" not in late
     assert "grey values are display8" in doubts(TWO, ("a", "b"), intensity=Intensity.DISPLAY8)
+
+
+def test_a_scan_from_far_longer_ago_is_not_part_of_a_trend(model):
+    """Beyond half the range of gaps (log days 0 to 4) the law of one scan answers, and the doubt says so."""
+    far = TWO | {"log_days": 6.1}
+    told, alone = model.foresee(far, ("a", "b")), model.foresee({"burden": 20.0, "age": 30.0}, ("b",))
+    assert told.scans == ("b",) and told.curve == alone.curve
+    assert any("445 days lie between the two, and the model learned from 0 to 53.6" in d for d in told.doubts)
+    only = replace(model, outlooks=tuple(one for one in model.outlooks if one.paired))
+    assert only.foresee(far, ("a", "b")).scans == ("a", "b")
 
 
 def test_what_cannot_be_asked_is_refused(model):

@@ -109,6 +109,8 @@ def test_the_prognosis_stands_beside_age_and_sex_with_its_doubts(told):
     ):
         assert words in body
     assert "kept nowhere else" in body
+    assert "affected lung (%) 31.2" in body and "age 63 and sex male" in body
+    assert "5.05 days between the scans" in body  # which the model read as a logarithm
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,8 @@ def _digest(points: Sequence[_Point]) -> str:
 def _notes(law: CourseLaw, days: Sequence[float]) -> tuple[str, ...]:
     """Whose law it is, and where this patient leaves it."""
     said = [
-        f"the curve and its 95 % limits rest on the courses of {law.cohort}; real patients may run otherwise"
+        f"the curve and its 95 % limits rest on the courses of {law.cohort}; real patients may run otherwise, "
+        "and a scan, which has an error of its own, may lie outside"
     ]
     if max(days) - min(days) > law.longest:
         said.append(

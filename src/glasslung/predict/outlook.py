@@ -17,6 +17,9 @@ from glasslung.types import RiskCurve
 LEVEL = (0.025, 0.975)
 KAPLAN, INCIDENCE = "Kaplan-Meier", "cumulative incidence (Aalen-Johansen)"
 BEYOND = 0.05  # of a column's range: so far outside it is still what was learned
+FAR = (
+    0.5  # of the range of gaps, in logarithms: a scan from longer ago is no part of a trend that was learned
+)
 WORDS = {
     "affected_percent": "affected lung (%)",
     "consolidation_percent": "consolidation (% of the lungs)",
@@ -79,6 +82,13 @@ class Outlook:
     def fits(self, columns: Mapping[str, float]) -> bool:
         """Whether all its columns are known."""
         return all(math.isfinite(columns.get(name, math.nan)) for name in self.law.names)
+
+    def gap_is_far(self, columns: Mapping[str, float]) -> bool:
+        """Whether the scan before lies far longer ago, or far less long, than any that it learned from."""
+        if LOG_DAYS not in self.law.names:
+            return False
+        low, high = self.ranges[LOG_DAYS]
+        return not low - FAR * (high - low) <= columns[LOG_DAYS] <= high + FAR * (high - low)
 
     @property
     def groups_by(self) -> str:

@@ -135,9 +135,10 @@ class PrognosisModel:
         mine = [one for one in self.outlooks if one.endpoint == wanted and (scans > 1 or not one.paired)]
         if not mine:
             raise UsageError(f"{self.name} foretells {', '.join(self.endpoints)}, not {wanted!r}")
-        for outlook in mine:
-            if outlook.fits(columns):
-                return outlook
+        fitting = [outlook for outlook in mine if outlook.fits(columns)]
+        near = [outlook for outlook in fitting if not outlook.gap_is_far(columns)]
+        if fitting:
+            return (near or fitting)[0]
         least = min(mine, key=lambda one: len(one.law.names)).law.names
         missing = [name for name in least if not math.isfinite(columns.get(name, math.nan))]
         raise DataError(f"no prognosis without {', '.join(map(words_for, missing))}: not known of this scan")
@@ -157,13 +158,23 @@ class PrognosisModel:
                 f"{self.intensity.value}"
             )
         if len(scans) > 1 and self.wants_prior and not outlook.paired:
-            lacks = "the days between the scans are" if LOG_DAYS not in columns else "a measure of it is"
-            told.append(f"the scan before was not used: {lacks} not known")
+            told.append(f"the scan before was not used: {self._why_alone(outlook.endpoint, columns)}")
         if set(PERSON) & set(self.reads) and not set(PERSON) & set(outlook.law.names):
             told.append("age and sex are not known, so the scan alone was used")
         if outlook.worth[0] < outlook.plain[0] + LEAST_GAIN:
             told.append("on patients it never saw, age and sex alone foretold about as well")
         return told + outlook.outside(known)
+
+    def _why_alone(self, endpoint: str, columns: Mapping[str, float]) -> str:
+        """Why no law that reads two scans was asked."""
+        if not math.isfinite(columns.get(LOG_DAYS, math.nan)):
+            return "the days between the scans are not known"
+        paired = [one for one in self.outlooks if one.endpoint == endpoint and one.paired]
+        if far := [one for one in paired if one.fits(columns) and one.gap_is_far(columns)]:
+            low, high = (math.expm1(end) for end in far[0].ranges[LOG_DAYS])
+            gap = math.expm1(columns[LOG_DAYS])
+            return f"{gap:.3g} days lie between the two, and the model learned from {low:.3g} to {high:.3g}"
+        return "a measure of it is not known"
 
 
 def shipped_prognosis(intensity: Intensity) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from glasslung.analyze.foreseeing import NOBODY_WANTED, NONE_SHIPS
+from glasslung.data.stays import LOG_DAYS
 from glasslung.report import tables
 from glasslung.report.markup import Html, escaped, tag
 from glasslung.report.wording import SPACE, listing, number, sentence, signed
@@ -98,7 +101,7 @@ def _worth_row(name: str, limits: tuple[float, float, float], strong: bool = Fal
 
 def _read_words(told: Prognosis) -> str:
     """What it read, what it learned from, and what it cannot do."""
-    read = [f"{_column(name)} {value:.3g}" for name, value in told.columns.items()]
+    read = [_read(name, value) for name, value in told.columns.items()]
     person = {"age", "male"} & set(told.columns)
     said = [f"{told.model} ({told.digest}) read {listing(list(told.scans))}: {listing(read)}."]
     if person:
@@ -109,12 +112,15 @@ def _read_words(told: Prognosis) -> str:
     return " ".join(said)
 
 
-def _column(name: str) -> str:
-    if name == "male":
-        return "sex (1 male, 0 female)"
+def _read(name: str, value: float) -> str:
+    """A column with what was read in it, as a person says it."""
     from glasslung.predict.prognosis import words_for
 
-    return words_for(name)
+    if name == "male":
+        return "sex male" if value else "sex female"
+    if name == LOG_DAYS:
+        return f"{math.expm1(value):.3g} days between the scans"
+    return f"{words_for(name)} {number(value, 0 if value == round(value) else 1)}"
 
 
 def _share(value: float) -> str:
