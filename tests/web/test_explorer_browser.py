@@ -149,7 +149,8 @@ def test_walks_are_called_what_they_are(page, scene):
     healthy, late, other = stages.index(0), stages.index(3), stages.index(0, 1)
     title = page.page.locator("#walk-title")
     page.tell(f"explorer.walk({healthy}, {late})")
-    assert title.inner_text() == "Progression: healthy to days 10 to 14"
+    assert title.inner_text() == "Interpolation: healthy to days 10 to 14"
+    assert "nobody's observed course" in page.page.locator("#pane-walk").inner_text()
     page.tell(f"explorer.walk({healthy}, {other})")
     assert title.inner_text() == "Interpolation"
     assert "Not a course of the disease" in page.page.locator("#pane-walk").inner_text()

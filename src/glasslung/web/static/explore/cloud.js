@@ -280,23 +280,33 @@ export class Cloud {
 
   // ------------------------------------------------------------------ from the screen to a picture and back
 
-  // Where a picture stands on the canvas: middle and half side in CSS pixels, and its depth.
-  onScreen(row) {
+  // What turns places into points of the canvas, as the camera stands now.
+  lens() {
     this.camera.updateMatrixWorld();
-    const view = this.place(row).applyMatrix4(this.camera.matrixWorldInverse);
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    const scale = height / 2 / Math.tan((this.camera.fov * Math.PI) / 360) / -view.z;
-    const half = (this.size * SCALES[this.states[row]] * scale) / 2;
-    const depth = this.states[row] === CHOSEN && -view.z > this.camera.near ? this.camera.near * 1.01 : -view.z;
-    return { x: width / 2 + view.x * scale, y: height / 2 - view.y * scale, half, depth };
+    const far = height / 2 / Math.tan((this.camera.fov * Math.PI) / 360);
+    return { e: this.camera.matrixWorldInverse.elements, width, height, far, near: this.camera.near };
+  }
+
+  // Where a picture stands on the canvas: middle and half side in CSS pixels, and its depth.
+  onScreen(row, lens = this.lens()) {
+    const { e } = lens, [x, y, z] = [this.places[3 * row], this.places[3 * row + 1], this.places[3 * row + 2]];
+    const behind = -(e[2] * x + e[6] * y + e[10] * z + e[14]), scale = lens.far / behind;
+    return {
+      x: lens.width / 2 + (e[0] * x + e[4] * y + e[8] * z + e[12]) * scale,
+      y: lens.height / 2 - (e[1] * x + e[5] * y + e[9] * z + e[13]) * scale,
+      half: (this.size * SCALES[this.states[row]] * scale) / 2,
+      depth: this.states[row] === CHOSEN && behind > lens.near ? lens.near * 1.01 : behind,
+    };
   }
 
   // The foremost picture under a point of the canvas, -1 where there is none.
   pick(x, y) {
+    const lens = this.lens();
     let found = -1, nearest = Infinity;
     for (let row = 0; row < this.scene.count; row++) {
       if (this.states[row] === HIDDEN) continue;
-      const at = this.onScreen(row);
+      const at = this.onScreen(row, lens);
       if (at.depth <= this.camera.near || at.depth >= nearest) continue;
       if (Math.abs(at.x - x) <= at.half && Math.abs(at.y - y) <= at.half) [found, nearest] = [row, at.depth];
     }

@@ -173,7 +173,7 @@ class Explorer {
   move(event) {
     const at = this.spot(event);
     if (!this.held) {
-      if (event.target === byId("view") && event.pointerType === "mouse" && !event.buttons) this.hover(at);
+      if (event.target === byId("view") && event.pointerType === "mouse" && !event.buttons) this.pointed = at;
       return;
     }
     const far = Math.hypot(at.x - this.held.at.x, at.y - this.held.at.y);
@@ -271,6 +271,8 @@ class Explorer {
   tick(now) {
     requestAnimationFrame((next) => this.tick(next));
     if (this.walkState?.playing) this.advance(now);
+    if (this.pointed) this.hover(this.pointed); // once a frame, however often the pointer moves
+    this.pointed = null;
     const drew = this.cloud.draw();
     this.measure(now, drew);
     this.last = now;

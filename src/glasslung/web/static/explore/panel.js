@@ -208,7 +208,7 @@ export class Panel {
     const point = make("u");
     point.style.left = `${100 * one.accuracy}%`;
     return make("section", { "data-column": one.column },
-      make("h2", {}, one.column),
+      make("h2", {}, one.column === "kind" ? "real or made" : one.column),
       make("div", { class: "chances", role: "img", "aria-label": `told rightly ${percent(one.accuracy)}, by chance ${percent(one.chance)}` },
         part("i", one.chance_low, one.chance_high), part("b", one.low, one.high), point),
       make("p", {}, make("strong", {}, `${percent(one.accuracy)} [${percent(one.low)}, ${percent(one.high)}]`),

@@ -56,16 +56,15 @@ export class Walks {
     });
   }
 
-  // The words a walk is told in: never a progression, unless stages are labelled at both ends.
+  // The words a walk is told in. Never a progression: that takes labelled stages and a measured change along the way.
   words(first, second) {
     const stages = this.scene.walks.stages;
     const text = (row) => this.scene.column("stage").values[this.scene.column("stage").raw[row]];
     if (stages && stages[first] >= 0 && stages[second] >= 0 && stages[first] !== stages[second]) {
-      const on = stages[second] > stages[first];
       return {
-        title: on ? `Progression: ${text(first)} to ${text(second)}` : `Back from ${text(first)} to ${text(second)}`,
-        note: "Stages are labelled, but the two pictures may be of different patients: what lies between is the model's "
-          + "interpolation, and nobody's observed course.",
+        title: `Interpolation: ${text(first)} to ${text(second)}`,
+        note: "Both stages are labelled, but the two pictures may be of different patients, and what changes between them was "
+          + "not measured: this is the model's way, and nobody's observed course.",
       };
     }
     return {
