@@ -115,12 +115,16 @@ def test_sets_whose_columns_never_vary_are_left_out(ground):
     assert AGE_SEX not in names and BURDEN[1].name in names
 
 
-def test_the_course_of_the_burden_peaks_when_the_lungs_are_fullest(ground):
+def test_the_course_of_the_burden_rises_until_the_lungs_are_fullest():
+    ground = made_ground(People((60, 3), (40, 3)))
     found = follow(ground, ground.burdens["affected_percent"], np.random.default_rng(0), 40, amount=True)
     assert min(found["common"]["low"]) >= 0
     peaks = found["peaks"]
     assert peaks["within"][0]["course"][0] <= peaks["within"][1]["course"][0]
-    assert 6 < found["common"]["peak_day"] < 16 and peaks["error"] < 4
+    days, mean = (np.array(found["common"][name]) for name in ("days", "mean"))
+    early, full = np.interp([3.0, 11.0], days, mean / mean.max())
+    assert early < 0.6 and full > 0.85  # spread holds once reached, so its highest day says little
+    assert found["common"]["peak_day"] > 6 and peaks["error"] < 3.3  # any day is 3.7 off in the mean
     for one in found["people"]:
         assert len(one["days"]) >= 3 and one["part"] in ("B", "C")
 
@@ -148,13 +152,14 @@ def test_what_cannot_be_foretold_says_why(ground):
 
 
 def test_single_scans_are_foretold_from_one_scan(ground):
-    first = np.flatnonzero(ground.first)
+    first = np.flatnonzero(ground.stays.prior < 0)
     exams = ground.exams
     single = replace(
         ground,
         stays=ground.stays.take(first),
         burdens={name: column[first] for name, column in ground.burdens.items()},
         truth={},
+        plan=(),
         exams=type(exams)(
             label=exams.label[first], split=tuple(exams.split[row] for row in first), patients=(), scans=()
         ),

@@ -9,6 +9,7 @@ import pytest
 from glasslung.data.cohort import Cohort
 from glasslung.data.exams import BODY
 from glasslung.errors import DataError, UsageError
+from glasslung.measure.ranking import auc
 from glasslung.studies.prognosis.burden import AFFECTED, burden_of, zone_percents
 from glasslung.studies.prognosis.ground import (
     FIRST,
@@ -41,9 +42,15 @@ def test_no_patient_is_at_two_hospitals_and_days_tell_no_disease():
     for scan in plan:
         first.setdefault(scan.seed, scan)
         assert scan.day <= LAST_DAY
-    days = {name: [s.day for s in first.values() if s.disease == name] for name in ("covid", "bacterial")}
-    for found in days.values():
-        assert FIRST[0] <= min(found) <= max(found) <= FIRST[1]
+        assert scan.day < scan.closed
+    assert all(FIRST[0] <= s.day <= FIRST[1] for s in first.values() if s.disease == "covid")
+    for hospital in SITES:
+        asked = [s for s in plan if s.diagnosed and s.hospital == hospital]
+        covid = np.array([s.disease == "covid" for s in asked])
+        days = np.array([s.day for s in asked])
+        assert abs(auc(covid, days) - 0.5) < 0.05
+        assert abs(np.mean(days[covid]) - np.mean(days[~covid])) < 1 and np.ptp(days) > 8
+    assert [s.seed for s in plan if s.diagnosed] == list(first)
     assert len({s.seed for s in plan if s.disease == "covid" and s.hospital == "A"}) == 30
     per_patient = [sum(s.seed == seed for s in plan) for seed in first if first[seed].disease == "covid"]
     assert set(per_patient) == {2, 3, 4}
@@ -64,7 +71,8 @@ def test_exams_are_framed_as_the_paper_frames_them_and_are_not_drawn_twice(kept,
     folder, ground = kept
     assert ground.exams.exams[0].frame == BODY
     assert ground.outside == ("B", "C") and set(ground.exams.split) == set(SITES)
-    assert (ground.first == (ground.stays.prior < 0)).all()
+    names = np.array(ground.stays.patients)
+    assert all(ground.diagnosed[names == name].sum() == 1 for name in set(names))
     drawn = ground.truth["affected_percent"]
     assert np.corrcoef(ground.burdens[AFFECTED], drawn)[0, 1] > 0.99  # of drawn masks, on a coarser grid
     monkeypatch.setattr(SerialScan, "render", lambda self: pytest.fail("drawn twice"))

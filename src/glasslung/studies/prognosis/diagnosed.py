@@ -1,12 +1,13 @@
 """Tables 1 and 2: how well COVID-19 is told from another pneumonia at hospitals that were not learned from.
 
-One scan of each patient, the first. A method stands there as its best fold (the paper's way), as the mean of
-its folds and as their ensemble. Cuts come from validation patients of the trained hospital: nothing is chosen
-on the scans that are scored. Beside them: what the lungs' outlines alone tell, and readers, where a table of
-their readings was given; on phantoms they are simulated.
+One scan of each patient, on a day of the course drawn by lot. A method stands there as its best fold (the
+paper's way), as the mean of its folds and as their ensemble. Cuts come from validation patients of the
+trained hospital: nothing is chosen on the scans that are scored. Beside them: what the lungs' outlines alone
+and the day alone tell, and readers, where a table of their readings was given; on phantoms they are
+simulated.
 
     diagnose -> {part: {
-      'scans', 'with', 'outline': triple
+      'scans', 'with', 'outline': triple, 'day': triple
       'methods': {name: {'auc', 'roc': {'false', 'true', 'low', 'high'}, 'sensitivity', 'specificity';
                   of ensembles 'folds': [AUC of each network], 'mean of folds': triple}}
       'difference': {'names': [first, second], 'delong': {'difference', 'low', 'high', 'p'}} or null
@@ -71,12 +72,10 @@ def _of_part(
     seed: int,
     draws: int,
 ) -> dict[str, Any]:
-    rows = ground.rows(part) & ground.first & (ground.exams.label >= 0)
+    rows = ground.rows(part) & ground.diagnosed & (ground.exams.label >= 0)
     truth = ground.exams.label[rows] == 1
     if truth.all() or not truth.any():
-        raise DataError(
-            f"part {part!r} has first scans of one kind alone: a diagnosis cannot be scored there"
-        )
+        raise DataError(f"part {part!r} has scans of one kind alone: a diagnosis cannot be scored there")
     patients = np.array(ground.exams.patients)[rows]
     methods = {
         f"{name}, {way}": _method(ground, one, way, rows, seed, draws)
@@ -89,6 +88,7 @@ def _of_part(
         "scans": int(rows.sum()),
         "with": int(truth.sum()),
         "outline": triple(outline),
+        "day": triple(auc_interval(truth, ground.stays.day[rows], patients, rng=_rng(seed), draws=draws)),
         "methods": methods,
         "difference": _difference(folded, rows, truth, patients),
         "readers": _readers(ground, readings, rows, truth, patients, seed, draws),
@@ -101,7 +101,7 @@ def _method(
     """A method's best fold, or its ensemble, on some scans."""
     truth, patients = ground.exams.label[rows] == 1, np.array(ground.exams.patients)[rows]
     score = (one.log_odds[one.best] if way == BEST else one.score)[rows]
-    held = ground.first & ((one.fold == one.best) if way == BEST else (one.fold >= 0))
+    held = ground.diagnosed & ((one.fold == one.best) if way == BEST else (one.fold >= 0))
     cut = youden_threshold(ground.exams.label[held] == 1, _probability(one.score[held]))
     calls = calls_at(truth, _probability(score), cut, patients, rng=_rng(seed), draws=draws)
     band = roc_band(truth, score, patients, rng=_rng(seed), draws=draws)

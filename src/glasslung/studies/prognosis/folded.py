@@ -3,7 +3,7 @@
 The paper's protocol: as many networks as folds, each validated on the patients it did not learn from, and the
 best of them asked about the other hospitals. The best of ten is the luckiest of ten, so the mean of the folds
 and their ensemble (the mean of their log-odds) stand beside it. Patients are parted, never scans; networks
-learn from first scans alone, and all later ones are asked without any further learning, as in the paper.
+learn from one scan of each patient, and all the others are asked without any further learning.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 I3D, RESNET = "I3D", "2D ResNet-50"
 LR = 1e-3  # of weights drawn at random, for some hundred steps; public weights would bear a hundredth
 METHODS = {
-    I3D: Method("i3d", {"width": 0.25, "size": 48, "depth": 24, "lr": LR, "lr_trunk": LR}),
-    RESNET: Method("resnet2d", {"width": 0.25, "lr": LR, "lr_trunk": LR}),
+    I3D: Method("i3d", {"width": 0.25, "depth": 40, "dropout": 0.3, "lr": LR, "lr_trunk": LR}),
+    RESNET: Method("resnet2d", {"width": 0.25, "dropout": 0.3, "lr": LR, "lr_trunk": LR}),
 }
 """The paper's network and its baseline, as small as two cores need; both are given the same time."""
 FOLLOWED = (I3D,)  # whose score is followed over all scans; of others only the diagnosis is asked
@@ -103,10 +103,10 @@ def deal_folds(ground: PrognosisGround, folds: int, seed: int) -> np.ndarray:
 def fold_jobs(
     ground: PrognosisGround, fold: np.ndarray, budget: Budget, names: Sequence[str], seed: int = 0
 ) -> list[Job]:
-    """A job for each method and fold: it learns from first scans, and is asked once.
+    """A job for each method and fold: it learns from one scan of each patient.
 
-    Asked are the first scans that it did not learn from and, of a method that is followed, all scans. A
-    budget is the process time of one fold, the same for every method.
+    Asked once, after training, are those that it did not learn from and, of a method that is followed, all
+    scans. A budget is the process time of one fold, the same for every method.
     """
     for name in names:
         if name not in METHODS:
@@ -136,15 +136,15 @@ def fold_jobs(
 
 
 def _of_fold(ground: PrognosisGround, fold: np.ndarray, number: int) -> ExamSet:
-    """First scans of the trained part: those of a fold to validate on, the others to learn from."""
-    rows = np.flatnonzero((fold >= 0) & ground.first)
+    """One scan of each patient of the trained part: a fold to validate on, the others to learn from."""
+    rows = np.flatnonzero((fold >= 0) & ground.diagnosed)
     parts = tuple(VAL if fold[row] == number else TRAIN for row in rows)
     return replace(ground.exams.take(rows), split=parts)
 
 
 def _asked(ground: PrognosisGround, fold: np.ndarray, number: int, name: str) -> Asked:
     """The scans a network is asked about."""
-    unseen = ground.first & ((fold == number) | (fold < 0))
+    unseen = ground.diagnosed & ((fold == number) | (fold < 0))
     rows = np.arange(len(ground.exams)) if name in FOLLOWED else np.flatnonzero(unseen)
     return Asked(ground.exams.take(rows), rows)
 
@@ -176,10 +176,10 @@ def read_folds(done: Sequence[Done], name: str, ground: PrognosisGround, fold: n
     mine = [one for one in done if one.name.startswith(f"{name} fold ")]
     said = [_read(one.answer, len(ground.exams)) for one in mine if one.answer is not None]
     log_odds, features = (np.stack([one[number] for one in said]) for number in (0, 1))
-    first, truth = ground.first, ground.exams.label == 1
+    diagnosed, truth = ground.diagnosed, ground.exams.label == 1
     areas = []
     for number, told in enumerate(log_odds):
-        rows = (fold == number) & first
+        rows = (fold == number) & diagnosed
         areas.append(auc(truth[rows], told[rows]))
     return Folded(name, log_odds, features, fold, np.array(areas))
 

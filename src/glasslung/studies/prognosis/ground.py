@@ -7,6 +7,10 @@ phantom   patients with COVID-like pneumonia, scanned two to four times on days 
 cohort    scans with their days and outcomes; the site with most scans is learned from, or, of a single
           site, the parts of its table
 
+The diagnosis is learned and asked on one scan of each patient, on a day spread over the course: a network
+that knew first scans alone would take dense lung, which comes later, for the other disease. Phantoms of both
+diseases are scanned on the same days, so that the day tells nothing.
+
 A scan is a landmark where one may look ahead from it: the patient is still in hospital and, as the paper's
 patients, not critically ill.
 """
@@ -14,7 +18,7 @@ patients, not critically ill.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +35,14 @@ from glasslung.predict.exams import ExamMaking, MaskMaker, make_exam, read_exams
 from glasslung.studies.prognosis.burden import burdens_of
 from glasslung.types import Case, Intensity, Progress, Volume
 
-SHAPE = (40, 96, 96)  # voxels of about 8 x 4 x 4 mm: 0.2 s for a patient's first scan, 0.02 for the others
+SHAPE = (48, 112, 112)  # voxels of about 7 x 3.4 x 3.4 mm: 0.25 s for a patient's first scan, 0.1 for others
 TRAINED = "A"  # the hospital that is learned from
 SITES = {"A": "a", "B": "b", "C": "c"}
 FIRST = (1.0, 3.0)  # day of the first scan, of all diseases alike: the day must not tell the disease
 GAPS = ((2.0, 3.5), (3.0, 6.0), (4.0, 8.0))  # days to the next
 LAST_DAY = 21.0
+ASKED_DAYS = (1.0, 16.0)  # the diagnosis is asked on the scan nearest a day drawn evenly from these
+ASKED_STREAM = 11
 SERIES = {2: 0.5, 3: 0.3, 4: 0.2}  # share of patients by the number of their scans
 CLOSED = (15.0, 60.0)  # days after which a record may be closed: about one in twelve is then in hospital
 MOST_BREATH = 0.4  # of full expiration: nobody holds the breath at quite the same place
@@ -74,6 +80,8 @@ class SerialScan:
     day: float
     breath: float
     closed: float
+    diagnosed: bool = True
+    """Whether it is the patient's scan on which the diagnosis is learned or asked."""
 
     def drawn_from(self) -> str:
         """A text that is equal for equal scans."""
@@ -154,9 +162,11 @@ class PrognosisGround:
         return tuple(sorted(set(self.exams.split) - {self.trained, ""}))
 
     @property
-    def first(self) -> np.ndarray:
-        """(N,) bool: a patient's first scan, on which the diagnosis is made."""
-        return self.stays.prior < 0
+    def diagnosed(self) -> np.ndarray:
+        """(N,) bool: the one scan of each patient on which the diagnosis is learned and asked."""
+        if self.plan:
+            return np.array([scan.diagnosed for scan in self.plan])
+        return one_of_each(self.stays)
 
     @property
     def covid(self) -> np.ndarray:
@@ -206,6 +216,22 @@ class PrognosisGround:
         return {"name": self.name, "scans": len(self.exams), "masks by": self.masks, "parts": lines}
 
 
+def one_of_each(stays: Stays) -> np.ndarray:
+    """(N,) bool: of each patient the scan nearest a day drawn evenly from those of the table."""
+    rng = np.random.default_rng([len(stays), ASKED_STREAM])
+    names, span = np.array(stays.patients), (float(stays.day.min()), float(stays.day.max()))
+    chosen = np.zeros(len(stays), bool)
+    for name in dict.fromkeys(stays.patients):
+        rows = np.flatnonzero(names == name)
+        chosen[rows[_nearest(stays.day[rows], span, rng)]] = True
+    return chosen
+
+
+def _nearest(days: np.ndarray, span: tuple[float, float], rng: np.random.Generator) -> int:
+    """Which of some days lies nearest one drawn evenly from a span."""
+    return int(np.argmin(np.abs(days - rng.uniform(*span))))
+
+
 def _people(stays: Stays, rows: np.ndarray) -> int:
     return len({stays.patients[row] for row in np.flatnonzero(rows)})
 
@@ -219,29 +245,48 @@ def plan_serial(people: People, seed: int) -> tuple[SerialScan, ...]:
     taken: set[int] = set()
     scans: list[SerialScan] = []
     for number, hospital in enumerate(SITES):
+        serial: list[SerialScan] = []
         for disease, count in zip(("covid", "bacterial"), people.at(hospital), strict=True):
             drawn = draw_cohort(AGAIN * count, seed + 1 + number, {disease: 1.0}, (SITES[hospital],))
             fresh = [one for one in drawn.patients if one.severity >= ADMITTED and one.seed not in taken]
-            fresh = fresh[:count]
-            taken |= {one.seed for one in fresh}
-            for patient in fresh:
-                scans += _series(patient.seed, disease, hospital, rng)
+            seeds = [one.seed for one in fresh[:count]]
+            taken |= set(seeds)
+            if disease == "covid":
+                serial = [scan for one in seeds for scan in _series(one, hospital, rng)]
+                scans += serial
+            else:
+                scans += _single(seeds, disease, hospital, serial, rng)
     return tuple(scans)
 
 
-def _series(seed: int, disease: str, hospital: str, rng: np.random.Generator) -> list[SerialScan]:
-    """One patient's scans: as many as are drawn, before the record is closed, one at least."""
-    many = int(rng.choice(list(SERIES), p=list(SERIES.values()))) if disease == "covid" else 1
+def _series(seed: int, hospital: str, rng: np.random.Generator) -> list[SerialScan]:
+    """The scans of a patient with COVID-19: those before the record is closed, one at least."""
+    many = int(rng.choice(list(SERIES), p=list(SERIES.values())))
     days = [rng.uniform(*FIRST)]
     for gap in GAPS[: many - 1]:
         days.append(min(days[-1] + rng.uniform(*gap), LAST_DAY))
     closed = round(float(rng.uniform(*CLOSED)), 1)
-    breaths = rng.uniform(0, MOST_BREATH, len(days))
+    kept = [round(float(day), 1) for day in days if day < closed]
+    breaths = [round(float(rng.uniform(0, MOST_BREATH)), 2) for _ in kept]
+    chosen = _nearest(np.array(kept), ASKED_DAYS, rng)
     return [
-        SerialScan(seed, disease, hospital, round(float(day), 1), round(float(breath), 2), closed)
-        for day, breath in zip(days, breaths, strict=True)
-        if day < closed
+        SerialScan(seed, "covid", hospital, day, breath, closed, number == chosen)
+        for number, (day, breath) in enumerate(zip(kept, breaths, strict=True))
     ]
+
+
+def _single(
+    seeds: Sequence[int], disease: str, hospital: str, serial: Sequence[SerialScan], rng: np.random.Generator
+) -> list[SerialScan]:
+    """One scan of each patient of another disease, on days taken evenly from those of the serial patients."""
+    days = sorted(scan.day for scan in serial if scan.diagnosed)
+    told = []
+    for number, seed in enumerate(seeds):
+        day = days[int((number + 0.5) * len(days) / len(seeds))]
+        closed = round(float(rng.uniform(max(CLOSED[0], day + 1), CLOSED[1])), 1)
+        breath = round(float(rng.uniform(0, MOST_BREATH)), 2)
+        told.append(SerialScan(seed, disease, hospital, day, breath, closed))
+    return told
 
 
 def phantom_ground(

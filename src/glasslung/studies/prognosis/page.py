@@ -191,7 +191,7 @@ def _roc(numbers: Found, part: str, found: Found) -> Html:
             RocDrawing(name, roc["false"], roc["true"], roc["low"], roc["high"], (value, low, high), points)
         )
     caption = (
-        f"Hospital {part}: {found['scans']} first scans, {found['with']} with COVID-19. Marks: the paper's "
+        f"Hospital {part}: {found['scans']} patients, {found['with']} with COVID-19. Marks: the paper's "
         "network on its own patients"
     )
     caption += ", and simulated readers." if numbers["simulated readers"] else ", and readers."
@@ -290,10 +290,11 @@ HOW: Sequence[tuple[str, str]] = (
     (
         "Folds",
         (
-            "By patient, on first scans of one hospital, both diseases in each. Weights are those of the "
-            "best look at the fold's validation patients, so the AUC inside flatters. Every fold of every "
-            "method has the same process time of one core; the paper began with weights from films, ours "
-            "begin at random."
+            "By patient of one hospital, both diseases in each; networks learn from and are asked about one "
+            "scan of each patient, that nearest a day drawn by lot; of all others s(t) is asked. Weights are "
+            "those of the best look at the fold's validation patients, so the AUC inside flatters. Every "
+            "fold of every method has the same process time of one core; the paper began with weights from "
+            "films, ours begin at random."
         ),
     ),
     (

@@ -33,8 +33,8 @@ def readings_of(ground: PrognosisGround, table: Path | None, seed: int) -> dict[
         return {}
     rng = np.random.default_rng([seed, READER_STREAM])
     outside = ~ground.rows(ground.trained)
-    first, ahead = outside & ground.first, asked_rows(ground)
-    told = {TASKS[0]: _simulated(ground, first, rng)[TASKS[0]]}
+    asked, ahead = outside & ground.diagnosed, asked_rows(ground)
+    told = {TASKS[0]: _simulated(ground, asked, rng)[TASKS[0]]}
     foretold = _simulated(ground, ahead, rng)
     return told | {task: foretold[task] for task in PROGNOSES if task in foretold}
 

@@ -120,7 +120,7 @@ class Plan:
         return replace(self, methods=tuple(dict.fromkeys(wanted)))
 
 
-FULL = Plan(False, People(), 64, 5, Budget(150.0, looks=6), 100, 16, 24, 1000)
+FULL = Plan(False, People(), 96, 3, Budget(120.0, looks=4), 50, 16, 16, 1000)
 QUICK = Plan(True, People((60, 40), (30, 15)), 48, 2, Budget(20.0, looks=4), 20, 8, 0, 300, tuned=False)
 
 

@@ -43,6 +43,8 @@ def area_table(numbers: Found) -> list[Html | None]:
             rows.append((f"{name}, mean of folds", means))
     outline: list[Child] = [interval(numbers["diagnosis"][part]["outline"]) for part in parts]
     rows.append(("outlines of the lungs alone", outline))
+    day: list[Child] = [interval(numbers["diagnosis"][part]["day"]) for part in parts]
+    rows.append(("day of the scan alone", day))
     head = ["AUC of COVID-19 against another pneumonia", *(f"hospital {part}" for part in parts)]
     words = (
         "The paper's figures are means and deviations over windows; ours have 95 % intervals by resampling "

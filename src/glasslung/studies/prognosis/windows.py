@@ -34,7 +34,7 @@ def through_windows(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """AUC of a network on some first scans of a part through many windows.
+    """AUC of a network on some scans of a part, one of a patient, through many windows.
 
     scans  of each kind, at most
     -> {'scans', 'with', 'usual': AUC, 'deviations': [{'hu', 'mean', 'deviation', 'least', 'most', 'areas'}]}
@@ -66,8 +66,8 @@ def through_windows(
 
 
 def _some(ground: PrognosisGround, part: str, scans: int) -> np.ndarray:
-    """First scans of a part, as many of each kind as asked for."""
-    here = ground.rows(part) & ground.first
+    """Scans of a part on which the diagnosis is asked, as many of each kind as wanted."""
+    here = ground.rows(part) & ground.diagnosed
     kinds = [np.flatnonzero(here & (ground.exams.label == label))[:scans] for label in (0, 1)]
     return np.sort(np.concatenate(kinds))
 
