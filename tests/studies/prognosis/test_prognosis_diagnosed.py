@@ -11,7 +11,7 @@ from glasslung.measure.ranking import auc
 from glasslung.measure.statistics import Interval
 from glasslung.studies.prognosis import diagnosed
 from glasslung.studies.prognosis.case import case_rows
-from glasslung.studies.prognosis.diagnosed import diagnose, inner
+from glasslung.studies.prognosis.diagnosed import by_days, diagnose, inner
 from glasslung.studies.prognosis.folded import I3D, RESNET, Folded, deal_folds
 from glasslung.studies.prognosis.ground import People
 from glasslung.studies.prognosis.readings import readings_of
@@ -79,6 +79,7 @@ def test_every_way_of_a_method_is_scored_on_one_scan_of_each_patient(ground, fol
         rows = ground.rows(part) & ground.diagnosed
         truth = ground.exams.label[rows] == 1
         found, one = told[part], folded[I3D]
+        assert found["day"][0] == pytest.approx(auc(truth, ground.stays.day[rows]))
         assert found["scans"] == rows.sum() and found["with"] == truth.sum()
         methods = found["methods"]
         assert methods["I3D, best fold"]["auc"][0] == pytest.approx(auc(truth, one.log_odds[one.best][rows]))
@@ -92,6 +93,15 @@ def test_every_way_of_a_method_is_scored_on_one_scan_of_each_patient(ground, fol
             value, low, high = methods["I3D, ensemble"][name]
             assert low <= value <= high
         assert {one["reader"] for one in found["readers"]} == {"simulated reader 1", "simulated reader 2"}
+
+
+def test_early_and_late_scans_are_scored_apart(ground, folded):
+    one, outside = folded[I3D], ground.diagnosed & ~ground.rows("A")
+    early, late = by_days(ground, one, 0, 60)
+    assert early["scans"] + late["scans"] == outside.sum() and early["days"][1] < late["days"][0]
+    rows = outside & (ground.stays.day <= early["days"][1])
+    assert early["auc"][0] == pytest.approx(auc(ground.exams.label[rows] == 1, one.score[rows]))
+    assert early["with"] == ground.covid[rows].sum()
 
 
 def test_the_folds_inside_are_told_as_mean_and_deviation(ground, folded):

@@ -17,7 +17,7 @@ from glasslung.studies.prognosis.columns import (
     known_sets,
     principal_parts,
 )
-from glasslung.studies.prognosis.courses import follow
+from glasslung.studies.prognosis.courses import follow, goes_with_burden
 from glasslung.studies.prognosis.foretelling import TRUE_LAW, foretell
 from glasslung.studies.prognosis.ground import People
 from glasslung.studies.prognosis.readings import asked_rows, read_prognoses, readings_of
@@ -127,6 +127,16 @@ def test_the_course_of_the_burden_rises_until_the_lungs_are_fullest():
     assert found["common"]["peak_day"] > 6 and peaks["error"] < 3.3  # any day is 3.7 off in the mean
     for one in found["people"]:
         assert len(one["days"]) >= 3 and one["part"] in ("B", "C")
+
+
+def test_a_score_that_is_the_burden_goes_with_it(ground):
+    burden, rng = ground.burdens["affected_percent"], np.random.default_rng(0)
+    value, low, high = goes_with_burden(ground, np.log1p(burden), rng, 40)
+    assert [value, low, high] == pytest.approx([1.0] * 3)
+    assert goes_with_burden(ground, -burden, rng, 40)[0] == pytest.approx(-1.0)
+    loose = goes_with_burden(ground, rng.normal(size=len(burden)), rng, 40)
+    assert abs(loose[0]) < 0.4 and loose[1] < loose[2]
+    assert goes_with_burden(ground, np.zeros(len(burden)), rng, 40) is None
 
 
 def test_simulated_readers_are_asked_about_the_same_patients(ground):

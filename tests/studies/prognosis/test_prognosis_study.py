@@ -11,13 +11,14 @@ from glasslung.data.phantom.chest import render
 from glasslung.errors import DataError, UsageError
 from glasslung.studies.diagnosis.contest import Budget
 from glasslung.studies.diagnosis.learning import Pace
+from glasslung.studies.prognosis import ground
 from glasslung.studies.prognosis.folded import I3D, RESNET
 from glasslung.studies.prognosis.ground import People, plan_serial
 from glasslung.studies.prognosis.study import QUICK, is_critical, run_prognosis
 
 TINY = replace(
     QUICK.for_methods(I3D),
-    people=People((18, 4), (10, 3)),
+    people=People((14, 4), (9, 3)),
     size=32,
     folds=2,
     budget=Budget(0.5, Pace(each=2), looks=1),
@@ -28,7 +29,8 @@ TINY = replace(
 
 
 @pytest.mark.slow
-def test_the_study_tells_its_story_and_keeps_its_folder(tmp_path):
+def test_the_study_tells_its_story_and_keeps_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(ground, "SHAPE", (20, 48, 48))
     out = tmp_path / "study"
     page = run_prognosis(None, out, TINY)
     numbers = json.loads((out / "numbers.json").read_text())

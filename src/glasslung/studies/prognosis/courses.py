@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from glasslung.errors import DataError
-from glasslung.measure.statistics import share_by_patient
+from glasslung.measure.statistics import bootstrap_by_patient, share_by_patient
 from glasslung.measure.trajectory import Course, Law, fit_law, shape_of, smooth
+from glasslung.studies.prognosis.burden import AFFECTED
 from glasslung.studies.prognosis.ground import PrognosisGround
 
 WITHIN = (0.0, 2.0)  # days: how far from the true ones a peak may lie to be called right
@@ -72,6 +73,29 @@ def follow(
         "ends": _ends(ground, values, serial),
         "peaks": _peaks(people, float(at[int(np.argmax(common.mean))]), rng, draws),
     }
+
+
+def goes_with_burden(
+    ground: PrognosisGround, values: np.ndarray, rng: np.random.Generator, draws: int
+) -> list[float] | None:
+    """Rank correlation of a score with the affected share, all scans of COVID-19 that were not learned from.
+
+    -> [value, low, high], patients resampled; null where one of the two never varies
+    """
+    from scipy.stats import spearmanr
+
+    rows = ground.covid & ~ground.rows(ground.trained) & np.isfinite(values)
+    burden = ground.burdens[AFFECTED][rows]
+    if rows.sum() < LEAST or min(np.ptp(values[rows]), np.ptp(burden)) == 0:
+        return None
+
+    def together(one: np.ndarray, other: np.ndarray) -> float:
+        flat = min(np.ptp(one), np.ptp(other)) == 0
+        return float("nan") if flat else float(spearmanr(one, other).statistic)
+
+    names = np.array(ground.stays.patients)[rows]
+    found = bootstrap_by_patient(together, names, values[rows], burden, rng=rng, draws=draws)
+    return [found.value, found.low, found.high]
 
 
 def _told(course: Course, amount: bool) -> dict[str, list[float]]:

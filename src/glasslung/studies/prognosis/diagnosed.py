@@ -64,6 +64,28 @@ def inner(ground: PrognosisGround, folded: Mapping[str, Folded]) -> dict[str, An
     }
 
 
+def by_days(ground: PrognosisGround, folded: Folded, seed: int, draws: int) -> list[dict[str, Any]]:
+    """The ensemble's AUC on early and on late scans, all parts that were not learned from together.
+
+    -> [{'days': [first, last], 'scans', 'with', 'auc': triple}], parted at the median day; a band with scans
+    of one kind alone is left out
+    """
+    asked = ~ground.rows(ground.trained) & ground.diagnosed & (ground.exams.label >= 0)
+    day, told = ground.stays.day, []
+    middle = np.median(day[asked])
+    for rows in (asked & (day < middle), asked & (day >= middle)):
+        truth = ground.exams.label[rows] == 1
+        if not len(truth) or truth.all() or not truth.any():
+            continue
+        patients = np.array(ground.exams.patients)[rows]
+        found = auc_interval(truth, folded.score[rows], patients, rng=_rng(seed), draws=draws)
+        span = [float(day[rows].min()), float(day[rows].max())]
+        told.append(
+            {"days": span, "scans": len(truth), "with": int(truth.sum()), "auc": triple(found)},
+        )
+    return told
+
+
 def _of_part(
     ground: PrognosisGround,
     folded: Mapping[str, Folded],

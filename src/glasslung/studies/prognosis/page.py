@@ -168,7 +168,7 @@ def _kaplan(one: Found, heading: str) -> Html | None:
 def _diagnosis(numbers: Found) -> list[Chapter]:
     if not numbers["diagnosis"]:
         return []
-    content = [*tables.area_table(numbers), *tables.windows_table(numbers)]
+    content = [*tables.area_table(numbers), *tables.days_table(numbers), *tables.windows_table(numbers)]
     for part, found in numbers["diagnosis"].items():
         content.append(_roc(numbers, part, found))
     content += tables.calls_table(numbers)

@@ -30,8 +30,8 @@ from glasslung.studies.jobs import Done, Job, Product, finish
 from glasslung.studies.prognosis.burden import AFFECTED
 from glasslung.studies.prognosis.case import draw_case
 from glasslung.studies.prognosis.columns import all_columns, principal_parts
-from glasslung.studies.prognosis.courses import follow
-from glasslung.studies.prognosis.diagnosed import diagnose, inner
+from glasslung.studies.prognosis.courses import follow, goes_with_burden
+from glasslung.studies.prognosis.diagnosed import by_days, diagnose, inner
 from glasslung.studies.prognosis.folded import (
     FOLLOWED,
     I3D,
@@ -210,6 +210,7 @@ def measure(
         "simulated readers": readers is None and bool(readings),
         "inner": inner(ground, folded),
         "diagnosis": diagnose(ground, folded, readings, SEED, plan.draws) if folded else {},
+        "by day": [] if lead is None else by_days(ground, lead, SEED, plan.draws),
     }
     shared = SHARES["windows"] / (SHARES["windows"] + SHARES["figures"])
     extra = finish(_extra_jobs(ground, plan, done, lead), out / OUTCOMES, part_of(progress, 0.0, shared))
@@ -244,7 +245,11 @@ def _courses(ground: PrognosisGround, score: np.ndarray | None, draws: int) -> d
         return {"why not": "every patient has one scan: there is no course to follow"}
     rng = np.random.default_rng([SEED, COURSE_STREAM])
     told = {"burden": follow(ground, ground.burdens[AFFECTED], rng, draws, amount=True)}
-    return told if score is None else {"s": follow(ground, score, rng, draws), **told}
+    if score is None:
+        return told
+    followed = follow(ground, score, rng, draws)
+    followed["with burden"] = goes_with_burden(ground, score, rng, draws)
+    return {"s": followed, **told}
 
 
 def _case(

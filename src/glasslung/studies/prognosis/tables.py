@@ -64,6 +64,21 @@ def _deviation(pair: tuple[float, float]) -> str:
     return f"{number(pair[0], 2)} \u00b1 {number(pair[1], 2)}"
 
 
+def days_table(numbers: Found) -> list[Html | None]:
+    """The AUC on early and on late scans."""
+    rows: list[Row] = [
+        (
+            f"day {number(one['days'][0], 1)} to {number(one['days'][1], 1)}",
+            [str(one["scans"]), str(one["with"]), interval(one["auc"])],
+        )
+        for one in numbers["by day"]
+    ]
+    if not rows:
+        return []
+    head = ["all hospitals that were not learned from", "scans", "COVID-19", "AUC, I3D ensemble"]
+    return [figures_table("The diagnosis early and late", head, rows)]
+
+
 def windows_table(numbers: Found) -> list[Html | None]:
     """The AUC through other windows."""
     rows: list[Row] = [

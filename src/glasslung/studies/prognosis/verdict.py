@@ -210,6 +210,10 @@ def _course(numbers: Found) -> list[str]:
                 f"{told(near['guess'])} would if all peaked on that day"
             )
         sentences.append(text)
+    together = course.get("s", {}).get("with burden")
+    if together:
+        way = "rises with" if together[1] > 0 else "falls with" if together[2] < 0 else "does not follow"
+        sentences.append(f"s(t) {way} the affected share of the lungs (rank correlation {told(together)})")
     ends = course.get("s", {}).get("ends")
     if ends:
         sentences.append(
