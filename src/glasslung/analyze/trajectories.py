@@ -145,10 +145,11 @@ def _digest(points: Sequence[_Point]) -> str:
 
 def _notes(law: CourseLaw, days: Sequence[float]) -> tuple[str, ...]:
     """Whose law it is, and where this patient leaves it."""
-    said = [
-        f"the curve and its 95 % limits rest on the courses of {law.cohort}; real patients may run otherwise, "
-        "and a scan, which has an error of its own, may lie outside"
-    ]
+    whose = (
+        f"the curve and its 95 % limits rest on the courses of {law.cohort}; real patients may run "
+        "otherwise, and a scan, which has its own error, may lie outside them"
+    )
+    said = [whose]
     if max(days) - min(days) > law.longest:
         said.append(
             f"the scans span {max(days) - min(days):g} days, and the law knows {law.longest:.0f} at most"
