@@ -6,6 +6,7 @@ import torch
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.models import i3d
 from glasslung.nn.batches import ExamBatch
+from glasslung.nn.scoring import cross_entropy
 
 SMALL = i3d.Config(size=32, depth=8, width=0.25)
 
@@ -72,4 +73,4 @@ def test_what_cannot_be_read_is_refused():
     with pytest.raises(ShapeError):
         model().films(torch.zeros(2, 3, 32, 32), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(DataError, match="no label"):
-        i3d.loss(model(), batch(labels=(0, -1)), torch.Generator())
+        cross_entropy(model(), batch(labels=(0, -1)), torch.Generator())

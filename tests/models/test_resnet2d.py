@@ -6,6 +6,7 @@ import torch
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.models import build, resnet2d
 from glasslung.nn.batches import ExamBatch
+from glasslung.nn.scoring import cross_entropy
 
 SMALL = {"size": 32, "width": 0.125}
 
@@ -63,4 +64,4 @@ def test_what_cannot_be_read_is_refused():
     with pytest.raises(ShapeError):
         model.features(torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 32, 32), torch.zeros(2).long())
     with pytest.raises(DataError, match="no label"):
-        resnet2d.loss(model, exams((1, 1), (0, -1)), torch.Generator())
+        cross_entropy(model, exams((1, 1), (0, -1)), torch.Generator())

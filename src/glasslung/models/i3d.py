@@ -24,12 +24,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glasslung.errors import DataError, ShapeError, UsageError
-from glasslung.nn.batches import ExamBatch
+from glasslung.errors import ShapeError, UsageError
 from glasslung.nn.inception3d import Inception3D, bytes_kept, quickest
 from glasslung.nn.memory import check_fits
 from glasslung.nn.player import Player
-from glasslung.nn.scoring import ScanClassifier
+from glasslung.nn.scoring import ScanClassifier, trunk_and_head
 
 SMALLEST = 32  # a side below it leaves a single place of five halvings
 PASS = 4  # times what the first layer answers: a trained network's pass holds as much at most
@@ -123,30 +122,6 @@ class I3D(ScanClassifier):
         return self.maps(image, scan).mean((2, 3, 4))
 
 
-def loss(model: I3D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:
-    """Binary cross-entropy, nats per scan. 'right' is the share answered right."""
-    if bool((batch.label < 0).any()):
-        raise DataError("a scan to learn from has no label; leave it out of the cohort's training part")
-    features = model.features(batch.image, batch.lesion, batch.scan)
-    kept = torch.rand(features.shape, generator=rng, device=features.device) >= model.config.dropout
-    logit = model.head(features * kept / (1 - model.config.dropout))[:, 0].float()
-    truth = batch.label.float()
-    total = F.binary_cross_entropy_with_logits(logit, truth)
-    return {"total": total, "right": ((logit > 0) == (truth > 0.5)).float().mean()}
-
-
 def players(model: I3D) -> list[Player]:
     """Adam on everything, as the paper; the trunk at its own rate."""
-    config = model.config
-    trunk, head = list(model.trunk.parameters()), list(model.head.parameters())
-    return [
-        Player(
-            "i3d",
-            [*trunk, *head],
-            lambda batch, step, rng: loss(model, batch, rng),
-            lr=config.lr,
-            shares=(config.lr_trunk / config.lr,) * len(trunk) + (1.0,) * len(head),
-            weight_decay=config.weight_decay,
-            epsilon=1e-8,
-        )
-    ]
+    return [trunk_and_head("i3d", model)]

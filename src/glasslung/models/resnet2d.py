@@ -14,15 +14,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from glasslung.errors import DataError, UsageError
-from glasslung.nn.batches import ExamBatch
+from glasslung.errors import UsageError
 from glasslung.nn.inception3d import bytes_kept, narrowed
 from glasslung.nn.memory import check_fits
 from glasslung.nn.player import Player
 from glasslung.nn.ragged import check_slices, slices_of_each
-from glasslung.nn.scoring import ScanClassifier
+from glasslung.nn.scoring import ScanClassifier, trunk_and_head
 from glasslung.nn.twobranches import initialise_he
 
 STAGES = (64, 128, 256, 512)  # channels, published
@@ -111,30 +109,6 @@ class ResNet2D(ScanClassifier):
             check_fits(self.needs(slices), what, "lower size, width, or the scans of a batch")
 
 
-def loss(model: ResNet2D, batch: ExamBatch, rng: torch.Generator) -> dict[str, Tensor]:
-    """Binary cross-entropy, nats per scan. 'right' is the share answered right."""
-    if bool((batch.label < 0).any()):
-        raise DataError("a scan to learn from has no label; leave it out of the cohort's training part")
-    features = model.features(batch.image, batch.lesion, batch.scan)
-    kept = torch.rand(features.shape, generator=rng, device=features.device) >= model.config.dropout
-    logit = model.head(features * kept / (1 - model.config.dropout))[:, 0].float()
-    truth = batch.label.float()
-    total = F.binary_cross_entropy_with_logits(logit, truth)
-    return {"total": total, "right": ((logit > 0) == (truth > 0.5)).float().mean()}
-
-
 def players(model: ResNet2D) -> list[Player]:
     """Adam on everything; the trunk at its own rate."""
-    config = model.config
-    trunk, head = list(model.trunk.parameters()), list(model.head.parameters())
-    return [
-        Player(
-            "resnet2d",
-            [*trunk, *head],
-            lambda batch, step, rng: loss(model, batch, rng),
-            lr=config.lr,
-            shares=(config.lr_trunk / config.lr,) * len(trunk) + (1.0,) * len(head),
-            weight_decay=config.weight_decay,
-            epsilon=1e-8,
-        )
-    ]
+    return [trunk_and_head("resnet2d", model)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_lungs import draw_lungs
+from made_cage import draw_lungs
 
 from glasslung.errors import DataError
 from glasslung.predict.opening import open_segmenter

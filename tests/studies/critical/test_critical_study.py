@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_lungs import write_folder
+from made_cage import write_folder
 
 from glasslung.data.sources import open_cohort
 from glasslung.errors import DataError, UsageError
