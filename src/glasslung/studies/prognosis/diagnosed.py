@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from glasslung.data.readers import TASKS, Readings
+from glasslung.data.readers import TASKS, Readings, Scale
 from glasslung.errors import DataError
 from glasslung.measure.agreement import reader_points
 from glasslung.measure.decisions import calls_at, youden_threshold
@@ -175,6 +175,13 @@ def _difference(
     }
 
 
+def calls_of(read: Readings) -> np.ndarray:
+    """What readers say as 1 (ill, high risk) and 0; of an ordered scale from above its middle on."""
+    if read.scale is Scale.ORDERED:
+        return read.says_yes(float(np.nanmedian(read.rating)) + 0.5)
+    return read.says_yes()
+
+
 def _readers(
     ground: PrognosisGround,
     readings: Mapping[str, Readings],
@@ -191,7 +198,7 @@ def _readers(
         read = readings[DIAGNOSIS].of(list(patients), list(scans))
     except DataError:  # nobody read a scan of this hospital
         return []
-    points = reader_points(truth, read.says_yes(), read.readers, patients, rng=_rng(seed), draws=draws)
+    points = reader_points(truth, calls_of(read), read.readers, patients, rng=_rng(seed), draws=draws)
     return [
         {
             "reader": one.reader,

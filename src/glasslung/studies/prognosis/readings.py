@@ -17,7 +17,7 @@ from glasslung.data.readers import TASKS, Readings, Scale, read_readers
 from glasslung.data.stays import Stays
 from glasslung.errors import DataError
 from glasslung.measure.agreement import agreement
-from glasslung.studies.prognosis.diagnosed import triple
+from glasslung.studies.prognosis.diagnosed import calls_of, triple
 from glasslung.studies.prognosis.ground import PrognosisGround
 from glasslung.studies.prognosis.scores import first_landmarks, log_rank_of
 
@@ -37,6 +37,27 @@ def readings_of(ground: PrognosisGround, table: Path | None, seed: int) -> dict[
     told = {TASKS[0]: _simulated(ground, asked, rng)[TASKS[0]]}
     foretold = _simulated(ground, ahead, rng)
     return told | {task: foretold[task] for task in PROGNOSES if task in foretold}
+
+
+def check_readings(ground: PrognosisGround, readings: Mapping[str, Readings]) -> None:
+    """Before anything is trained: every reading is of a scan of this study, and prognoses are of some asked.
+
+    DataError names the row of the readers' table, or the task.
+    """
+    patients, scans = ground.stays.patients, ground.stays.scans
+    known = {*zip(patients, scans, strict=True)}
+    known |= {(one, "") for one in patients} | {("", one) for one in scans}
+    for task, read in readings.items():
+        for row, patient, scan in zip(read.rows, read.patients, read.scans, strict=True):
+            if (patient, scan) not in known:
+                named = (("scan", scan), ("patient", patient))
+                who = " of ".join(f"{kind} {name!r}" for kind, name in named if name)
+                raise DataError(
+                    f"row {row} of the readers' table: this study has no {who}; use the cohort's names"
+                )
+        if task in PROGNOSES:
+            asked = ground.stays.take(asked_rows(ground))
+            read.of(asked.patients, asked.scans)
 
 
 def asked_rows(ground: PrognosisGround) -> np.ndarray:
@@ -74,19 +95,12 @@ def read_prognoses(
         if task not in readings:
             continue
         read = readings[task].of(stays.patients, stays.scans)
-        calls = _calls(read)
+        calls = calls_of(read)
         told += [_reader(stays, calls[:, r], reader, task) for r, reader in enumerate(read.readers)]
     return {
         "prognosis": [one for one in told if one is not None],
         "agreement": [_agreement(one, seed, draws) for one in readings.values() if len(one.readers) > 1],
     }
-
-
-def _calls(read: Readings) -> np.ndarray:
-    """1 high risk, 0 low; of an ordered scale from above its middle on."""
-    if read.scale is Scale.ORDERED:
-        return read.says_yes(float(np.nanmedian(read.rating)) + 0.5)
-    return read.says_yes()
 
 
 def _reader(stays: Stays, calls: np.ndarray, reader: str, task: str) -> dict[str, Any] | None:

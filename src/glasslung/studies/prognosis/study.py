@@ -53,7 +53,7 @@ from glasslung.studies.prognosis.ground import (
 )
 from glasslung.studies.prognosis.masks import compare_masks
 from glasslung.studies.prognosis.page import write_page
-from glasslung.studies.prognosis.readings import read_prognoses, readings_of
+from glasslung.studies.prognosis.readings import check_readings, read_prognoses, readings_of
 from glasslung.studies.prognosis.windows import through_windows
 from glasslung.types import Progress
 
@@ -146,12 +146,14 @@ def run_prognosis(
     readers  table of readers' ratings (`data.readers`); None: of phantoms simulated ones
     Raises UsageError (the folder holds something else), DataError (scans that no study can be made of).
     """
+    from glasslung.data.readers import read_readers
     from glasslung.data.sources import open_cohort
 
     check_free(out)
     table = None if cohort is None else open_cohort(cohort)
     drawn = not plan.found and (table is None or names_masks(table))
     read = None if readers is None else hashlib.sha256(_table(readers).read_bytes()).hexdigest()[:16]
+    readings = None if readers is None else read_readers(_table(readers))
     making = ExamMaking(plan.size)
     asked: dict[str, Any] = {
         "study": "prognosis",
@@ -170,6 +172,8 @@ def run_prognosis(
             ground = phantom_ground(plan.people, SEED, out / EXAMS, plan.size, masks, drawing)
         else:
             ground = cohort_ground(table, out / EXAMS, plan.size, drawn, drawing)
+        if readings is not None:
+            check_readings(ground, readings)
         done, folded, why = learn(ground, plan, out, part_of(progress, begun, trained))
         numbers = about_run(asked, done, 1)
         numbers |= measure(ground, plan, done, folded, readers, out, part_of(progress, trained, 1.0))
