@@ -98,6 +98,27 @@ def table_of(folder: Path, scans: int) -> Path:
     return write_cohort(Cohort("mine", folder, tuple(cases)), folder)
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (("p,a,a.png,,9,discharged", "q,b,b.png,2,9,discharged"), "row 2, column day"),
+        (("p,a,a.png,1,9,discharged", "p,b,b.png,1,9,discharged"), "one patient, two scans on day 1"),
+        (("p,a,a.png,1,-9,discharged", "q,b,b.png,2,9,discharged"), "row 2, column stay_days"),
+        (("p,a,a.png,1,9,in hospital", "q,b,b.png,2,9,in hospital"), "all stays are censored"),
+        (("p,a,a.png,1,,", "q,b,b.png,2,,"), "needs a column stay_days"),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused_and_nothing_is_written(tmp_path, rows, words):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")  # no picture is read
+    head = "patient,scan,image,day,stay_days,outcome,intensity"
+    table = tmp_path / "cohort.csv"
+    table.write_text("\n".join([head, *(f"{row},display8" for row in rows)]) + "\n")
+    with pytest.raises(DataError, match=words):
+        run_prognosis(table, tmp_path / "study", TINY)
+    assert not (tmp_path / "study").exists()
+
+
 @pytest.mark.slow
 def test_a_users_table_of_single_scans_says_why_two_cannot_be_asked(tmp_path):
     folder = tmp_path / "mine"

@@ -364,12 +364,7 @@ def cohort_ground(
     DataError for a table whose days or outcomes contradict themselves (`data.stays`), that names no stay,
     or where nobody is left to ask.
     """
-    stays = stays_of(cohort)
-    if not np.isfinite(stays.stay).any():
-        raise DataError(
-            f"no scan of {cohort.name} has a stay ahead of it: the table needs a column stay_days, counted "
-            "like the column day"
-        )
+    stays = known_stays(cohort)
     parts, trained = _parts(cohort)
     exams = read_exams(cohort, folder, ExamMaking(size, drawn=drawn, frame=BODY), progress)
     exams = replace(exams, split=parts)
@@ -377,6 +372,21 @@ def cohort_ground(
     ground = PrognosisGround(cohort.name, exams, stays, burdens_of(exams.exams), trained, by, table=cohort)
     _check_labels(ground)
     return ground
+
+
+def known_stays(cohort: Cohort) -> Stays:
+    """The stays of a table, looked at before anything is written; DataError where nothing can be foretold."""
+    stays = stays_of(cohort)
+    if not np.isfinite(stays.stay).any():
+        raise DataError(
+            f"no scan of {cohort.name} has a stay ahead of it: the table needs a column stay_days, counted "
+            "like the column day"
+        )
+    if not stays.seen.any():
+        raise DataError(
+            f"nobody in {cohort.name} was seen to leave: all stays are censored, and none can be foretold"
+        )
+    return stays
 
 
 def names_masks(cohort: Cohort) -> bool:

@@ -48,6 +48,7 @@ from glasslung.studies.prognosis.ground import (
     People,
     PrognosisGround,
     cohort_ground,
+    known_stays,
     names_masks,
     phantom_ground,
 )
@@ -151,6 +152,8 @@ def run_prognosis(
 
     check_free(out)
     table = None if cohort is None else open_cohort(cohort)
+    if table is not None:
+        known_stays(table)
     drawn = not plan.found and (table is None or names_masks(table))
     read = None if readers is None else hashlib.sha256(_table(readers).read_bytes()).hexdigest()[:16]
     readings = None if readers is None else read_readers(_table(readers))
