@@ -181,15 +181,15 @@ def prognosis(
     quick: Annotated[bool, typer.Option("--quick", help="Some minutes: too short for conclusions.")] = False,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Processor time for each fold; 2.5 in full, 0.33 quick.", show_default=False),
+        typer.Option(help="Processor time for each fold; 2 in full, 0.33 quick.", show_default=False),
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(help="Folds of the hospital learned from; 5 in full, 2 quick.", show_default=False),
+        typer.Option(help="Folds of the hospital learned from; 3 in full, 2 quick.", show_default=False),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="Side of the slices, pixels; 64 in full, 48 quick.", show_default=False),
+        typer.Option(help="Side of the slices, pixels; 96 in full, 48 quick.", show_default=False),
     ] = None,
     found: Annotated[
         bool,

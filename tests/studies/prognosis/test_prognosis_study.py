@@ -1,11 +1,13 @@
 """The study of prognosis from end to end on a few phantoms, and what it refuses."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from glasslung.cli import studies
 from glasslung.data.cohort import Cohort, write_cohort
 from glasslung.data.phantom.chest import render
 from glasslung.errors import DataError, UsageError
@@ -14,7 +16,7 @@ from glasslung.studies.diagnosis.learning import Pace
 from glasslung.studies.prognosis import ground
 from glasslung.studies.prognosis.folded import I3D, RESNET
 from glasslung.studies.prognosis.ground import People, plan_serial
-from glasslung.studies.prognosis.study import QUICK, is_critical, run_prognosis
+from glasslung.studies.prognosis.study import FULL, QUICK, is_critical, run_prognosis
 
 TINY = replace(
     QUICK.for_methods(I3D),
@@ -144,3 +146,14 @@ def test_a_users_table_of_single_scans_says_why_two_cannot_be_asked(tmp_path):
         with_field(place, value)
         with pytest.raises(DataError, match=words):
             run_prognosis(table, tmp_path / "other", TINY)
+
+
+def test_the_help_tells_the_plans_that_are_run():
+    """The defaults in the words of --help are those of the plans."""
+    words = inspect.getsource(studies.prognosis)
+    for told in (
+        f"each fold; {FULL.budget.seconds / 60:g} in full, {QUICK.budget.seconds / 60:.2g} quick.",
+        f"learned from; {FULL.folds} in full, {QUICK.folds} quick.",
+        f"pixels; {FULL.size} in full, {QUICK.size} quick.",
+    ):
+        assert told in words
