@@ -105,7 +105,7 @@ def _failed(told: Comparison) -> Html:
 def _facts(told: Comparison) -> str:
     who = "opacity by density" if told.lesions_by == "density" else f"lesions by {told.lesions_by}"
     grid = (
-        f"{sentence(f'compared by {who}')} Volumes are on the later scan's grid, so that breath does not "
+        f"{sentence(f'compared: {who}')} Volumes are on the later scan's grid, so that breath does not "
         "count as growth; a lesion is what touches in either scan."
     )
     said = [grid]
