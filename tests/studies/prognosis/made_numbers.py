@@ -146,7 +146,10 @@ def numbers(difference: list[float] | None = None) -> dict[str, Any]:
         },
         "mask check": {"scans": 9, "drawn": 12.0, "found": 10.0, "off": 2.0, "correlation": 0.97},
         "by day": [{"days": [1.0, 4.5], "scans": 50, "with": 30, "auc": triple(0.83)}],
-        "course": {"s": course(9.0) | {"with burden": triple(-0.4)}, "burden": course(11.0)},
+        "course": {
+            "s": course(9.0) | {"changes with": {"affected_percent": triple(-0.4)}},
+            "burden": course(11.0),
+        },
         "prognosis": {
             "learned": {"landmarks": 40, "patients": 30, "long": 15, "critical": 8, "open": 1},
             "asked": {

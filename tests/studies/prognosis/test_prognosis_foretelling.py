@@ -17,7 +17,7 @@ from glasslung.studies.prognosis.columns import (
     known_sets,
     principal_parts,
 )
-from glasslung.studies.prognosis.courses import follow, goes_with_burden
+from glasslung.studies.prognosis.courses import changes_with, follow
 from glasslung.studies.prognosis.foretelling import TRUE_LAW, foretell
 from glasslung.studies.prognosis.ground import People
 from glasslung.studies.prognosis.readings import asked_rows, read_prognoses, readings_of
@@ -129,14 +129,14 @@ def test_the_course_of_the_burden_rises_until_the_lungs_are_fullest():
         assert len(one["days"]) >= 3 and one["part"] in ("B", "C")
 
 
-def test_a_score_that_is_the_burden_goes_with_it(ground):
+def test_a_score_that_is_the_burden_changes_with_it(ground):
     burden, rng = ground.burdens["affected_percent"], np.random.default_rng(0)
-    value, low, high = goes_with_burden(ground, np.log1p(burden), rng, 40)
-    assert [value, low, high] == pytest.approx([1.0] * 3)
-    assert goes_with_burden(ground, -burden, rng, 40)[0] == pytest.approx(-1.0)
-    loose = goes_with_burden(ground, rng.normal(size=len(burden)), rng, 40)
+    same = changes_with(ground, burden, rng, 40)
+    assert same["affected_percent"] == pytest.approx([1.0] * 3)
+    assert changes_with(ground, -burden, rng, 40)["affected_percent"][0] == pytest.approx(-1.0)
+    loose = changes_with(ground, rng.normal(size=len(burden)), rng, 40)["consolidation_percent"]
     assert abs(loose[0]) < 0.4 and loose[1] < loose[2]
-    assert goes_with_burden(ground, np.zeros(len(burden)), rng, 40) is None
+    assert changes_with(ground, np.zeros(len(burden)), rng, 40) == {}
 
 
 def test_simulated_readers_are_asked_about_the_same_patients(ground):

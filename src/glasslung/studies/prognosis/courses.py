@@ -16,7 +16,7 @@ import numpy as np
 from glasslung.errors import DataError
 from glasslung.measure.statistics import bootstrap_by_patient, share_by_patient
 from glasslung.measure.trajectory import Course, Law, fit_law, shape_of, smooth
-from glasslung.studies.prognosis.burden import AFFECTED
+from glasslung.studies.prognosis.burden import AFFECTED, CONSOLIDATION
 from glasslung.studies.prognosis.ground import PrognosisGround
 
 WITHIN = (0.0, 2.0)  # days: how far from the true ones a peak may lie to be called right
@@ -75,27 +75,34 @@ def follow(
     }
 
 
-def goes_with_burden(
+def changes_with(
     ground: PrognosisGround, values: np.ndarray, rng: np.random.Generator, draws: int
-) -> list[float] | None:
-    """Rank correlation of a score with the affected share, all scans of COVID-19 that were not learned from.
+) -> dict[str, list[float]]:
+    """From one scan of a patient to the next: rank correlation of a score's change with that of each burden.
 
-    -> [value, low, high], patients resampled; null where one of the two never varies
+    Scans of COVID-19 that were not learned from -> {column: [value, low, high]}, patients resampled; columns
+    of which nothing can be said are left out
     """
+    stays = ground.stays
+    later = np.flatnonzero(ground.covid & ~ground.rows(ground.trained) & (stays.prior >= 0))
+    names, told = np.array(stays.patients)[later], {}
+    moved = values[later] - values[stays.prior[later]]
+    for name in (AFFECTED, CONSOLIDATION):
+        grown = ground.burdens[name][later] - ground.burdens[name][stays.prior[later]]
+        known = np.isfinite(moved) & np.isfinite(grown)
+        if known.sum() < LEAST or min(np.ptp(moved[known]), np.ptp(grown[known])) == 0:
+            continue
+        found = bootstrap_by_patient(_ranked, names[known], moved[known], grown[known], rng=rng, draws=draws)
+        told[name] = [found.value, found.low, found.high]
+    return told
+
+
+def _ranked(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's rank correlation; NaN where one of the two never varies."""
     from scipy.stats import spearmanr
 
-    rows = ground.covid & ~ground.rows(ground.trained) & np.isfinite(values)
-    burden = ground.burdens[AFFECTED][rows]
-    if rows.sum() < LEAST or min(np.ptp(values[rows]), np.ptp(burden)) == 0:
-        return None
-
-    def together(one: np.ndarray, other: np.ndarray) -> float:
-        flat = min(np.ptp(one), np.ptp(other)) == 0
-        return float("nan") if flat else float(spearmanr(one, other).statistic)
-
-    names = np.array(ground.stays.patients)[rows]
-    found = bootstrap_by_patient(together, names, values[rows], burden, rng=rng, draws=draws)
-    return [found.value, found.low, found.high]
+    flat = min(np.ptp(one), np.ptp(other)) == 0
+    return float("nan") if flat else float(spearmanr(one, other).statistic)
 
 
 def _told(course: Course, amount: bool) -> dict[str, list[float]]:

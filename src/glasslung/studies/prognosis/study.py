@@ -30,7 +30,7 @@ from glasslung.studies.jobs import Done, Job, Product, finish
 from glasslung.studies.prognosis.burden import AFFECTED
 from glasslung.studies.prognosis.case import draw_case
 from glasslung.studies.prognosis.columns import all_columns, principal_parts
-from glasslung.studies.prognosis.courses import follow, goes_with_burden
+from glasslung.studies.prognosis.courses import changes_with, follow
 from glasslung.studies.prognosis.diagnosed import by_days, diagnose, inner
 from glasslung.studies.prognosis.folded import (
     FOLLOWED,
@@ -255,7 +255,7 @@ def _courses(ground: PrognosisGround, score: np.ndarray | None, draws: int) -> d
     if score is None:
         return told
     followed = follow(ground, score, rng, draws)
-    followed["with burden"] = goes_with_burden(ground, score, rng, draws)
+    followed["changes with"] = changes_with(ground, score, rng, draws)
     return {"s": followed, **told}
 
 

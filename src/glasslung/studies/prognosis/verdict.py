@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glasslung.report.wording import listing, number, signed
+from glasslung.studies.prognosis.burden import AFFECTED, CONSOLIDATION
 from glasslung.studies.prognosis.columns import AGE_SEX, BURDEN, FEATURES, PAIRS, S
 from glasslung.studies.prognosis.diagnosed import ENSEMBLE
 from glasslung.studies.prognosis.folded import I3D
@@ -16,6 +17,7 @@ Found = Mapping[str, Any]
 SURE = 0.05
 MAIN = "Cox"  # whose C is told in sentences
 FEW = 20  # patients of a kind: below this percentile intervals are too narrow
+CHANGED = {AFFECTED: "the affected share", CONSOLIDATION: "the consolidated share"}
 ENOUGH = 0.7  # AUC of the diagnosis from which its score is worth following
 
 
@@ -31,6 +33,12 @@ def told(found: Sequence[float | None] | None, digits: int = 2) -> str:
         return "not known"
     value, low, high = found
     return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def _percent(found: Sequence[float]) -> str:
+    """'71 % [64, 79]'."""
+    value, low, high = (number(100 * one) for one in found)
+    return f"{value} % [{low}, {high}]"
 
 
 def p_told(p: float | None) -> str:
@@ -205,15 +213,16 @@ def _course(numbers: Found) -> list[str]:
         if peaks:
             near = peaks["within"][-1]
             text += (
-                f"; of {peaks['patients']} patients elsewhere {told(near['course'])} peak within "
+                f"; of {peaks['patients']} patients elsewhere {_percent(near['course'])} peak within "
                 f"{number(near['days'])} days of when their lungs truly were fullest, and "
-                f"{told(near['guess'])} would if all peaked on that day"
+                f"{_percent(near['guess'])} would if all peaked on that day"
             )
         sentences.append(text)
-    together = course.get("s", {}).get("with burden")
-    if together:
-        way = "rises with" if together[1] > 0 else "falls with" if together[2] < 0 else "does not follow"
-        sentences.append(f"s(t) {way} the affected share of the lungs (rank correlation {told(together)})")
+    for name, found in course.get("s", {}).get("changes with", {}).items():
+        way = "rises" if found[1] > 0 else "falls" if found[2] < 0 else "neither rises nor falls"
+        sentences.append(
+            f"from scan to scan s(t) {way} as {CHANGED[name]} grows (rank correlation {told(found)})"
+        )
     ends = course.get("s", {}).get("ends")
     if ends:
         sentences.append(
