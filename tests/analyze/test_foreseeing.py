@@ -34,7 +34,7 @@ def told(columns, scans):
 class StandIn:
     """A model that tells what it was asked with."""
 
-    name, wants_prior = "made", True
+    name, wants_prior, endpoints = "made", True, ("a made event",)
 
     def foresee(self, columns, scans, endpoint="", intensity=None):
         if "affected_percent" not in columns:
@@ -105,10 +105,18 @@ def test_an_untrusted_outline_is_a_doubt(stand_in):
 
 
 def test_nobody_is_asked_where_nobody_was_wanted_or_ships(monkeypatch):
-    assert foresee(COURSE, PrognosisSettings("none"), UNKNOWN) == (None, NOBODY_WANTED)
+    assert foresee(COURSE, PrognosisSettings("none"), UNKNOWN) == (None, NOBODY_WANTED, ())
     monkeypatch.setattr(glasslung.predict.prognosis, "shipped_prognosis", lambda intensity: None)
-    assert foresee(COURSE, PrognosisSettings(), UNKNOWN) == (None, NONE_SHIPS)
+    assert foresee(COURSE, PrognosisSettings(), UNKNOWN) == (None, NONE_SHIPS, ())
 
 
 def test_settings_say_that_age_was_given_and_not_which():
     assert foreseen_by(PrognosisSettings("a/b/model", 63.0, True)) == "model (age given) (sex given)"
+
+
+def test_every_endpoint_is_told_the_main_one_first():
+    told = foresee(COURSE, PrognosisSettings("prognosis-hu"), (60.0, True))
+    assert [told.told.endpoint, *(one.endpoint for one in told.further)] == [
+        "critical illness",
+        "being still in hospital",
+    ]

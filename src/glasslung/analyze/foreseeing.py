@@ -24,10 +24,11 @@ UNTRUSTED = "the lung outline of {} is not trusted, and every figure that was re
 
 
 class Foreseen(NamedTuple):
-    """A prognosis, or why there is none."""
+    """A prognosis, or why there is none; and what the same model expects of its other endpoints."""
 
     told: Prognosis | None
     why_not: str
+    further: tuple[Prognosis, ...] = ()
 
 
 def foreseen_by(settings: PrognosisSettings) -> str:
@@ -62,16 +63,14 @@ def foresee(
     model = open_prognosis(name)
     prior = prior_of(findings) if model.wants_prior else None
     read = [last] if prior is None else [prior, last]
+    columns, names = columns_with(last, prior, _person(settings, person)), [scan.scan for scan in read]
     try:
-        told = model.foresee(
-            columns_with(last, prior, _person(settings, person)),
-            [scan.scan for scan in read],
-            intensity=last.intensity,
-        )
+        told = [model.foresee(columns, names, endpoint, last.intensity) for endpoint in model.endpoints]
     except DataError as problem:
         return Foreseen(None, f"{model.name} was not asked: {problem}")
     bad = [UNTRUSTED.format(scan.scan) for scan in read if not scan.lung_quality.trusted]
-    return Foreseen(replace(told, doubts=(*bad, *told.doubts)), "")
+    first, *further = (replace(one, doubts=(*bad, *one.doubts)) for one in told)
+    return Foreseen(first, "", tuple(further))
 
 
 def prior_of(findings: Sequence[Findings]) -> Findings | None:

@@ -68,6 +68,7 @@ def tell_story(
         changes=changes(findings),
         provenance=_provenance(keys, settings),
         prognosis=foreseen.told,
+        further=foreseen.further,
         unforeseen=foreseen.why_not,
         minor=STORY_MINOR,
         **_over_time(findings, out),
@@ -143,7 +144,8 @@ def story_of(out: Path, keys: Sequence[str], settings: Settings) -> Story | None
         return None
     if any(getattr(story, name) != value for name, value in same.items()):
         return None
-    if foresee(there, settings.prognosis, _person_in(story)) != Foreseen(story.prognosis, story.unforeseen):
+    before = Foreseen(story.prognosis, story.unforeseen, story.further)
+    if foresee(there, settings.prognosis, _person_in(story)) != before:
         return None
     write_findings_csv(story, out / "findings.csv")
     write_lesions_csv(story, out / LESIONS_FILE)

@@ -107,14 +107,16 @@ def print_story(story: Story) -> None:
 def _print_course(story: Story) -> None:
     """What became of the lesions from scan to scan, and what a prognosis says."""
     from glasslung.report.followed import headline
+    from glasslung.report.outlook import by_when
 
     for pair in story.comparisons:
         typer.echo(f"{pair.scan_before} to {pair.scan_after}: {headline(pair)}")
-    told = story.prognosis
-    if told is not None:
+    if story.prognosis is None:
+        return
+    for told in (story.prognosis, *story.further):
         low, high = (100 * limit for limit in told.interval)
         doubt = "  (doubted: the report says why)" if told.doubts else ""
-        what = f"chance of {told.endpoint} within {told.horizon:g} days"
+        what = f"chance of {told.endpoint} {by_when(told)} the last scan"
         typer.echo(f"{what}: {100 * told.chance:.0f} % ({low:.0f} to {high:.0f}), by {told.model}{doubt}")
 
 

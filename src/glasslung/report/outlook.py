@@ -18,13 +18,20 @@ def prognosis_section(story: Story) -> tuple[str, Html] | None:
         if story.unforeseen in ("", NOBODY_WANTED, NONE_SHIPS):
             return None
         return "Prognosis", tag("p", sentence(f"No prognosis: {story.unforeseen}"), class_="quiet")
-    told = story.prognosis
-    return "Prognosis", tag(
-        "div",
-        _answer(told),
-        tag("div", _chart(told), _worth(told), class_="columns outlook"),
-        tag("p", _read_words(told), class_="quiet"),
-    )
+    told = [story.prognosis, *story.further]
+    parts = [
+        part
+        for one in told
+        for part in (_answer(one), tag("div", _chart(one), _worth(one), class_="columns outlook"))
+    ]
+    return "Prognosis", tag("div", *parts, tag("p", _read_words(story.prognosis), class_="quiet"))
+
+
+def by_when(told: Prognosis) -> str:
+    """'within 14 days of', or, of a state that passes, '7 days after'."""
+    first = told.curve.chance[0] if told.curve.chance else 0.0
+    lasts = first > 0.5  # everybody is in such a state at first, and leaves it
+    return f"{told.horizon:g} days after" if lasts else f"within {told.horizon:g} days of"
 
 
 def _chart(told: Prognosis) -> Html:
@@ -46,7 +53,7 @@ def _answer(told: Prognosis) -> Html:
         tag(
             "p",
             chance,
-            f" chance of {told.endpoint} within {told.horizon:g} days of the last scan",
+            f" chance of {told.endpoint} {by_when(told)} the last scan",
             class_="odds",
         ),
         tag(

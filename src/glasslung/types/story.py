@@ -315,6 +315,7 @@ class Story:
     comparisons  each scan laid on the one before it; () in stories of one scan and of earlier versions
     trajectory   measures over all scans; likewise
     prognosis    what a model of many stays expects; None where none was asked
+    further      what the same model expects besides: of its other endpoints
     unforeseen   why no prognosis was made, a sentence; '' where one was
     serial       planes of all scans at matched levels; None where there is one scan
     minor        what was added to the schema since its first version; readers may leave it alone
@@ -329,6 +330,7 @@ class Story:
     comparisons: tuple[Comparison, ...] = ()
     trajectory: tuple[Trajectory, ...] = ()
     prognosis: Prognosis | None = None
+    further: tuple[Prognosis, ...] = ()
     unforeseen: str = ""
     serial: SerialSheet | None = None
     minor: int = 0
