@@ -10,6 +10,7 @@ from glasslung.data.cohort import Cohort
 from glasslung.data.exams import BODY
 from glasslung.errors import DataError, UsageError
 from glasslung.measure.ranking import auc
+from glasslung.studies.prognosis import ground as drawing
 from glasslung.studies.prognosis.burden import AFFECTED, burden_of, zone_percents
 from glasslung.studies.prognosis.ground import (
     FIRST,
@@ -28,8 +29,10 @@ FEW = People((4, 3), (3, 3))
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exams")
-    return folder, phantom_ground(FEW, 3, folder, 32, None)
+    folder, patch = tmp_path_factory.mktemp("exams"), pytest.MonkeyPatch()
+    patch.setattr(drawing, "SHAPE", (32, 72, 72))  # fewer voxels than the study's, for speed
+    yield folder, phantom_ground(FEW, 3, folder, 32, None)
+    patch.undo()
 
 
 def test_no_patient_is_at_two_hospitals_and_days_tell_no_disease():

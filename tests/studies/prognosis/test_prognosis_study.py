@@ -20,7 +20,7 @@ from glasslung.studies.prognosis.study import FULL, QUICK, is_critical, run_prog
 
 TINY = replace(
     QUICK.for_methods(I3D),
-    people=People((14, 4), (9, 3)),
+    people=People((18, 4), (10, 3)),
     size=32,
     folds=2,
     budget=Budget(0.5, Pace(each=2), looks=1),
