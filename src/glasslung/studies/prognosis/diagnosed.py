@@ -193,11 +193,12 @@ def _readers(
 ) -> list[dict[str, Any]]:
     if DIAGNOSIS not in readings:
         return []
-    scans = np.array(ground.exams.scans)[rows]
-    try:
-        read = readings[DIAGNOSIS].of(list(patients), list(scans))
-    except DataError:  # nobody read a scan of this hospital
-        return []
+    told, scans = readings[DIAGNOSIS], np.array(ground.exams.scans)[rows].tolist()
+    here = {*zip(patients, scans, strict=True)}
+    here |= {(one, "") for one in patients} | {("", one) for one in scans}
+    if not here & {*zip(told.patients, told.scans, strict=True)}:
+        return []  # nobody read a scan of this hospital
+    read = told.of(list(patients), scans)
     points = reader_points(truth, calls_of(read), read.readers, patients, rng=_rng(seed), draws=draws)
     return [
         {

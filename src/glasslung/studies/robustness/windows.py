@@ -33,8 +33,10 @@ class RobustnessPlan:
     scans: int | None = None  # at most so many, both labels as evenly as may be; None: all
 
     def __post_init__(self) -> None:
-        if self.draws < 2 or self.resamples < 1:
-            raise UsageError("a spread needs two windows or more, and an interval one resample or more")
+        if self.draws < 2:
+            raise UsageError(f"a spread needs two windows or more (--draws), got {self.draws}")
+        if self.resamples < 1:
+            raise UsageError(f"an interval needs one resample or more, got {self.resamples}")
         if not self.deviations or len(set(self.deviations)) < len(self.deviations):
             raise UsageError(f"--sd needs one number or more, none of them twice, got {self.deviations}")
         if min(self.deviations) <= 0:
