@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -98,11 +98,7 @@ def train_model(
     config = config_of(job)
     slices = training_slices(job, config)
     told, game = settings_of(job, config, slices), new_game(job, config, slices)
-    if (Path(out) / SETTINGS).is_file():
-        run = RunDir.open(out)
-        check_same(run, job, told)
-    else:
-        run = RunDir.create(out, STUDY, job.model, told, job.seed, {"cohort": job.cohort})
+    run = run_for(job, out, told, STUDY, {"cohort": job.cohort})
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
         play(game, run, job, log, progress)
         keep_reference(run, job, config)
@@ -275,7 +271,30 @@ def describe(slices: SliceSet) -> dict[str, Any]:
 FREE = ("log_every", "checkpoint_every")  # they change nothing that is computed
 
 
-def check_same(run: RunDir, job: Job, told: Mapping[str, Any]) -> None:
+class AnyJob(Protocol):
+    """What every kind of training job says of itself."""
+
+    @property
+    def model(self) -> str:
+        """Name of the method."""
+
+    @property
+    def seed(self) -> int:
+        """Of all draws."""
+
+
+def run_for(
+    job: AnyJob, out: Path, told: Mapping[str, Any], study: str, inputs: Mapping[str, Path]
+) -> RunDir:
+    """The run that stands in `out`, where it is this job's (else UsageError), or a new one."""
+    if not (Path(out) / SETTINGS).is_file():
+        return RunDir.create(out, study, job.model, told, job.seed, inputs)
+    run = RunDir.open(out)
+    check_same(run, job, told)
+    return run
+
+
+def check_same(run: RunDir, job: AnyJob, told: Mapping[str, Any]) -> None:
     """Refuse to go on with a run that is not this job's (UsageError names what differs).
 
     More steps are allowed: where the model's own schedule depends on their number, its settings differ.

@@ -44,7 +44,7 @@ from glasslung.studies.diagnosis.learning import (
 )
 from glasslung.studies.diagnosis.operatingpoint import fit_point, write_point
 from glasslung.studies.folder import part_of
-from glasslung.studies.training import check_same, check_there, config_of
+from glasslung.studies.training import check_there, config_of, run_for
 from glasslung.studies.training import play as play_on
 from glasslung.train.checkpoint import steps_made
 from glasslung.train.game import Game
@@ -144,11 +144,7 @@ def train_diagnosis(
     config = config_of(job)  # type: ignore[arg-type]
     cohort = parted(open_cohort(job.cohort), job.training)
     told = settings_of(job, config, cohort, start)
-    if (out / SETTINGS).is_file():
-        run = RunDir.open(out)
-        check_same(run, job, told)  # type: ignore[arg-type]
-    else:
-        run = RunDir.create(out, STUDY, job.model, told, job.seed, {"cohort": job.cohort})
+    run = run_for(job, out, told, STUDY, {"cohort": job.cohort})
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
         making = making_of(job, int(config.size))
         found = read_exams(cohort, exams or out / EXAMS, making, part_of(progress, 0.0, 0.3))

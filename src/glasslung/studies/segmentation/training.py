@@ -30,10 +30,10 @@ from glasslung.models import build, entry_for
 from glasslung.nn.batches import LabelledBatch
 from glasslung.studies.segmentation.contest import segmenters, told_lungs
 from glasslung.studies.trained import picture_digest
-from glasslung.studies.training import check_same, check_there, config_of, play
+from glasslung.studies.training import check_there, config_of, play, run_for
 from glasslung.train.game import Game
 from glasslung.train.machine import Machine
-from glasslung.train.rundir import SETTINGS, RunDir, tensorboard
+from glasslung.train.rundir import RunDir, tensorboard
 from glasslung.types import Progress
 
 STUDY = "segmentation"
@@ -129,12 +129,7 @@ def carry_out(
     told    the run's settings as its folder keeps them; another run's are refused (UsageError)
     inputs  what was read, by role
     """
-    out = Path(out)
-    if (out / SETTINGS).is_file():
-        run = RunDir.open(out)
-        check_same(run, job, told)
-    else:
-        run = RunDir.create(out, STUDY, job.model, told, job.seed, inputs)
+    run = run_for(job, out, told, STUDY, inputs)
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
         play(game, run, job, log, progress)
     return run

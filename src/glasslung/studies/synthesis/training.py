@@ -23,13 +23,13 @@ from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
 from glasslung.studies.settings import typed_settings
-from glasslung.studies.training import check_same, check_there, settings_of
+from glasslung.studies.training import check_there, run_for, settings_of
 from glasslung.train.game import Game
 from glasslung.train.guarded import Stretch, fit_guarded
 from glasslung.train.looks import reference_of
 from glasslung.train.loop import Progress as StepProgress
 from glasslung.train.machine import Machine
-from glasslung.train.rundir import SETTINGS, RunDir, tensorboard
+from glasslung.train.rundir import RunDir, tensorboard
 from glasslung.train.watchdog import LOG, Alarm, Watchdog, WatchSettings
 from glasslung.types import Progress
 
@@ -101,11 +101,7 @@ def train_maker(
     parts = maker_pictures(job, config, progress)
     slices = parts[TRAIN]
     told, game = settings_of(job, config, slices), new_game(job, config, slices)  # type: ignore[arg-type]
-    if (Path(out) / SETTINGS).is_file():
-        run = RunDir.open(out)
-        check_same(run, job, told)  # type: ignore[arg-type]
-    else:
-        run = RunDir.create(out, STUDY, job.model, told, job.seed, {"cohort": job.cohort})
+    run = run_for(job, out, told, STUDY, {"cohort": job.cohort})
     unseen = next((parts[name] for name in HELD_OUT if name in parts), None)
     watch = job.training.watch
     model = game.modules[job.model]
