@@ -1,6 +1,7 @@
 # Two commands on a fresh machine with Python 3.11 or 3.12 and make:
 #   make demo    a phantom patient with four scans, analysed; prints where the report is (OPEN=1 opens it)
 #   make test    tests, linters, types and the import contracts
+#   make docs    the documentation as a site, in build/site
 
 PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
@@ -9,7 +10,7 @@ READY := .venv/.ready
 DEMO := demo
 export MPLBACKEND := Agg
 
-.PHONY: help demo test lint unit format clean
+.PHONY: help demo docs test lint unit format clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -24,6 +25,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/glasslung phantom $(DEMO)/patient --seed 4 --days 0,5,10,28
 	@$(BIN)/glasslung analyze $(DEMO)/patient/p* --out $(DEMO)/report $(if $(OPEN),--open)
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site: build/site/index.html"
 
 test: lint unit
 
