@@ -77,7 +77,7 @@ def read_dicom(
 def _choose(stacks: list[Stack], series: str | None, where: str) -> tuple[Stack, tuple[Remark, ...]]:
     wanted = stacks if series is None else asked_for(stacks, series, where)
     picked, picking = best_of(wanted)
-    single, copies = without_copies(picked, _same_pixels)
+    single, copies = without_copies(picked, same_pixels)
     parts = split_by_phase(single)
     if series is not None and series.strip().startswith(f"{single.key}."):
         known = ", ".join([single.key, *(part.key for part in parts if part.key != single.key)])
@@ -102,7 +102,8 @@ def _choose(stacks: list[Stack], series: str | None, where: str) -> tuple[Stack,
     return stack, remarks
 
 
-def _same_pixels(one: Frame, other: Frame) -> bool:
+def same_pixels(one: Frame, other: Frame) -> bool:
+    """Whether two slices show the same, pixel for pixel."""
     (a, _), (b, _) = stored_slices([one, other], {})
     return (one.slope, one.intercept) == (other.slope, other.intercept) and np.array_equal(a, b)
 
@@ -119,7 +120,7 @@ def _check_size(stack: Stack) -> None:
 
 def _volume_of(stack: Stack, intensity: Intensity | None, remarks: tuple[Remark, ...]) -> Volume:
     first, digests = stack.first, dict[Path, str]()
-    affine, geometry, tilt_deg, placing = _place(stack)
+    affine, geometry, tilt_deg, placing = place(stack)
     contract = intensity or _contract_of(first)
     if contract is Intensity.HU:
         voxels, said = _read_hu(stack, intensity, digests)
@@ -190,7 +191,7 @@ def _read_grey(stack: Stack, digests: dict[Path, str]) -> tuple[np.ndarray, tupl
     return voxels, (*eight_bit_remarks(voxels), Remark("windowed", Severity.NOTE, text))
 
 
-def _place(stack: Stack) -> tuple[np.ndarray, Geometry, float, tuple[Remark, ...]]:
+def place(stack: Stack) -> tuple[np.ndarray, Geometry, float, tuple[Remark, ...]]:
     """Affine, geometry, tilt and remarks of a stack in order."""
     first = stack.first
     if first.rows_cols is None or first.pixel_mm is None or first.position is None:
