@@ -8,12 +8,14 @@
 What lies in the output folder
     masks/<scan>/    lungs.nii.gz, opacities.nii.gz (scans in HU, by density), lesions.nii.gz and
                      infection.nii.gz (by a network, or lesions made elsewhere), relevance.nii.gz (where a
-                     classifier found its reasons), preview.npz, scan.json; of a later scan change.nii.gz
+                     classifier found its reasons), preview.npz, scan.json, and where it was asked for
+                     scan.nii.gz, a copy of the scan for the viewer; of a later scan change.nii.gz
                      (lesion that stayed, appeared or cleared) with change.json, of the last one the planes
                      of the serial sheet with serial.json
     story.json       everything measured, by a published schema
     findings.csv     the same figures as a table, one row per scan and region
     lesions.csv      lesions followed from a scan to the next, one row each
+    corrections/     lesions that a reader redrew in the viewer: kept, never written or read here
     forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
 
 Nothing is kept before every scan has passed the gate. A scan's folder counts only when it is complete, and
@@ -59,12 +61,14 @@ def analyze(
     settings: Settings = DEFAULTS,
     progress: Progress | None = None,
     then: Callable[[Path], object] | None = None,
+    asked: Asked | None = None,
 ) -> Story:
     """Measure the scans of one patient and tell how they change.
 
     scans     files, folders or zips, one per scan, in any order if their days are known
     out       folder for the results; made if it is not there
     then      called with the folder when its story is whole, while no other run may write to it: the report
+    asked     the networks that the settings name, where they are open already: for who analyses many patients
     Returns the Story, which is also written to `out`. Raises UsageError, DataError (unreadable, two
     patients, one scan twice), RefusedError (the gate will not let a scan through). Where only the forecast
     cannot be made, story and report are whole when DataError says so.
@@ -73,7 +77,7 @@ def analyze(
     check_request(scans, settings)
     results.check_output(out, scans)
     run = _open_run(settings)
-    asked = Asked(Segmenters(settings.masks.segmenter), Classifiers(settings.classifier))
+    asked = asked or Asked(Segmenters(settings.masks.segmenter), Classifiers(settings.classifier))
     asked.segmenters.check()
     asked.classifiers.check()
     check_prognosis(settings.prognosis)
@@ -100,6 +104,7 @@ def _key(path: Path, n: int, settings: Settings, asked: Asked) -> str:
     files = [results.fingerprint(file) for file in (drawn.lungs, drawn.lesions) if file is not None]
     who = "" if drawn.lesions is not None else asked.segmenters.identity()
     how = (__version__, settings.series, settings.intensity, who, *files, made.told())
+    how += ("with its copy",) * settings.keep_scan
     return results.fingerprint(path, *how, asked.classifiers.identity())
 
 
@@ -245,10 +250,13 @@ def _part_of(tell: Progress, start: float, share: float) -> Progress:
 
 def _examine(scan: Admitted, masks: Path, settings: Settings, asked: Asked, tell: Progress) -> None:
     """One scan into a finished folder."""
+    from glasslung.data.formats import write_volume
     from glasslung.data.story import as_json
 
     with results.new_scan(masks, scan.key) as work:
         labels, stages = settings.masks.labels, Stages(scan.name, tell)
         volume = scan.read(settings)
         findings = examine(volume, scan.gate, scan.path.name, scan.given, labels, asked, work, stages)
+        if settings.keep_scan:
+            write_volume(volume, work / results.KEPT_SCAN)
         results.write_scan_note(work, scan.key, as_json(findings))

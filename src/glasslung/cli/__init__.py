@@ -13,7 +13,20 @@ from typing import Annotated
 import typer
 
 from glasslung import __version__
-from glasslung.cli import cohorts, exploring, learning, lesions, making, robustness, scans, studies, weights
+from glasslung.cli import (
+    archives,
+    cohorts,
+    exploring,
+    learning,
+    lesions,
+    making,
+    pacs,
+    robustness,
+    scans,
+    studies,
+    viewing,
+    weights,
+)
 from glasslung.cli.telling import tell_problem
 from glasslung.errors import GlasslungError
 
@@ -24,22 +37,25 @@ VERBS = (  # in the order of --help
     scans.forecast,
     scans.inspect,
     scans.report,
+    pacs.dicom,
     cohorts.phantom,
     cohorts.cohort,
     cohorts.split,
     cohorts.check,
     cohorts.prepare,
+    archives.analyze_cohort,
     learning.train,
     learning.runs,
     learning.evaluate,
     robustness.robustness,
     lesions.styles,
+    viewing.view,
     exploring.explore,
     making.make,
     making.walk,
 )
 
-RESUMING = ("analyze", "segment", "phantom", "train", "study", "robustness")
+RESUMING = ("analyze", "analyze-cohort", "segment", "phantom", "train", "study", "robustness")
 
 app = typer.Typer(
     name="glasslung",
