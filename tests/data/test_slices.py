@@ -309,3 +309,26 @@ def test_the_share_of_black_pixels_is_the_papers(real):
     slices = read_slices(cage(real / "cage"))
     shares = [float((slices.of_group(group).images == 0).mean()) for group in range(4)]
     assert shares == pytest.approx([0.597, 0.581, 0.586, 0.567], abs=0.005)
+
+
+def test_joined_slices_keep_order_and_patients():
+    patients = ("a", "b", "c")
+
+    def of(rows):
+        count = len(rows)
+        images = np.stack([np.full((4, 4), row / 10, np.float32) for row in rows])
+        return SliceSet(
+            images,
+            np.zeros(count, np.int64),
+            np.zeros(count, np.float32),
+            np.array(rows),
+            patients,
+            tuple(f"scan {row}" for row in rows),
+        )
+
+    both = of([2, 0]).joined(of([1]))
+    assert both.patient.tolist() == [2, 0, 1]
+    assert both.scans == ("scan 2", "scan 0", "scan 1")
+    assert np.array_equal(both.images[:, 0, 0], np.float32([0.2, 0, 0.1]))
+    with pytest.raises(ShapeError, match="two cohorts"):
+        of([0]).joined(replace(of([1]), patients=("x", "y", "z")))

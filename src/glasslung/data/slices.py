@@ -154,6 +154,19 @@ class SliceSet:
             scans=tuple(self.scans[row] for row in rows),
         )
 
+    def joined(self, other: SliceSet) -> SliceSet:
+        """These slices, then others of the same cohort."""
+        if other.patients != self.patients:
+            raise ShapeError("slices of two cohorts cannot be joined: their patients have other numbers")
+        return replace(
+            self,
+            images=np.concatenate([self.images, other.images]),
+            group=np.concatenate([self.group, other.group]),
+            day=np.concatenate([self.day, other.day]),
+            patient=np.concatenate([self.patient, other.patient]),
+            scans=self.scans + other.scans,
+        )
+
     def of_group(self, group: int) -> SliceSet:
         """The slices of one age; DataError names the ages there are."""
         if not (self.group == group).any():

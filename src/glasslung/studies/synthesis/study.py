@@ -46,7 +46,7 @@ from glasslung.studies.synthesis.contest import (
 )
 from glasslung.studies.synthesis.figures import Ruler, make_ruler, measure_made, story_of
 from glasslung.studies.synthesis.page import write_page
-from glasslung.studies.synthesis.training import HELD_OUT, TRAIN
+from glasslung.studies.synthesis.training import TRAIN, unseen_of
 from glasslung.studies.training import describe
 from glasslung.train.checkpoint import load_tensors
 from glasslung.types import Progress
@@ -142,7 +142,7 @@ def study_pictures(
     if cohort is None:
         return phantom_pictures(plan.people, plan.budget.size, progress)
     parts = picture_parts(Path(cohort), plan.budget.size, "none", labels, progress=progress)
-    unseen = next((parts[name] for name in HELD_OUT if name in parts), None)
+    unseen = unseen_of(parts)
     if TRAIN not in parts or unseen is None or len(unseen) < LEAST_HELD_OUT:
         raise DataError(
             f"{cohort} needs pictures to train on and {LEAST_HELD_OUT} or more held out (val or test); "

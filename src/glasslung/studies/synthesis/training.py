@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,11 @@ def train_maker(
     slices = parts[TRAIN]
     told, game = settings_of(job, config, slices), new_game(job, config, slices)  # type: ignore[arg-type]
     run = run_for(job, out, told, STUDY, {"cohort": job.cohort})
-    unseen = next((parts[name] for name in HELD_OUT if name in parts), None)
+    unseen = unseen_of(parts)
     watch = job.training.watch
     model = game.modules[job.model]
-    dog = Watchdog(model, reference_of(slices, unseen, watch.pictures), watch, run.folder / LOG)
+    averaged = game.averaged if game.ema is not None else None
+    dog = Watchdog(model, reference_of(slices, unseen, watch.pictures), watch, run.folder / LOG, averaged)
     with run.writing(), tensorboard(run) if with_tensorboard else nullcontext(run.log) as log:
         _play(game, run, dog, job, log, progress, bark)
     return run
@@ -139,6 +141,12 @@ def maker_pictures(job: MakerJob, config: Any, progress: Progress | None = None)
                 f"{LEAST_EACH} is the least. Add pictures, or train a model without a condition"
             )
     return parts
+
+
+def unseen_of(parts: Mapping[str, SliceSet]) -> SliceSet | None:
+    """All pictures that no training sees; None where there are none."""
+    held_out = [parts[name] for name in HELD_OUT if name in parts]
+    return reduce(SliceSet.joined, held_out) if held_out else None
 
 
 def groups_of(config: Any) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from glasslung.measure.usefulness import Fitter, Labelled, Usefulness, train_on_
 from glasslung.nn.making import sample_pictures
 from glasslung.predict.trained import open_trained
 from glasslung.studies.synthesis.export import training_parts
-from glasslung.studies.synthesis.training import HELD_OUT, TRAIN
+from glasslung.studies.synthesis.training import TRAIN, unseen_of
 from glasslung.types import Progress
 
 CONDITION = "class"
@@ -52,7 +52,7 @@ def worth_of_run(
     if run.about["settings"].get("condition") != CONDITION:
         raise UsageError(f"{run.name} makes no classes; train conditionalgan with --set condition=class")
     parts = training_parts(run, cohort, progress)
-    unseen = next((parts[name] for name in HELD_OUT if name in parts), None)
+    unseen = unseen_of(parts)
     if unseen is None:
         raise DataError("no picture was held out to test on; train with a split")
     _, group, images = sample_pictures(run.model, 2 * chosen.each, chosen.seed)
