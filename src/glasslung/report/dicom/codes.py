@@ -73,3 +73,79 @@ def opacity() -> Code:
     from pydicom.sr.codedict import codes
 
     return codes.DCM.Opacity
+
+
+def site(region: str) -> tuple[Code, Code]:
+    """Where a region of the lungs lies: 'both lungs', 'left lung', 'right upper third' -> anatomy and side.
+
+    Thirds are called zones (CID 6126), which is what chest radiology calls them.
+    """
+    from pydicom.sr.codedict import codes
+
+    words = region.split()
+    side_of = {"right": codes.SCT.Right, "left": codes.SCT.Left}.get(words[0], codes.SCT.Bilateral)
+    zones = {
+        "upper": codes.SCT.UpperZoneOfLung,
+        "middle": codes.SCT.MiddleZoneOfLung,
+        "lower": codes.SCT.LowerZoneOfLung,
+    }
+    return next((zones[word] for word in words if word in zones), codes.SCT.Lung), side_of
+
+
+def suspicion(finding: str) -> Code:
+    """What a classifier's probability is of. Suspected, never the disease: a probability asserts nothing."""
+    from pydicom.sr.coding import Code
+
+    if finding == "COVID-19":
+        return Code("840544004", "SCT", "Suspected COVID-19")
+    return private("suspected", f"Suspected {finding}"[:64])
+
+
+def procedure() -> Code:
+    """What was done to the patient: a CT of the chest (LOINC)."""
+    from pydicom.sr.coding import Code
+
+    return Code("24627-2", "LN", "CT Chest")
+
+
+def millilitres() -> Code:
+    """The unit of volumes (UCUM)."""
+    from pydicom.sr.coding import Code
+
+    return Code("ml", "UCUM", "milliliter")
+
+
+def points() -> Code:
+    """The unit of scores (UCUM annotation)."""
+    from pydicom.sr.coding import Code
+
+    return Code("{points}", "UCUM", "points")
+
+
+def share_of_lung() -> Code:
+    """A volume over the lung volume of its region."""
+    return private("share-of-lung", "Share of lung volume")
+
+
+def severity_score() -> Code:
+    """A CT severity score; its definition stands beside it as text."""
+    return private("ct-severity-score", "CT severity score")
+
+
+def zone_points() -> Code:
+    """The points that one zone gives to a CT severity score."""
+    return private("ct-severity-zone", "CT severity points of a zone")
+
+
+def comment() -> Code:
+    """A sentence that belongs to the figures beside it."""
+    from pydicom.sr.codedict import codes
+
+    return codes.DCM.Comment
+
+
+def evaluations() -> Code:
+    """The part of a report that holds words and no figures (TID 1500, row 10)."""
+    from pydicom.sr.coding import Code
+
+    return Code("C0034375", "UMLS", "Qualitative Evaluations")

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from glasslung.report.dicom.codes import PRIVATE_SCHEME
 from glasslung.types import DISCLAIMER, Story
 
 if TYPE_CHECKING:
@@ -40,8 +41,15 @@ class Maker:
         return UID(f"2.25.{int(told.hexdigest()[:32], 16)}")
 
     def signature(self) -> dict[str, Any]:
-        """The equipment as highdicom takes it."""
+        """The equipment and its private coding scheme as highdicom takes them."""
+        from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+        scheme = CodingSchemeIdentificationItem(
+            PRIVATE_SCHEME, name="Codes of glasslung", version=self.version, responsible_organization=MAKER
+        )
         return {
+            "coding_schemes": [scheme],
+            "specific_character_set": UTF8,
             "manufacturer": MAKER,
             "manufacturer_model_name": MAKER,
             "software_versions": self.version,

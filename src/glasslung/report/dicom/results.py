@@ -21,12 +21,15 @@ from glasslung.data.formats.archive import unpacked
 from glasslung.data.formats.damage import told_plainly
 from glasslung.data.formats.dicom_origin import Origin, find_origin
 from glasslung.data.formats.geometry import check_same_grid
+from glasslung.data.formats.nifti import read_nifti
 from glasslung.data.formats.reading import read_labels
 from glasslung.data.formats.survey import Kind, survey
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, UsageError
 from glasslung.files import replace_folder, whole_folder
 from glasslung.report.dicom.equipment import Maker, make_inheritable, maker_of
+from glasslung.report.dicom.measurements import Drawn, measurement_report
+from glasslung.report.dicom.relevance import relevance_map
 from glasslung.report.dicom.segments import Masks, segmentation, segments_of
 from glasslung.types import Findings, Geometry, Progress, Story
 
@@ -125,6 +128,23 @@ def _objects(folder: Path, scan: Findings, origin: Origin, maker: Maker) -> Iter
     segments = segments_of(scan, masks)
     seg = segmentation(origin, masks, segments, maker)
     yield Made(f"{scan.scan}-seg.dcm", seg)
+    drawn = Drawn(seg, segments)
+    yield Made(f"{scan.scan}-sr.dcm", measurement_report(scan, origin, drawn, maker))
+    relevance = _relevance(folder, scan, origin)
+    if relevance is not None and scan.diagnosis is not None:
+        yield Made(f"{scan.scan}-relevance.dcm", relevance_map(origin, relevance, scan.diagnosis, maker))
+
+
+def _relevance(folder: Path, scan: Findings, origin: Origin) -> np.ndarray | None:
+    """The map of a classifier's reasons, (D, H, W); None where there is none, or it is 0 everywhere."""
+    told = scan.diagnosis.explanation if scan.diagnosis is not None else None
+    if told is None or not told.map:
+        return None
+    values, affine, _ = read_nifti(inside(folder, told.map, scan.scan))
+    check_same_grid(
+        f"{scan.scan}, {Path(told.map).name}", values.shape, affine, (origin.shape, origin.affine)
+    )
+    return values if values.any() else None
 
 
 def _masks(folder: Path, scan: Findings, origin: Origin) -> Masks:

@@ -10,7 +10,7 @@ import numpy as np
 from glasslung.data.formats.dicom_origin import Origin
 from glasslung.data.montage import LESION_RGB
 from glasslung.report.dicom import codes
-from glasslung.report.dicom.equipment import CREATOR, SHORT_DISCLAIMER, UTF8, Maker, digest
+from glasslung.report.dicom.equipment import CREATOR, SHORT_DISCLAIMER, Maker, digest
 from glasslung.types import Findings, Lesion, Lung
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SEG_SERIES = 9001  # beyond what scanners number
 LUNG_NAMES = {Lung.RIGHT: "Right lung", Lung.LEFT: "Left lung", Lung.UNSIDED: "Lung, side not told"}
 LUNG_RGB = {Lung.RIGHT: (86, 180, 233), Lung.LEFT: (0, 158, 115), Lung.UNSIDED: (150, 150, 150)}
+OPACITY_NAME = "Opacity by density"
 OPACITY_RGB = (204, 121, 167)
 
 
@@ -66,7 +67,7 @@ def segments_of(scan: Findings, masks: Masks) -> tuple[Segment, ...]:
     if masks.opacities is not None and masks.opacities.any():
         told.append(
             Segment(
-                *("opacities", 1, "Opacity by density", codes.opacity(), None, True, OPACITY_RGB),
+                *("opacities", 1, OPACITY_NAME, codes.opacity(), None, True, OPACITY_RGB),
                 "glasslung opacities by density",
             )
         )
@@ -116,7 +117,6 @@ def segmentation(origin: Origin, masks: Masks, segments: tuple[Segment, ...], ma
         content_description=SHORT_DISCLAIMER,
         content_creator_name=CREATOR,
         content_label="LUNGS_LESIONS",
-        specific_character_set=UTF8,
         **maker.signature(),
     )
     maker.seal(made, "glasslung lungs and lesions (derived, research)")
