@@ -45,10 +45,19 @@ def chromium() -> Iterator[object]:
 @contextmanager
 def served(scene) -> Iterator[str]:
     """The address of a running explorer."""
+    from glasslung.web.server import make_app
+
+    with serving(make_app(scene)) as address:
+        yield address
+
+
+@contextmanager
+def serving(app) -> Iterator[str]:
+    """The address of any application of ours, running."""
     from glasslung.web.server import address_of, make_server, open_socket
 
     listening, ready = open_socket(0), threading.Event()
-    server = make_server(scene, ready.set)
+    server = make_server(app, ready.set)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     try:

@@ -50,6 +50,7 @@ class Settings:
     masks      who draws lungs and lesions
     classifier a run's folder, a shipped name, 'none', or '' for what ships for a scan's grey values
     prognosis  what becomes of the patient
+    keep_scan  keep a copy of every scan in the story, for the viewer
     """
 
     days: tuple[float, ...] = ()
@@ -59,6 +60,7 @@ class Settings:
     masks: MaskMaking = field(default_factory=MaskMaking)
     classifier: str = ""
     prognosis: PrognosisSettings = field(default_factory=PrognosisSettings)
+    keep_scan: bool = False  # an archive would double; who looks at one patient says so
 
 
 def check_request(scans: Sequence[Path], settings: Settings) -> None:

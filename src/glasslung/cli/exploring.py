@@ -50,7 +50,7 @@ def explore(
     """Walk among pictures as a model sees them: neighbours, outliers, batch effects, interpolations."""
     from glasslung.web.explorer import Wish
     from glasslung.web.page import check_export, export_page
-    from glasslung.web.server import open_socket, serve
+    from glasslung.web.server import make_app, open_socket, serve
 
     if names and export is None:
         raise UsageError("--names is for --export; the page on this machine tells them anyway")
@@ -62,7 +62,7 @@ def explore(
         typer.echo(f"page: {export_page(scene, export, names).resolve()}")
         return
     with closing(open_socket(port)) as listening:  # before the pictures are read: a port may be taken
-        serve(_opened(wish), listening, lambda address: _tell(address, browser))
+        serve(make_app(_opened(wish)), listening, lambda address: _tell(address, browser))
 
 
 def _opened(wish: Wish) -> Scene:

@@ -81,6 +81,13 @@ def analyze(
     sex: Annotated[
         str, typer.Option(help="'m' or 'f', likewise; else the DICOM header's.", show_default=False)
     ] = "",
+    keep_scan: Annotated[
+        bool,
+        typer.Option(
+            "--keep-scan/--no-keep-scan",
+            help="Keep a copy of each scan in the results, as `glasslung view` shows it.",
+        ),
+    ] = True,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
@@ -97,6 +104,7 @@ def analyze(
         masks=masks,
         classifier=classifier,
         prognosis=PrognosisSettings(prognosis, age, _male(sex)),
+        keep_scan=keep_scan,
     )
     if run:
         settings = replace(settings, forecast=_forecast_of(run, forecast_days, seen))

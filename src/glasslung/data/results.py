@@ -27,7 +27,9 @@ from glasslung.files import write_whole
 
 DONE = "scan.json"
 _LOCK = ".lock"
-_OWN_FILES = (_LOCK, "masks", "story.json", "findings.csv", "lesions.csv", "report.html")
+KEPT_SCAN = "scan.nii.gz"  # a copy of the scan itself, where it was asked for
+CORRECTIONS = "corrections"  # lesions that a reader redrew in the viewer
+_OWN_FILES = (_LOCK, "masks", "story.json", "findings.csv", "lesions.csv", "report.html", CORRECTIONS)
 _SCAN = re.compile(r"scan-\d+|\.scan-\w+")
 _OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged|change|serial)-[\w-]+")
 PARTS = ("change", "serial")  # what a scan's folder may hold beside the scan's own files

@@ -18,7 +18,7 @@ from glasslung.files import write_whole
 from glasslung.web.scene import Scene, as_json
 
 STATIC = "static"
-SCRIPTS = ("main", "cloud", "legend", "panel", "walk", "decoder", "scene", "marks")
+SCRIPTS = ("main", "cloud", "legend", "panel", "walk", "decoder", "scene", "marks", "pace")
 MODULES = {
     "three": "three/three.module.js",
     "three/core": "three/three.core.js",
@@ -37,7 +37,7 @@ def asset(name: str) -> str:
 def live_page() -> tuple[str, str]:
     """The page for a server, and the policy that goes with it as a header."""
     modules = json.dumps({"imports": {name: f"/{STATIC}/{path}" for name, path in MODULES.items()}})
-    scripts = f"'self' {_digest(modules)} {_digest(START)}"
+    scripts = f"'self' {digest(modules)} {digest(START)}"
     policy = (
         f"default-src 'none'; script-src {scripts}; style-src 'self' 'unsafe-inline'; img-src 'self' data: "
         f"blob:; "
@@ -72,7 +72,7 @@ def whole_page(scene: Scene, names: bool = False) -> str:
         {"imports": {name: _data("text/javascript", text.encode()) for name, text in scripts.items()}}
     )
     policy = (
-        f"default-src 'none'; script-src data: {_digest(modules)} {_digest(START)}; style-src "
+        f"default-src 'none'; script-src data: {digest(modules)} {digest(START)}; style-src "
         f"'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
@@ -106,5 +106,5 @@ def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

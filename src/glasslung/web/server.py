@@ -42,7 +42,7 @@ HEADERS = {
 
 def make_app(scene: Scene) -> FastAPI:
     """The server of one scene, as an application that tests can call without a socket."""
-    from fastapi import FastAPI, HTTPException, Request, Response
+    from fastapi import FastAPI, HTTPException, Response
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     app = FastAPI(openapi_url=None)
@@ -51,11 +51,7 @@ def make_app(scene: Scene) -> FastAPI:
     told = as_json(scene, live=True, names=True)
     walk = _walks_of(scene)
 
-    @app.middleware("http")
-    async def guard(request: Request, answer: Callable[[Request], Any]) -> Response:
-        response: Response = await answer(request)
-        response.headers.update(HEADERS)
-        return response
+    guard_all(app)
 
     def found(content: bytes | None, kind: str) -> Response:
         if content is None:
@@ -72,18 +68,18 @@ def make_app(scene: Scene) -> FastAPI:
 
     @app.get("/atlas/{number}.png")
     def atlas(number: str) -> Response:
-        row = _row(number, len(scene.atlases.pngs))
+        row = row_below(number, len(scene.atlases.pngs))
         return found(None if row is None else scene.atlases.pngs[row], "image/png")
 
     @app.get("/picture/{number}.png")
     def picture(number: str) -> Response:
-        row = _row(number, len(scene.collection))
+        row = row_below(number, len(scene.collection))
         return found(None if row is None else whole_picture(scene, row), "image/png")
 
     @app.get("/walk/{first}/{second}/{way}/{steps}.png")
     def between(first: str, second: str, way: str, steps: str) -> Response:
-        rows = [_row(text, len(scene.collection)) for text in (first, second)]
-        frames = _row(steps, FRAMES.stop)
+        rows = [row_below(text, len(scene.collection)) for text in (first, second)]
+        frames = row_below(steps, FRAMES.stop)
         if walk is None or None in rows or way not in WAYS or frames not in FRAMES:
             raise HTTPException(404)
         return found(walk(rows[0], rows[1], way, frames), "image/png")
@@ -95,7 +91,18 @@ def make_app(scene: Scene) -> FastAPI:
     return app
 
 
-def _row(text: str, count: int) -> int | None:
+def guard_all(app: FastAPI) -> None:
+    """Every answer of an application says what a browser may do with it."""
+    from fastapi import Request, Response
+
+    @app.middleware("http")
+    async def guard(request: Request, answer: Callable[[Request], Any]) -> Response:
+        response: Response = await answer(request)
+        response.headers.update(HEADERS)
+        return response
+
+
+def row_below(text: str, count: int) -> int | None:
     """A whole number below `count`, written as we write it; None for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < count else None
 
@@ -160,9 +167,9 @@ def open_socket(port: int) -> socket.socket:
     return listening
 
 
-def serve(scene: Scene, listening: socket.socket, started: Callable[[str], None]) -> None:
+def serve(app: FastAPI, listening: socket.socket, started: Callable[[str], None]) -> None:
     """Serve until stopped by hand; `started` is told the address once the page can be opened."""
-    make_server(scene, lambda: started(address_of(listening))).run([listening])
+    make_server(app, lambda: started(address_of(listening))).run([listening])
 
 
 def address_of(listening: socket.socket) -> str:
@@ -170,7 +177,7 @@ def address_of(listening: socket.socket) -> str:
     return f"http://{HOST}:{listening.getsockname()[1]}/"
 
 
-def make_server(scene: Scene, started: Callable[[], None]) -> uvicorn.Server:
+def make_server(app: FastAPI, started: Callable[[], None]) -> uvicorn.Server:
     """A server that is not running yet; `started` is called once it answers."""
     import uvicorn
 
@@ -179,5 +186,5 @@ def make_server(scene: Scene, started: Callable[[], None]) -> uvicorn.Server:
             await super().startup(sockets)
             started()
 
-    config = uvicorn.Config(make_app(scene), log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     return Server(config)

@@ -166,6 +166,19 @@ def write_nifti(
     label  marks the file as a label map (NIFTI_INTENT_LABEL) so that viewers do not interpolate it
     scale  what a step of 1 stands for, where that is not 1; it goes into the header
     """
+    image = _image(voxels, affine, label, scale)
+    with whole_file(path) as part, part.open("wb") as file:
+        _stream(image, file, zipped=path.name.endswith(".gz"))
+
+
+def nifti_bytes(voxels: np.ndarray, affine: np.ndarray, label: bool = False) -> bytes:
+    """The same as the content of a `.nii.gz` that is written nowhere."""
+    content = io.BytesIO()
+    _stream(_image(voxels, affine, label, None), content, zipped=True)
+    return content.getvalue()
+
+
+def _image(voxels: np.ndarray, affine: np.ndarray, label: bool, scale: float | None) -> Any:
     import nibabel
 
     ras = RAS_TO_LPS @ affine[:, [2, 1, 0, 3]]
@@ -179,8 +192,7 @@ def write_nifti(
         image.header.set_intent("label")
     if scale is not None:
         image.header.set_slope_inter(scale, 0.0)  # voxels are then written as they are
-    with whole_file(path) as part, part.open("wb") as file:
-        _stream(image, file, zipped=path.name.endswith(".gz"))
+    return image
 
 
 def _stream(image: Any, file: BinaryIO, zipped: bool) -> None:
