@@ -115,7 +115,7 @@ class Watched:
 
     def settle(self) -> None:
         """Wait until nothing is left to be drawn."""
-        self.page.wait_for_function("() => !explorer.cloud.dirty")
+        self.page.wait_for_function("() => explorer.cloud.sharp")
         self.page.evaluate(
             "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
         )

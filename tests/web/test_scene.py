@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build
 from glasslung.nn.making import make_pictures
-from glasslung.studies.training import Job, TrainingSettings, train_model
+from glasslung.studies.training import Job, TrainingSettings, ageless_slices, train_model
 from glasslung.web.explorer import Wish, open_explorer
 from glasslung.web.scene import as_json, kind_of
 
@@ -137,6 +138,30 @@ def test_what_train_leaves_can_be_explored(tmp_path):
     scene = open_explorer(Wish(run.folder))
     assert scene.codes.values.shape == (60, 3)
     assert "auto-encoder run" in scene.codes.told
+
+
+def test_an_auto_encoder_learns_from_pictures_of_any_kind(tmp_path):
+    """No table, no age, four modes and two sizes: read for the training as they are read for the page."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number, picture in enumerate(discs(24)):
+        image = Image.fromarray(picture).convert(("L", "RGB", "RGBA", "P")[number % 4])
+        side = (90, 60) if number % 3 == 0 else image.size
+        image.resize(side).save(folder / f"{number:02d}.png")
+    job = Job("autoencoder", folder, TrainingSettings(2, 8), {"latents": 3, "channels": [4, 4, 4, 4]})
+    taught = ageless_slices(job, 64)
+    scene = open_explorer(Wish(train_model(job, tmp_path / "run").folder))
+    assert len(scene.collection) == 24
+    shown = {entry.name: row for row, entry in enumerate(scene.collection.entries)}
+    for row, name in enumerate(taught.scans):
+        assert np.abs(taught.images[row] - scene.collection.squares[shown[name]]).max() < 0.005
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for number, picture in enumerate(discs(4)):
+        Image.fromarray(picture).save(bad / f"{number}.png")
+    with pytest.raises(DataError, match=r"has 4 picture\(s\)"):
+        train_model(replace(job, cohort=bad), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_generator_decodes_the_codes_that_came_with_it(tmp_path, cohort):

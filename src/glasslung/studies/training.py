@@ -1,6 +1,7 @@
 """One run: a model, trained on the slices of a cohort, in a folder that can be stopped and gone on with.
 
-    slices   `data.prepare`'s folder, or any cohort of 8-bit slices
+    slices   `data.prepare`'s folder, or any cohort of 8-bit slices; for an auto-encoder, which knows no ages,
+             pictures of any kind, as for the models that make lungs (`data.pictureset`)
     split    the table's, where it has one; else by patient, stratified by age
     run      settings, log, checkpoints and weights in a folder (`train.rundir`)
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from glasslung.data.batches import GroupBalancedBatches, mirror
 from glasslung.data.cohort import DEFAULT_FRACTIONS, Cohort, split_by_patient
+from glasslung.data.pictureset import picture_parts
 from glasslung.data.prepare import MANIFEST, read_prepared
 from glasslung.data.slices import GROUP_NAMES, SliceSet, read_slices, split_slices
 from glasslung.data.sources import open_cohort
@@ -42,6 +44,7 @@ PART, HELD_OUT = "train", "val"
 LEAST_SLICES = 2  # of each age to train on: batch statistics and a spread need more than one picture
 LEAST_STEPS = {"usvae": 20}  # which its schedules need: see its settings
 OTHER_STEPS = ("ageflow",)  # whose setting `steps` is that of a rule of integration, not the run's length
+AGELESS = ("autoencoder",)  # learn from pictures of any kind, whatever the age of a disease in them
 SPLIT_STREAM, BATCH_STREAM = 1, 2
 
 
@@ -144,6 +147,8 @@ def config_of(job: Job) -> Any:
 def training_slices(job: Job, config: Any) -> SliceSet:
     """The slices of the patients to train on, of the ages that the model needs."""
     size = int(getattr(config, "size", 64))
+    if job.model in AGELESS:
+        return ageless_slices(job, size)
     cohort, slices = load_slices(job.cohort, size)
     slices = split_slices(slices, dealt(cohort, job.training.split_seed))[PART]
     for group in ages_needed(job.model, config, slices):
@@ -159,6 +164,14 @@ def training_slices(job: Job, config: Any) -> SliceSet:
             "the setting day off"
         )
     return slices
+
+
+def ageless_slices(job: Job, size: int) -> SliceSet:
+    """Pictures of any kind to train on, padded to squares, as the explorer shows them to the same model."""
+    parts = picture_parts(job.cohort, size, split_seed=job.training.split_seed, framing="pad")
+    if PART not in parts:
+        raise DataError(f"{job.cohort} has no picture in its part 'train'; split it: `glasslung split`")
+    return parts[PART]
 
 
 def load_slices(path: Path, size: int) -> tuple[Cohort, SliceSet]:

@@ -73,29 +73,34 @@ def reader_of(which: str | Path, own: np.ndarray | None) -> Reader:
             raise UsageError(
                 f"the table has codes of its own; leave {name!r} away, or give a folder of pictures"
             )
-        return Reader(plain(THUMB), _from_pixels if name == "pixels" else _from_texture)
+        if name == "pixels":
+            return Reader(framed(THUMB, "pad"), _from_pixels)
+        return Reader(plain(THUMB), _from_texture)
     from glasslung.nn.making import Maker
     from glasslung.predict.trained import open_trained
 
     trained = open_trained(SHIPPED if name == "auto" else which)
     if trained.method == "autoencoder":
-        return Reader(plain(size_of(trained)), lambda collection: _from_autoencoder(trained, collection))
+        frame = framed(size_of(trained), "pad")
+        return Reader(frame, lambda collection: _from_autoencoder(trained, collection))
     if trained.method == "usvae":
         return Reader(plain(size_of(trained)), lambda collection: _from_usvae(trained, collection))
     reads = own is not None or hasattr(trained.model, "code_of")
     if not (isinstance(trained.model, Maker) and reads):
         raise UsageError(_codeless(trained))
     framing = trained.about["settings"].get("training", {}).get("framing", "stretch")
-
-    def frame(grey: np.ndarray) -> np.ndarray:
-        return square_unit(grey / np.float32(255), size_of(trained), framing)
-
+    frame = framed(size_of(trained), framing)
     return Reader(frame, lambda collection: _from_maker(trained, collection))
 
 
 def plain(size: int) -> Frame:
-    """Pictures padded to a square and resized as `data.slices` does it."""
+    """Pictures padded to a square and resized as `data.slices` does it for the papers' U-SVAE."""
     return lambda grey: square_slice(grey, size)
+
+
+def framed(size: int, framing: str) -> Frame:
+    """Pictures made square and resized with anti-aliasing, as `data.pictureset` feeds them to a training."""
+    return lambda grey: square_unit(grey / np.float32(255), size, framing)
 
 
 def size_of(trained: Trained) -> int:

@@ -151,10 +151,6 @@ def _parquet_rows(path: Path) -> tuple[list[list[str]], list[str]]:
 
     try:
         table = pd.read_parquet(path)
-    except ImportError as problem:
-        raise DataError(
-            f"{path}: reading Parquet needs pyarrow (pip install pyarrow), or save it as CSV"
-        ) from problem
     except Exception as problem:  # whatever the library that reads it raises on damage
         raise DataError(
             f"{path} cannot be read as Parquet ({problem}); save it again, or as CSV"

@@ -1,10 +1,14 @@
-// The pictures in space: one instanced mesh for each atlas of thumbnails, turned to the viewer, framed by group.
+// The pictures in space: one mesh of all squares for each atlas of thumbnails, turned to the viewer, framed by group.
+// Squares of one mesh, not instances of one square: four corners are too little work for an instance, and where the
+// processor draws (SwiftShader) each instance is prepared like a draw call of its own.
 import * as THREE from "three";
 import { TrackballControls } from "three/trackball";
 import { colourOf, rgb, shapeOf } from "explore/marks";
+import { Pace } from "explore/pace";
 
 export const HIDDEN = 0, SHOWN = 1, NEAR = 2, CHOSEN = 3;
 const SCALES = [0, 1, 1.25, 1.7]; // of a thumbnail, by its state
+const CORNERS = [-0.5, 0.5, 0, -0.5, -0.5, 0, 0.5, 0.5, 0, 0.5, -0.5, 0];
 
 const VERTEX = `
 attribute vec3 place; attribute vec2 cell; attribute vec3 colour; attribute vec4 look; attribute float state;
@@ -25,7 +29,7 @@ void main() {
 
 const FRAGMENT = `
 precision highp float;
-uniform sampler2D atlas; uniform vec3 ground; uniform float middle; uniform float reach;
+uniform sampler2D atlas; uniform vec3 ground; uniform vec3 rim; uniform float middle; uniform float reach;
 varying vec2 at; varying vec2 sheet; varying vec3 tint; varying vec4 how; varying float told; varying float away;
 
 float inShape(int shape, vec2 p) { // p in -1.2 .. 1.2, y up; above 0 inside
@@ -46,7 +50,7 @@ void main() {
   float border = min(edge.x, edge.y), wide = told > 2.5 ? 0.075 : 0.055;
   bool made = how.y > 0.5;
   float along = edge.x < edge.y ? at.y : at.x;
-  if (border < wide) seen = made && fract(along * 6.0) < 0.45 ? vec3(0.03) : (told > 2.5 ? vec3(1.0) : tint);
+  if (border < wide) seen = made && fract(along * 6.0) < 0.45 ? vec3(0.03) : (told > 2.5 ? rim : tint);
   if (told > 2.5 && border >= wide && border < wide + 0.05) seen = tint;
   int shape = int(floor(how.x + 0.5));
   vec2 corner = (vec2(at.x, 1.0 - at.y) - 0.145) / 0.1; // y down from the upper edge
@@ -67,10 +71,12 @@ export class Cloud {
     this.scene = scene;
     this.places = scene.places;
     this.states = new Float32Array(scene.count).fill(SHOWN);
+    Object.assign(this, extentOf(scene.places));
     this.base = 0.85 / Math.cbrt(scene.count);
     this.size = this.base;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: false, powerPreference: "high-performance" });
-    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio || 1, 2));
+    this.pace = new Pace(Math.min(window.devicePixelRatio || 1, 2));
+    this.renderer.setPixelRatio(this.pace.full);
     this.world = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(45, 1, 0.01, 50);
     this.controls = new TrackballControls(this.camera, canvas);
@@ -78,7 +84,7 @@ export class Cloud {
     this.controls.keys = []; // ours are in main.js
     this.controls.addEventListener("change", () => { this.dirty = true; });
     this.meshes = images.map((image, number) => this.meshOf(image, number));
-    this.lines = this.lineOf(0x8fb9c6, true);
+    this.lines = this.lineOf(0xffffff, true);
     this.path = this.lineOf(0xf2c36b, false);
     this.traveller = this.travellerOf();
     this.dirty = true;
@@ -92,21 +98,17 @@ export class Cloud {
     const first = number * per, count = Math.min(per, this.scene.count - first);
     const texture = new THREE.Texture(image);
     Object.assign(texture, { format: THREE.RedFormat, flipY: false, minFilter: THREE.LinearMipmapLinearFilter });
-    texture.anisotropy = Math.min(4, this.renderer.capabilities.getMaxAnisotropy());
     texture.needsUpdate = true;
-    const shape = new THREE.InstancedBufferGeometry();
-    const quad = new THREE.PlaneGeometry(1, 1);
-    shape.index = quad.index;
-    shape.setAttribute("position", quad.getAttribute("position"));
-    shape.instanceCount = count;
-    const cell = new Float32Array(2 * count);
+    const shape = new THREE.BufferGeometry(), cell = new Float32Array(2 * count);
     for (let at = 0; at < count; at++) cell.set([at % columns, Math.floor(at / columns)], 2 * at);
-    const instanced = (array, width) => new THREE.InstancedBufferAttribute(array, width);
-    shape.setAttribute("place", instanced(this.places.subarray(3 * first, 3 * (first + count)), 3));
-    shape.setAttribute("cell", instanced(cell, 2));
-    shape.setAttribute("colour", instanced(new Float32Array(3 * count), 3));
-    shape.setAttribute("look", instanced(new Float32Array(4 * count), 4));
-    shape.setAttribute("state", instanced(this.states.subarray(first, first + count), 1));
+    const attribute = (name, array, width) => shape.setAttribute(name, new THREE.BufferAttribute(array, width));
+    attribute("position", repeated(CORNERS, 3, count), 3);
+    attribute("place", cornered(this.places.subarray(3 * first, 3 * (first + count)), 3), 3);
+    attribute("cell", cornered(cell, 2), 2);
+    attribute("colour", new Float32Array(3 * 4 * count), 3);
+    attribute("look", new Float32Array(4 * 4 * count), 4);
+    attribute("state", cornered(this.states.subarray(first, first + count), 1), 1);
+    shape.setIndex(new THREE.BufferAttribute(quads(count), 1));
     const material = new THREE.ShaderMaterial({
       vertexShader: VERTEX,
       fragmentShader: FRAGMENT,
@@ -116,6 +118,7 @@ export class Cloud {
         size: { value: this.size },
         scales: { value: SCALES },
         ground: { value: new THREE.Color(0x0d1117) },
+        rim: { value: new THREE.Color(0xffffff) },
         middle: { value: 3 },
         reach: { value: 1.2 },
       },
@@ -150,10 +153,15 @@ export class Cloud {
     return { sprite, canvas, texture };
   }
 
-  setGround(colour) {
-    this.ground = new THREE.Color().setStyle(colour, THREE.LinearSRGBColorSpace); // raw: the shader writes what is seen
-    this.renderer.setClearColor(new THREE.Color(colour), 1);
-    for (const mesh of this.meshes) mesh.material.uniforms.ground.value = this.ground;
+  // Colours of the page's theme: behind the cloud, around the chosen picture, of the lines to its neighbours.
+  setColours(ground, rim, links) {
+    const raw = (colour) => new THREE.Color().setStyle(colour, THREE.LinearSRGBColorSpace); // the shader writes what is seen
+    this.renderer.setClearColor(new THREE.Color(ground), 1);
+    for (const { material } of this.meshes) {
+      material.uniforms.ground.value = raw(ground);
+      material.uniforms.rim.value = raw(rim);
+    }
+    this.lines.material.color.set(links);
     this.dirty = true;
   }
 
@@ -163,8 +171,12 @@ export class Cloud {
     this.each((row, at, mesh) => {
       const group = column ? column.groups[column.of[row]] : plain;
       const { colour, look } = mesh.geometry.attributes;
-      colour.array.set(rgb(colourOf(group)), 3 * at);
-      look.array.set([shapeOf(group), this.scene.made[row], group.step === null ? -1 : group.step, 0], 4 * at);
+      const tint = rgb(colourOf(group));
+      const how = [shapeOf(group), this.scene.made[row], group.step === null ? -1 : group.step, 0];
+      for (let corner = 4 * at; corner < 4 * at + 4; corner++) {
+        colour.array.set(tint, 3 * corner);
+        look.array.set(how, 4 * corner);
+      }
     });
     for (const mesh of this.meshes) {
       mesh.geometry.attributes.colour.needsUpdate = mesh.geometry.attributes.look.needsUpdate = true;
@@ -179,7 +191,11 @@ export class Cloud {
   }
 
   showStates() {
-    for (const mesh of this.meshes) mesh.geometry.attributes.state.needsUpdate = true;
+    for (const { geometry, userData } of this.meshes) {
+      const { state } = geometry.attributes;
+      for (let at = 0; at < userData.count; at++) state.array.fill(this.states[userData.first + at], 4 * at, 4 * at + 4);
+      state.needsUpdate = true;
+    }
     this.dirty = true;
   }
 
@@ -230,16 +246,33 @@ export class Cloud {
 
   fit() {
     this.controls.reset();
-    this.controls.target.set(0, 0, 0);
-    this.camera.position.set(0.6, 0.5, 3.0).setLength(this.distance());
+    this.controls.target.copy(this.middle);
     this.camera.up.set(0, 1, 0);
-    this.camera.lookAt(0, 0, 0);
+    this.camera.position.set(0.2, 0.16, 1).setLength(this.distance()).add(this.middle);
+    this.camera.lookAt(this.middle);
     this.controls.update();
     this.dirty = true;
   }
 
+  // So far away that the cloud fills the narrower side; few pictures lie at the edge of the ball around it.
   distance() {
-    return 2.9 / Math.min(1, this.camera.aspect || 1);
+    return 0.85 * (this.reach + this.size) / Math.sin((this.camera.fov * Math.PI) / 360) / Math.min(1, this.camera.aspect || 1);
+  }
+
+  // Both pictures are brought into view, from the direction in which one looks, where one of them is not.
+  showBoth(first, second) {
+    const { width, height } = this.lens();
+    const seen = [first, second].every((row) => {
+      const { x, y, half, depth } = this.onScreen(row);
+      return depth > this.camera.near && x > half && y > half && x < width - half && y < height - half;
+    });
+    if (seen) return;
+    const ends = [this.place(first), this.place(second)], middle = ends[0].clone().add(ends[1]).multiplyScalar(0.5);
+    const offset = this.camera.position.clone().sub(this.controls.target);
+    const far = (ends[0].distanceTo(ends[1]) / 2 + 2 * this.size) / Math.sin((this.camera.fov * Math.PI) / 360);
+    this.controls.target.copy(middle);
+    this.camera.position.copy(middle).add(offset.setLength(far / Math.min(1, this.camera.aspect || 1)));
+    this.dirty = true;
   }
 
   turn(right, up) {
@@ -318,9 +351,57 @@ export class Cloud {
     this.controls.update();
     if (!this.dirty) return false;
     this.dirty = false;
-    const middle = this.camera.position.length();
+    const middle = this.camera.position.distanceTo(this.middle);
     for (const mesh of this.meshes) mesh.material.uniforms.middle.value = middle;
     this.renderer.render(this.world, this.camera);
     return true;
   }
+
+  // A frame of the running page: as finely as this machine can while something moves. True where it drew.
+  frame(now) {
+    const drew = this.draw(), ratio = this.pace.next(now, drew);
+    if (ratio !== this.renderer.getPixelRatio()) {
+      this.renderer.setPixelRatio(ratio);
+      this.dirty = true;
+    }
+    return drew;
+  }
+
+  // Whether what is seen now is drawn as finely as the screen can show it.
+  get sharp() {
+    return !this.dirty && this.renderer.getPixelRatio() === this.pace.full;
+  }
+}
+
+// The middle of the cloud and how far it reaches, without the one in fifty that lies farthest out.
+function extentOf(places) {
+  const axes = [0, 1, 2].map((axis) => places.filter((_, at) => at % 3 === axis).sort());
+  const last = axes[0].length - 1, low = Math.floor(0.01 * last), high = Math.ceil(0.99 * last);
+  const middle = new THREE.Vector3(...axes.map((sorted) => (sorted[low] + sorted[high]) / 2));
+  const away = new Float32Array(axes[0].length);
+  for (let row = 0; row <= last; row++) {
+    away[row] = middle.distanceTo(new THREE.Vector3(...places.subarray(3 * row, 3 * row + 3)));
+  }
+  return { middle, reach: away.sort()[Math.ceil(0.98 * last)] };
+}
+
+// Three numbers for each of `count` squares' corners, the same for all squares.
+function repeated(corners, width, count) {
+  const all = new Float32Array(4 * width * count);
+  for (let at = 0; at < count; at++) all.set(corners, 4 * width * at);
+  return all;
+}
+
+// What belongs to a picture, at each of its four corners.
+function cornered(values, width) {
+  const all = new Float32Array(4 * values.length);
+  for (let at = 0; at < all.length; at++) all[at] = values[width * Math.floor(at / (4 * width)) + (at % width)];
+  return all;
+}
+
+// Two triangles for each square.
+function quads(count) {
+  const index = new Uint32Array(6 * count);
+  for (let at = 0; at < count; at++) index.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * at + corner), 6 * at);
+  return index;
 }

@@ -60,7 +60,8 @@ export class Legend {
 
   draw() {
     if (!this.column) return;
-    const hidden = this.hidden.get(this.column.name);
+    const hidden = this.hidden.get(this.column.name), { activeElement: before } = document;
+    const [group, only] = [before?.dataset?.group, before?.className === "only"];
     this.list.replaceChildren(...this.column.groups.map((group, number) => {
       const box = make("input", {
         type: "checkbox", "data-group": group.text,
@@ -70,7 +71,11 @@ export class Legend {
       return make("li", {},
         make("label", {}, box, drawMark(make("canvas"), group), make("span", { class: "text", title: group.text }, group.text),
           make("span", { class: "number" }, String(group.count))),
-        make("button", { type: "button", class: "only", title: `Show ${group.text} alone`, onclick: () => this.only(number) }, "only"));
+        make("button", { type: "button", class: "only", "data-group": group.text, title: `Show ${group.text} alone`,
+          onclick: () => this.only(number) }, "only"));
     }));
+    if (group === undefined) return; // else the keyboard goes on where it was
+    const same = [...this.list.querySelectorAll("[data-group]")].filter((one) => one.dataset.group === group);
+    same.find((one) => (one.className === "only") === only)?.focus();
   }
 }

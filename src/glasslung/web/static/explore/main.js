@@ -6,6 +6,8 @@ import { loadScene } from "explore/scene";
 import { STEPS, Walks, loaded } from "explore/walk";
 
 const NEVER_MOVED = 5; // CSS pixels that a click may wander
+const NARROW = "(max-width: 820px)"; // as in explore.css
+const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const byId = (name) => document.getElementById(name);
 
 class Explorer {
@@ -27,7 +29,9 @@ class Explorer {
       walkEnd: () => this.endWalk(),
     });
     this.legend = new Legend(scene, () => this.repaint(), () => this.restate());
+    byId("legend-fold").open = !window.matchMedia(NARROW).matches;
     this.listen();
+    this.keepCalm();
     this.setTheme("dark");
     this.setMode("turn");
     this.repaint();
@@ -88,7 +92,14 @@ class Explorer {
   setTheme(theme) {
     document.documentElement.dataset.theme = theme;
     byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
-    this.cloud.setGround(getComputedStyle(document.documentElement).getPropertyValue("--ground").trim());
+    const colours = getComputedStyle(document.documentElement);
+    this.cloud.setColours(...["--ground", "--rim", "--accent"].map((name) => colours.getPropertyValue(name).trim()));
+  }
+
+  // Who asks for less motion gets none that goes on by itself: no walk that plays, no turning that runs out.
+  keepCalm() {
+    this.cloud.controls.staticMoving = calm.matches;
+    if (calm.matches) this.play(false);
   }
 
   // ------------------------------------------------------------------ walks
@@ -96,11 +107,12 @@ class Explorer {
   async walk(first, second, way = this.walkState?.way ?? "linear") {
     if (!this.walks.possible || first === second || first < 0 || second < 0) return;
     const path = this.walks.path(first, second, way);
-    const state = { first, second, way, path, frames: new Array(STEPS).fill(null), at: 0, playing: true, whole: false };
+    const state = { first, second, way, path, frames: new Array(STEPS).fill(null), at: 0, playing: !calm.matches, whole: false };
     this.walkState = state;
     this.start = -1;
     this.panel.walk(state, this.walks.words(first, second));
     this.cloud.drawPath(path);
+    this.cloud.showBoth(first, second);
     this.tellStatus();
     try {
       await this.walks.between(first, second, way, (frames, whole) => {
@@ -153,6 +165,7 @@ class Explorer {
     byId("fit").addEventListener("click", () => this.cloud.fit());
     byId("theme").addEventListener("click", () => this.setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
     byId("help-open").addEventListener("click", () => byId("help").showModal());
+    calm.addEventListener("change", () => this.keepCalm());
     view.addEventListener("contextmenu", (event) => event.preventDefault());
     view.addEventListener("webglcontextlost", () => { byId("status").textContent = "The graphics chip gave up; reload the page."; });
   }
@@ -178,7 +191,10 @@ class Explorer {
     }
     const far = Math.hypot(at.x - this.held.at.x, at.y - this.held.at.y);
     this.held.moved ||= far > NEVER_MOVED;
-    if (!this.held.walking || !this.held.moved) return;
+    if (this.held.walking && this.held.moved) this.pointed = at;
+  }
+
+  aim(at) {
     const from = this.cloud.onScreen(this.held.row);
     this.drawRubber(from, at);
     const target = this.cloud.pick(at.x, at.y);
@@ -199,6 +215,7 @@ class Explorer {
 
   up(event) {
     const held = this.held;
+    if (held?.walking && held.moved) this.aim(this.spot(event));
     this.letGo();
     if (!held) return;
     if (!held.moved) this.choose(held.row);
@@ -207,7 +224,7 @@ class Explorer {
   }
 
   letGo() {
-    this.held = null;
+    this.held = this.pointed = null;
     this.cloud.controls.enabled = true;
     byId("rubber").style.display = "none";
   }
@@ -221,9 +238,9 @@ class Explorer {
   // ------------------------------------------------------------------ keys
 
   key(event) {
-    const typing = event.target.closest("input, select, textarea, dialog[open]");
+    const typing = event.target.closest("input:not([type=checkbox]), select, dialog[open]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const pressed = event.target.closest("button, summary");
+    const pressed = event.target.closest("button, summary, input");
     if (pressed && (event.key === " " || event.key === "Enter")) return; // the button's own
     const acts = {
       ArrowLeft: () => this.cloud.turn(-0.12, 0),
@@ -271,11 +288,18 @@ class Explorer {
   tick(now) {
     requestAnimationFrame((next) => this.tick(next));
     if (this.walkState?.playing) this.advance(now);
-    if (this.pointed) this.hover(this.pointed); // once a frame, however often the pointer moves
-    this.pointed = null;
-    const drew = this.cloud.draw();
+    this.point();
+    const drew = this.cloud.frame(now);
     this.measure(now, drew);
     this.last = now;
+  }
+
+  // Once a frame, however often the pointer moves.
+  point() {
+    const at = this.pointed;
+    this.pointed = null;
+    if (at && this.held) this.aim(at);
+    else if (at) this.hover(at);
   }
 
   // There and back in four seconds each way.
@@ -289,7 +313,11 @@ class Explorer {
   }
 
   measure(now, drew) {
-    if (!drew) { this.run = null; return; }
+    if (!drew) {
+      this.run = null;
+      if (this.rate && this.cloud.sharp) byId("rate").textContent = this.rate = "";
+      return;
+    }
     if (!this.run) this.run = { since: now, frames: 0 };
     this.run.frames += 1;
     const passed = now - this.run.since;

@@ -53,6 +53,13 @@ export class Panel {
     document.getElementById(`tab-${next}`).focus();
   }
 
+  // Fills a pane anew; the keyboard stays in it, on the same control where there still is one.
+  fill(name, ...parts) {
+    const pane = this.pane(name), within = pane.contains(document.activeElement) ? document.activeElement.id : null;
+    pane.replaceChildren(...parts.filter((one) => one !== null));
+    if (within !== null) (document.getElementById(within || pane.id) ?? pane).focus({ preventScroll: true });
+  }
+
   thumb(row, side = 64) {
     const { columns, cell } = this.scene.atlas, per = columns * columns;
     const canvas = make("canvas", { width: side, height: side });
@@ -66,7 +73,7 @@ export class Panel {
   mark(row, column) {
     if (!column) return null;
     const group = column.groups[column.of[row]];
-    return drawMark(make("canvas", { style: "width:16px;height:16px;flex:none" }), group);
+    return drawMark(make("canvas"), group);
   }
 
   tile(row, under, column) {
@@ -82,10 +89,9 @@ export class Panel {
   // ------------------------------------------------------------------ a picture
 
   picture(row, column) {
-    const pane = this.pane("picture");
     if (row < 0) {
-      pane.replaceChildren(
-        make("p", { class: "quiet" }, "Click a picture to see its facts and its nearest neighbours in the latent space."),
+      this.fill("picture",
+        make("p", { class: "quiet" }, "Click or tap a picture to see its facts and its nearest neighbours in the latent space."),
         make("p", { class: "quiet" }, this.acts.walkable
           ? "Drag from one picture to another with Shift, or with Walk switched on, to see what the model puts between them."
           : "These codes cannot be decoded here, so there is nothing to be seen between two pictures."),
@@ -98,7 +104,7 @@ export class Panel {
       ? make("img", { class: "big", alt: "The chosen picture", src: `picture/${row}.png` })
       : Object.assign(this.thumb(row), { className: "big" });
     const facts = factsOf(this.scene, row).map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, text)));
-    pane.replaceChildren(
+    this.fill("picture",
       big,
       make("p", { class: "named" }, this.mark(row, column), make("span", {}, this.scene.nameOf(row))),
       this.scene.live ? null : make("p", { class: "quiet" }, "The thumbnail of 64 x 64 pixels: whole pictures are not in this file."),
@@ -106,13 +112,13 @@ export class Panel {
       make("h2", {}, "Nearest in the latent space"),
       make("div", { class: "near" }, ...near.map((at) => this.tile(rows[at], distances[at].toPrecision(3), column))),
     );
-    pane.scrollTop = 0;
+    this.pane("picture").scrollTop = 0;
   }
 
   // ------------------------------------------------------------------ a walk
 
   emptyWalk() {
-    this.pane("walk").replaceChildren(make("p", { class: "quiet" }, this.acts.walkable
+    this.fill("walk", make("p", { class: "quiet" }, this.acts.walkable
       ? "Drag from one picture to another with Shift held, or with Walk switched on. With keys: choose a picture, M, choose another, Enter."
       : "These codes cannot be decoded in this page, so there are no walks. A run of the auto-encoder decodes, also in an exported page."));
   }
@@ -128,7 +134,7 @@ export class Panel {
     const ends = [state.first, state.second].map((row) => Object.assign(this.thumb(row), { className: "end", title: this.scene.nameOf(row) }));
     this.strip = make("div", { class: "strip", id: "walk-strip" }, ...Array.from({ length: 9 }, (_, at) =>
       make("canvas", { width: 64, height: 64, onclick: () => this.acts.walkTo((at * (STEPS - 1)) / 8) })));
-    this.pane("walk").replaceChildren(
+    this.fill("walk",
       make("h2", { id: "walk-title" }, words.title),
       make("p", { class: "quiet" }, words.note),
       make("div", { class: "walked" }, ends[0], now, ends[1]),
@@ -137,7 +143,7 @@ export class Panel {
         make("output", { id: "walk-at" }, "0 %")),
       this.strip,
       make("div", { class: "row" }, make("label", {}, "Way ", way),
-        make("button", { type: "button", onclick: () => this.acts.walkBack() }, "Turn round"),
+        make("button", { type: "button", id: "walk-back", onclick: () => this.acts.walkBack() }, "Turn round"),
         make("button", { type: "button", onclick: () => this.acts.walkEnd() }, "End")),
       make("p", { class: "quiet", id: "walk-waiting" }, "Decoding"),
       make("p", { class: "quiet" }, "Small pictures at the sides: the two as they are. All between is decoded, the ends of the strip too: "
