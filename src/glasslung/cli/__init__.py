@@ -16,10 +16,12 @@ from glasslung import __version__
 from glasslung.cli import (
     archives,
     cohorts,
+    deidentifying,
     exploring,
     learning,
     lesions,
     making,
+    nodes,
     pacs,
     robustness,
     scans,
@@ -43,6 +45,7 @@ VERBS = (  # in the order of --help
     cohorts.split,
     cohorts.check,
     cohorts.prepare,
+    deidentifying.deidentify,
     archives.analyze_cohort,
     learning.train,
     learning.runs,
@@ -55,7 +58,7 @@ VERBS = (  # in the order of --help
     making.walk,
 )
 
-RESUMING = ("analyze", "analyze-cohort", "segment", "phantom", "train", "study", "robustness")
+RESUMING = ("analyze", "analyze-cohort", "segment", "phantom", "train", "study", "robustness", "deidentify")
 
 app = typer.Typer(
     name="glasslung",
@@ -69,6 +72,7 @@ for verb in VERBS:
     app.command()(verb)
 app.add_typer(studies.app, name="study")
 app.add_typer(weights.app, name="weights")
+app.add_typer(nodes.app, name="node")
 
 
 class _Stopped(BaseException):

@@ -1,0 +1,11 @@
+"""De-identification of scans by DICOM's basic confidentiality profile, dates moved, keys kept apart.
+
+deidentify(source, out, keys, Options(), keep_flagged, tell)   a folder -> a folder that passes its check
+"""
+
+from __future__ import annotations
+
+from glasslung.data.deidentification.folder import Result, deidentify
+from glasslung.data.deidentification.headers import Options
+
+__all__ = ["Options", "Result", "deidentify"]
