@@ -45,16 +45,18 @@ class Method:
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     ema: float | None = None
+    halves: bool = False
+    """It shares a batch between real and made pictures, and is given twice as large ones to see as many."""
 
 
 @dataclass(frozen=True)
 class Budget:
     """What every contestant gets."""
 
-    seconds: float = 600.0  # of process time on one core; steps differ, and are told
+    seconds: float = 180.0  # of process time on one core; steps differ, and are told
     size: int = 64  # side of the pictures; the paper's 128 takes four times as long
-    width: int = 16  # channels at full or half size; the paper's 64 takes ten times as long
-    batch: int = 32  # real pictures; the paper's is 50
+    width: int = 16  # channels at half size; the paper's 64 takes ten times as long
+    batch: int = 16  # real pictures, and as many made ones; the paper's is 25 and 25
     samples: int = 256  # made pictures that are judged
     look_every: int = 50  # steps between the watchdog's looks
     reader_steps: int = 400  # of the network whose features see flaws
@@ -65,17 +67,18 @@ class Budget:
 
 
 def contestants(width: int) -> dict[str, Method]:
-    """Everyone, at one width; the first two differ in nothing but the paper's switches."""
+    """Everyone, as wide at half size; the first two differ in nothing but the paper's switches."""
     small = {"width": width}
-    lean = small | {"augment": 0.8}
+    bare = {"width": width // 2}  # LeanGAN counts its channels at full size
+    lean = bare | {"augment": 0.8}
     return {
-        AS_RELEASED: Method("dcgan", small | dcgan.literal()),
-        PUT_RIGHT: Method("dcgan", small),
-        "DCGAN 2:1": Method("dcgan", small | {"generator_turns": 2}),
+        AS_RELEASED: Method("dcgan", small | dcgan.literal(), halves=True),
+        PUT_RIGHT: Method("dcgan", small, halves=True),
+        "DCGAN 2:1": Method("dcgan", small | {"generator_turns": 2}, halves=True),
         "WGAN-GP": Method("wgangp", small),
         "VEEGAN": Method("veegan", small),
         RECIPE: Method("leangan", lean, 0.99),
-        "LeanGAN, nothing distorted": Method("leangan", small | {"augment": 0.0}, 0.99),
+        "LeanGAN, nothing distorted": Method("leangan", bare | {"augment": 0.0}, 0.99),
         "LeanGAN, spectral norm for R1": Method("leangan", lean | {"spectral": True, "r1": 0.0}, 0.99),
         "LeanGAN, ADA": Method("leangan", lean | {"augment": 0.0, "adaptive": True}, 0.99),
     }
@@ -110,7 +113,7 @@ def train_one(
     """Train one contestant until its time is up; a loss that is not finite ends it there, and is told."""
     model = build(method.model, seed, **({"size": budget.size} | dict(method.settings)))
     rng = np.random.default_rng([seed, BATCH_STREAM])
-    stream = GroupBalancedBatches(train, budget.batch, rng, (0,), mirror)
+    stream = GroupBalancedBatches(train, budget.batch * (2 if method.halves else 1), rng, (0,), mirror)
     game = Game({method.model: model}, entry_for(method.model).players(model), stream, seed, ema=method.ema)
     watch = WatchSettings(every=budget.look_every)
     dog = Watchdog(model, reference_of(train, held_out, watch.pictures), watch)
