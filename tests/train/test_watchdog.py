@@ -15,12 +15,14 @@ import torch
 from glasslung.errors import TrainingError, UsageError
 from glasslung.models import build, dcgan, entry_for
 from glasslung.nn.reins import Reins
+from glasslung.train import watchdog
 from glasslung.train.game import Game
 from glasslung.train.guarded import Stretch, fit_guarded
 from glasslung.train.looks import Look, mean_distance, recall, reference_of, take_look
+from glasslung.train.loop import fit
 from glasslung.train.machine import Machine
 from glasslung.train.rundir import RunDir
-from glasslung.train.watchdog import REMEDIES, Watchdog, WatchSettings, pull, signs_of
+from glasslung.train.watchdog import REMEDIES, Watchdog, WatchSettings, pull, signs_of, tell
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from made_discs import discs, stream_of
@@ -64,11 +66,70 @@ def test_every_sign_is_seen_alone(sign, change):
     assert sign in REMEDIES
 
 
-def test_a_healthy_look_shows_nothing_and_neither_does_the_beginning():
+def test_a_healthy_look_shows_nothing():
     assert signs_of(WELL, BEFORE, LIMITS) == []
-    grey = replace(WELL, contrast=0.001, apart=0.001, recall=0.0)
-    assert signs_of(grey, [], LIMITS) == []  # no generator begins with pictures that differ
+    assert signs_of(WELL, [], LIMITS) == []
     assert signs_of(replace(WELL, on_held_out=math.nan), BEFORE, LIMITS) == []
+
+
+GREY = replace(WELL, contrast=0.001, apart=0.001, recall=0.0)
+ALIKE = replace(WELL, apart=0.001, recall=0.0)
+
+
+@pytest.mark.parametrize("look", [GREY, ALIKE], ids=["grey", "one picture for all codes"])
+def test_what_never_differed_has_not_begun_and_what_did_has_collapsed(look):
+    assert signs_of(look, [], LIMITS) == ["not begun"]
+    assert signs_of(look, [look] * 9, LIMITS) == ["not begun"]
+    assert "collapse" in signs_of(look, [look, WELL], LIMITS)  # no time to settle: it has been better
+    assert "not begun" not in signs_of(look, [look, WELL], LIMITS)
+
+
+def averaged_as(look: Look, **kept: float) -> Look:
+    """With figures of the averaged weights, well but for those that are given."""
+    well = {"kept_bright": 0.8, "kept_contrast": 0.2, "kept_apart": 0.1, "kept_recall": 0.5}
+    return replace(look, **(well | kept))
+
+
+def test_what_is_kept_is_looked_at_beside_what_trains():
+    well = averaged_as(WELL)
+    assert signs_of(well, [well] * 6, LIMITS) == []
+    black = averaged_as(WELL, kept_bright=0.01)
+    assert signs_of(black, [well] * 6, LIMITS) == ["black"]
+    assert tell("black", black, [well] * 6, LIMITS).endswith("made by the averaged weights")
+    alike = averaged_as(WELL, kept_apart=0.001, kept_recall=0.0)
+    assert signs_of(alike, [alike] * 6, LIMITS) == ["not begun"]  # the average never differed
+    assert signs_of(alike, [well] * 6, LIMITS) == ["collapse"]
+    training = averaged_as(ALIKE)
+    assert signs_of(training, [well] * 6, LIMITS) == ["collapse"]
+    assert "averaged" not in tell("collapse", training, [well] * 6, LIMITS)
+
+
+def test_not_begun_counts_after_the_settling_and_at_the_end_of_the_run_at_once(tmp_path, monkeypatch):
+    _, _, dog = run_of(tmp_path / "run", limits={"settle": 4})
+    monkeypatch.setattr(watchdog, "take_look", lambda *given: replace(ALIKE, step=given[2]))
+    told = [[alarm.sign for alarm in dog.look(step)] for step in range(1, 4)]
+    assert told == [[], [], []] and dog.shown == [["not begun"]] * 3
+    ended = dog.conclude()
+    assert [alarm.sign for alarm in ended] == ["not begun"] and "since the start" in ended[0].fact
+    last = json.loads(dog.file.read_text().splitlines()[-1])
+    assert last["ended"] and last["alarms"][0]["sign"] == "not begun"
+    assert [alarm.sign for alarm in dog.look(4)] == ["not begun"]
+    assert dog.conclude() == []  # told already
+    dog.resume(2)
+    assert [look.step for look in dog.looks] == [1, 2] and "ended" not in dog.file.read_text()
+
+
+def test_a_run_that_averages_is_looked_at_through_its_average(tmp_path):
+    game, _, dog = run_of(tmp_path / "run", ema=0.9)
+    before = {key: tensor.clone() for key, tensor in game.state().items()}
+    fit(game, range(3))
+    dog.look(3)
+    (look,) = dog.looks
+    assert set(look.views) == {"weights in training", "averaged weights"}
+    with game.averaged():
+        again = take_look(dog.model, dog.reference, 3, 16, ())
+    assert again.apart == look.kept_apart != look.apart and again.bright == look.kept_bright
+    assert any(not torch.equal(tensor, before[key]) for key, tensor in game.state().items())
 
 
 def test_a_critic_without_a_zero_is_never_saturated():
@@ -108,11 +169,19 @@ def test_the_reins_are_pulled_and_held_within_bounds():
     assert float(reins.generator_rate) == 1 / 64 and float(reins.augment) == 1
 
 
-def run_of(folder: Path, action: str = "tell", seed: int = 0, held_out: bool = True, limits=None, **settings):
+def run_of(
+    folder: Path,
+    action: str = "tell",
+    seed: int = 0,
+    held_out: bool = True,
+    limits=None,
+    ema=None,
+    **settings,
+):
     """A new game, its run and its watchdog; `settings` of the DCGAN."""
     model = build("dcgan", seed, **({"size": 16, "width": 8, "codes": 8} | settings))
     slices = discs(24)
-    game = Game({"dcgan": model}, entry_for("dcgan").players(model), stream_of(slices, 8), seed, CPU)
+    game = Game({"dcgan": model}, entry_for("dcgan").players(model), stream_of(slices, 8), seed, CPU, ema=ema)
     run = (
         RunDir.open(folder)
         if (folder / "settings.json").exists()
@@ -120,7 +189,8 @@ def run_of(folder: Path, action: str = "tell", seed: int = 0, held_out: bool = T
     )
     reference = reference_of(slices, discs(12, seed=1) if held_out else None, 32)
     watch = WatchSettings(**({"every": 2, "pictures": 16, "action": action} | (limits or {})))
-    return game, run, Watchdog(model, reference, watch, run.folder / "watchdog.jsonl")
+    averaged = None if ema is None else game.averaged
+    return game, run, Watchdog(model, reference, watch, run.folder / "watchdog.jsonl", averaged)
 
 
 def play(folder: Path, steps: int, action: str = "tell", **given):
@@ -152,7 +222,7 @@ def test_the_released_settings_are_caught_at_once_and_their_black_pictures_later
     assert {"black", "collapse"} <= {alarm.sign for alarm in alarms}
     assert dog.looks[-1].bright < 0.15 * dog.looks[-1].real_bright
     lines = [json.loads(line) for line in (run.folder / "watchdog.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(10, 241, 10))
+    assert [line["step"] for line in lines] == [*range(10, 241, 10), 240] and lines[-1]["ended"]
     assert lines[0]["alarms"][0]["sign"] == "black training pictures"
     _, _, _, right = play(tmp_path / "right", 240, limits=rare, **(literal | {"literal_scaling": False}))
     assert not {"black", "black training pictures"} & {alarm.sign for alarm in right}
@@ -184,7 +254,7 @@ NERVOUS = {
 def test_a_remedy_pulls_the_reins_and_goes_on(tmp_path):
     limits = NERVOUS | {"most_pulls": 100}
     game, run, _, alarms = play(tmp_path / "run", 20, "remedy", limits=limits)
-    assert {alarm.sign for alarm in alarms} >= {"constant"}
+    assert {alarm.sign for alarm in alarms} >= {"not begun"}
     reins = game.modules["dcgan"].reins
     assert float(reins.generator_rate) < 1 and int(reins.pulls) > 0
     rates = [record["lr"] for record in run.metrics() if record["player"] == "generator"]
@@ -193,12 +263,13 @@ def test_a_remedy_pulls_the_reins_and_goes_on(tmp_path):
 
 
 def test_roll_back_returns_to_before_the_first_sign_and_gives_up_in_the_end(tmp_path):
-    game, run, dog = run_of(tmp_path / "run", "roll back", limits=NERVOUS)
-    with pytest.raises(TrainingError, match="contrast"), run.writing():
+    limits = {"constant": 0.0, "alike": 0.0, "vanished": 10.0, "most_pulls": 3}  # no gradient is that long
+    game, run, dog = run_of(tmp_path / "run", "roll back", limits=limits)
+    with pytest.raises(TrainingError, match="gradient"), run.writing():
         fit_guarded(game, run, dog, Stretch(40, 2, 1), run.log)
     lines = [json.loads(line) for line in (run.folder / "watchdog.jsonl").read_text().splitlines()]
     back = [line["rolled_back_to"] for line in lines if "rolled_back_to" in line]
-    assert len(back) >= 1 and set(back) == {4}  # looks at 2 and 4 settle, at 6 the first sign
+    assert len(back) >= 1 and set(back) == {2}  # nothing to compare with at 2; a sign at 4, and again at 6
     assert sum("pulled" in line for line in lines) == len(back)
 
 

@@ -42,7 +42,8 @@ def fit_guarded(
 
     Call it inside `run.writing()`. Checkpoints are written at looks alone, so that a run that was stopped
     goes on as if it had not been. With 'roll back' a look with a sign writes none: the last one is from
-    before it. TrainingError when the watchdog ends the run; the last checkpoint stays.
+    before it. TrainingError when the watchdog ends the run; the last checkpoint stays. What only the last
+    look shows is told, and changes nothing.
     """
     every = dog.settings.every
     if stretch.checkpoint_every % every:
@@ -70,7 +71,11 @@ def fit_guarded(
         due = start == end and (end % stretch.checkpoint_every == 0 or end == stretch.steps)
         if due and not (dog.settings.action == "roll back" and dog.shown[-1]):
             run.checkpoint(game)
-    return alarms
+    last = dog.conclude()
+    for alarm in last:
+        if bark:
+            bark(alarm)
+    return alarms + last
 
 
 def _fit(

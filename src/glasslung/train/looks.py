@@ -8,9 +8,10 @@ model. They warn; they do not judge quality (`measure.realism` does).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,19 @@ POOLED = 16  # pixels a side: lungs, large lesions and windows show, texture doe
 NEIGHBOUR = 3  # whose distance is the reach of a made picture; Kynkaanniemi et al. (2019)
 CODE_SEED = 20_200  # of the codes that are looked at, the same in every run
 BRIGHT = 99.0  # percentile that tells black from dark
+TRAINING, AVERAGED = "weights in training", "averaged weights"
+
+Averaged = Callable[[], AbstractContextManager[None]]
+"""Inside what it gives, the networks have their averaged weights (`train.game.Game.averaged`)."""
+
+
+class View(NamedTuple):
+    """Made pictures in four figures; see `Look`."""
+
+    bright: float
+    contrast: float
+    apart: float
+    recall: float
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,7 @@ class Look:
     contrast     mean standard deviation inside a made picture; real_contrast of real ones
     apart        mean distance of two made pictures; real_apart of two real ones (root mean square, pooled)
     recall       share of real pictures within reach of a made one
+    kept_...     the same of pictures by the averaged weights, which are what is kept; NaN where none are
     on_real, on_made, on_held_out  mean scores; on_held_out NaN where nothing is held out
     right        the smaller of the discriminator's two accuracies, on real and on made pictures
     gradient     median length of the generator's gradient since the last look, NaN if nothing was logged
@@ -55,6 +70,19 @@ class Look:
     on_held_out: float
     right: float
     gradient: float
+    kept_bright: float = math.nan
+    kept_contrast: float = math.nan
+    kept_apart: float = math.nan
+    kept_recall: float = math.nan
+
+    @property
+    def views(self) -> dict[str, View]:
+        """What is made by the weights that train, and, where there are any, by their average."""
+        found = {TRAINING: View(self.bright, self.contrast, self.apart, self.recall)}
+        if math.isfinite(self.kept_bright):
+            kept = View(self.kept_bright, self.kept_contrast, self.kept_apart, self.kept_recall)
+            found[AVERAGED] = kept
+        return found
 
     def record(self) -> dict[str, Any]:
         """As JSON values; what is not known is null."""
@@ -63,10 +91,8 @@ class Look:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Look:
         """The way back; further keys are passed over."""
-        values: dict[str, Any] = {}
-        for key in cls.__dataclass_fields__:
-            values[key] = math.nan if record[key] is None else record[key]
-        return cls(**values)
+        there: dict[str, Any] = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
+        return cls(**{key: math.nan if value is None else value for key, value in there.items()})
 
 
 def _unknown(value: float) -> bool:
@@ -105,11 +131,17 @@ def reference_of(real: Any, held_out: Any | None, most: int, seed: int = 0) -> R
 
 
 def take_look(
-    model: nn.Module, reference: Reference, step: int, count: int, records: Iterable[Mapping[str, Any]]
+    model: nn.Module,
+    reference: Reference,
+    step: int,
+    count: int,
+    records: Iterable[Mapping[str, Any]],
+    averaged: Averaged | None = None,
 ) -> Look:
     """Make `count` pictures and measure; the model and every stream of chance stay as they are.
 
-    records  what was logged since the last look
+    records   what was logged since the last look
+    averaged  where weights are averaged: pictures of these are looked at too, players only as they train
     """
     _, group, made = sample_pictures(model, count, CODE_SEED)
     kinds = maker_of(model).groups
@@ -118,23 +150,35 @@ def take_look(
     unseen = np.array([np.nan])
     if len(reference.held_out):
         unseen = scores(model, reference.held_out, reference.held_out_group if kinds > 1 else None)
-    small_real, small_made = pooled(reference.real), pooled(made)
+    small_real = pooled(reference.real)
+    view, kept = _view(made, small_real), {}
+    if averaged is not None:
+        with averaged():
+            also = _view(sample_pictures(model, count, CODE_SEED)[2], small_real)
+        kept = {f"kept_{name}": value for name, value in also._asdict().items()}
     return Look(
         step=step,
         fed=_fed(model, reference.real),
-        bright=float(np.percentile(made, BRIGHT)),
+        bright=view.bright,
         real_bright=float(np.percentile(reference.real, BRIGHT)),
-        contrast=float(made.std((1, 2)).mean()),
+        contrast=view.contrast,
         real_contrast=float(reference.real.std((1, 2)).mean()),
-        apart=mean_distance(small_made),
+        apart=view.apart,
         real_apart=mean_distance(small_real),
-        recall=recall(small_real, small_made),
+        recall=view.recall,
         on_real=float(on_real.mean()),
         on_made=float(on_made.mean()),
         on_held_out=float(unseen.mean()),
         right=float(min((on_real > 0).mean(), (on_made <= 0).mean())),
         gradient=_gradient(records),
+        **kept,
     )
+
+
+def _view(made: np.ndarray, small_real: np.ndarray) -> View:
+    small = pooled(made)
+    bright, contrast = float(np.percentile(made, BRIGHT)), float(made.std((1, 2)).mean())
+    return View(bright, contrast, mean_distance(small), recall(small_real, small))
 
 
 def scores(model: nn.Module, images: np.ndarray, group: np.ndarray | None) -> np.ndarray:
