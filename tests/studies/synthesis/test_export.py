@@ -17,7 +17,7 @@ from glasslung.errors import DataError, UsageError
 from glasslung.predict.trained import open_trained
 from glasslung.studies.synthesis.export import (
     Export,
-    check_copies,
+    copies_among,
     export_pictures,
     neighbours,
     training_parts,
@@ -83,7 +83,7 @@ def test_copies_are_refused_and_nothing_is_written(run, tmp_path, monkeypatch):
     """A generator that hands back its training pictures, mirrored."""
     parts = training_parts(open_trained(run[0]), None, None)
     stolen = parts["train"].images[:12, :, ::-1].copy()
-    assert check_copies(stolen, parts, 0).rate.value == 1
+    assert copies_among(stolen, parts, 0).rate.value == 1
 
     def thief(model, count, seed, group=None):
         return np.zeros((12, 5), np.float32), np.zeros(12, np.int64), stolen
@@ -97,7 +97,7 @@ def test_copies_are_refused_and_nothing_is_written(run, tmp_path, monkeypatch):
 def test_neighbours_are_shown_nearest_first(run):
     parts = training_parts(open_trained(run[0]), None, None)
     stolen = parts["train"].images[[5, 2]].copy()
-    sheet = neighbours(stolen, parts["train"], check_copies(stolen, parts, 0))
+    sheet = neighbours(stolen, parts["train"], copies_among(stolen, parts, 0))
     with Image.open(io.BytesIO(sheet)) as picture:
         grey = np.asarray(picture)
     assert grey.shape[0] == 32 and np.array_equal(grey[:16, :16], grey[16:, :16])

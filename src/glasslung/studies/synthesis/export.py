@@ -1,13 +1,15 @@
 """Made lungs as files that say where they come from, and are refused where they are copies.
 
     pictures/0001.png ...   8-bit grey, with their provenance in the file's text fields; or .dcm on request
-    cohort.csv              one row each: file, group, seed, row, how far the nearest training picture is
+    cohort.csv              one row each: file, group, seed, row, and the score of the copy check: the lower,
+                            the nearer to a training picture
     codes.csv               the code of each, for walks and for the latent explorer
     provenance.json         run, weights, training pictures (hashes), seed, the copy check's figures
 
-Before anything is written, all made pictures are compared with the pictures that the run was trained on,
-as they are and mirrored. As near as hardly any unseen real picture lies counts as a copy; above a stated
-share of copies nothing is written, below it the copies are left out.
+Before anything is written, all made pictures are compared with the pictures that the run was trained on
+(`measure.copycheck`): as they are, mirrored, moved, cropped, in other greys. As near as hardly any unseen
+real picture lies counts as a copy; above a stated share of copies nothing is written, below it the copies are
+left out.
 """
 
 from __future__ import annotations
@@ -29,17 +31,16 @@ from glasslung.data.picturesheet import as_png, beside_nearest
 from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.files import whole_folder, write_json
-from glasslung.measure.copies import Copies, copy_rate
-from glasslung.measure.featuresets import feature_set
+from glasslung.measure.copies import Copies
+from glasslung.measure.copycheck import CopyCheck, check_copies
 from glasslung.nn.making import sample_pictures
 from glasslung.predict.trained import Trained, open_trained
 from glasslung.studies.synthesis.training import HELD_OUT, MAKERS, TRAIN
-from glasslung.train.looks import pooled
 from glasslung.train.rundir import hash_input
 from glasslung.types import DISCLAIMER, Progress
 
 KINDS = ("png", "dicom")
-FEATURES = "greys pooled to 16 x 16 pixels, the nearer of the picture and its mirror image"
+CHECK = "greys of 16 x 16 fields, and patterns of 32 x 32 moved and cropped; mirror images as well"
 SHOWN = 16  # made pictures beside their nearest training picture, the nearest ones first
 
 
@@ -76,7 +77,7 @@ def export_pictures(
     run = open_trained(which, _refuse_others)
     parts = training_parts(run, cohort, progress)
     codes, group, images = sample_pictures(run.model, wanted.count, wanted.seed, wanted.group)
-    copies = check_copies(images, parts, wanted.seed)
+    copies = copies_among(images, parts, wanted.seed)
     if copies.rate.value > wanted.most_copies:
         raise DataError(
             f"{100 * copies.rate.value:.0f} % of {wanted.count} made pictures are as near to a training "
@@ -131,19 +132,17 @@ def training_parts(run: Trained, cohort: Path | None, progress: Progress | None)
     )
 
 
-def check_copies(images: np.ndarray, parts: Mapping[str, SliceSet], seed: int) -> Copies:
-    """How many made pictures are copies of training pictures, as they are or mirrored."""
+def copies_among(images: np.ndarray, parts: Mapping[str, SliceSet], seed: int) -> CopyCheck:
+    """How many made pictures are copies of training pictures."""
     unseen = [parts[name] for name in HELD_OUT if name in parts]
     if not unseen:
         raise DataError(
             "no picture was held out, so nobody knows how near a new one would lie; train with a split"
         )
-    train = parts[TRAIN].images
-    both = feature_set(np.concatenate([pooled(train), pooled(train[:, :, ::-1])]))
-    held_out = np.concatenate([pooled(one.images) for one in unseen])
+    held_out = np.concatenate([one.images for one in unseen])
     whose = np.concatenate([one.patient for one in unseen])
     rng = np.random.default_rng(seed)
-    return copy_rate(feature_set(pooled(images)), both, feature_set(held_out, whose), rng=rng)
+    return check_copies(images, parts[TRAIN].images, held_out, whose, rng=rng)
 
 
 def neighbours(images: np.ndarray, train: SliceSet, copies: Copies) -> bytes:
@@ -153,7 +152,7 @@ def neighbours(images: np.ndarray, train: SliceSet, copies: Copies) -> bytes:
     return as_png(beside_nearest(images[rows], both[copies.nearest[rows]]))
 
 
-def provenance(run: Trained, wanted: Export, copies: Copies, kept: int) -> dict[str, Any]:
+def provenance(run: Trained, wanted: Export, copies: CopyCheck, kept: int) -> dict[str, Any]:
     """Where the pictures come from, as JSON values."""
     rate = copies.rate
     return {
@@ -168,12 +167,13 @@ def provenance(run: Trained, wanted: Export, copies: Copies, kept: int) -> dict[
         "training_pictures_sha256": run.about["inputs"]["cohort"]["sha256"],
         "export": asdict(wanted),
         "copy_check": {
-            "features": FEATURES,
+            "sights": list(copies.sights),
+            "told": CHECK,
             "rate": rate.value,
             "low": rate.low,
             "high": rate.high,
             "of_unseen_real_pictures": copies.expected,
-            "threshold_distance": copies.threshold,
+            "threshold_score": copies.threshold,
             "refused_above": wanted.most_copies,
             "left_out": wanted.count - kept,
         },
@@ -213,7 +213,18 @@ def _write_table(
     names = group_names(run.about["settings"].get("condition", "none"))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["patient", "scan", "image", "intensity", "site", "label", "synthetic", "seed", "code", "distance"]
+    head = [
+        "patient",
+        "scan",
+        "image",
+        "intensity",
+        "site",
+        "label",
+        "synthetic",
+        "seed",
+        "code",
+        "copy_score",
+    ]
     writer.writerow(head)
     for place, row in zip(rows, kept, strict=True):
         name = place.stem

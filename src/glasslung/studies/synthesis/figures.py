@@ -9,17 +9,16 @@ from typing import Any
 import numpy as np
 
 from glasslung.data.slices import SliceSet
-from glasslung.measure.copies import copy_rate
+from glasslung.measure.copycheck import check_copies
 from glasslung.measure.featuresets import FeatureSet, feature_set
 from glasslung.measure.lungfeatures import read_features
 from glasslung.measure.realism import RealismSettings, measure_realism
 from glasslung.measure.statistics import Interval
 from glasslung.measure.structure import structural_likeness
 from glasslung.measure.twosample import two_sample_test
-from glasslung.train.looks import pooled
 
 BLACK_SHARE = 0.15  # of the real pictures' brightness, as the watchdog counts
-MIRRORED_UNITS = 2  # the training pictures and their mirror images, for copies
+NEAREST_TOLD = 8  # made pictures whose nearest training picture is told
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +46,7 @@ def make_ruler(read: Callable[[np.ndarray], np.ndarray], train: SliceSet, held_o
 def measure_made(made: np.ndarray, ruler: Ruler, seed: int, draws: int) -> dict[str, Any]:
     """Every figure of one made set (N, S, S), each as {'value', 'low', 'high'} or a plain number.
 
-    Distances are on the reader's features; copies on greys pooled to 16 x 16, as they are and mirrored.
+    Distances are on the reader's features; copies by `measure.copycheck`.
     """
     rng = np.random.default_rng(seed)
     features = feature_set(read_features(made, ruler.read))
@@ -82,18 +81,19 @@ def measure_made(made: np.ndarray, ruler: Ruler, seed: int, draws: int) -> dict[
 
 
 def plain_copies(made: np.ndarray, ruler: Ruler, rng: np.random.Generator, draws: int) -> dict[str, Any]:
-    """The rate of copies beside what unseen real pictures reach."""
-    train = ruler.real.images
-    both = np.concatenate([pooled(train), pooled(train[:, :, ::-1])])
-    units = np.tile(ruler.real.patient, MIRRORED_UNITS)
-    found = copy_rate(
-        feature_set(pooled(made)),
-        feature_set(both, units),
-        feature_set(pooled(ruler.unseen.images), ruler.unseen.patient),
-        rng=rng,
-        draws=draws,
-    )
-    return {"copies": plain(found.rate), "copies_expected": found.expected}
+    """The rate of copies beside what unseen real pictures reach, and the nearest pairs.
+
+    nearest: [made row, training row] of those nearest to a training picture, the nearest one first; rows
+    beyond the training pictures are their mirror images.
+    """
+    unseen = ruler.unseen
+    found = check_copies(made, ruler.real.images, unseen.images, unseen.patient, rng=rng, draws=draws)
+    first = np.argsort(found.distance)[:NEAREST_TOLD]
+    return {
+        "copies": plain(found.rate),
+        "copies_expected": found.expected,
+        "nearest": [[int(row), int(found.nearest[row])] for row in first],
+    }
 
 
 def plain(found: Interval) -> dict[str, float]:
@@ -101,9 +101,15 @@ def plain(found: Interval) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
+def _darkest(look: Mapping[str, Any]) -> float:
+    """Brightness of made pictures, by the weights in training or by their average, whichever is less."""
+    kept = look.get("kept_bright")
+    return float(look["bright"] if kept is None else min(look["bright"], kept))
+
+
 def story_of(looks: list[Mapping[str, Any]], alarms: list[list[Any]]) -> dict[str, Any]:
     """How a training went: how many looks were black, and at which step each sign was first told."""
-    black = [look["bright"] < BLACK_SHARE * look["real_bright"] for look in looks]
+    black = [_darkest(look) < BLACK_SHARE * look["real_bright"] for look in looks]
     first: dict[str, int] = {}
     for step, sign, *_ in alarms:
         first.setdefault(sign, step)
