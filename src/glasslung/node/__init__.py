@@ -2,6 +2,7 @@
 
 settings    what a site says about its node, in a TOML file
 receiving   C-ECHO and C-STORE, for configured peers alone
+dimse       C-STORE, C-FIND and C-MOVE, asked of others
 dicomweb    QIDO, WADO and STOW; `multipart` is how their messages are written
 intake      an object becomes part of a study: checked, kept, written down
 store       objects on the disk

@@ -34,14 +34,10 @@ class RefusedObject(GlasslungError):
     CANNOT_UNDERSTAND = 0xC000
     INVALID_INSTANCE = 0x0117
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, for_now: bool = False) -> None:
+        """for_now: the same object may be taken later."""
         super().__init__(reason)
-        self.status = status
-
-    @property
-    def for_now(self) -> bool:
-        """Whether the same object may be taken later."""
-        return self.status == self.OUT_OF_RESOURCES
+        self.status, self.for_now = status, for_now
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,9 @@ class Intake:
             self._full = full
             LOG.warning("disk: %.1f GiB free, objects are %s", free, "refused" if full else "taken again")
         if full:
-            raise RefusedObject(RefusedObject.OUT_OF_RESOURCES, f"the disk is full: {free:.1f} GiB are free")
+            raise RefusedObject(
+                RefusedObject.OUT_OF_RESOURCES, f"the disk is full: {free:.1f} GiB are free", for_now=True
+            )
 
     def check_size(self, size: int) -> None:
         """Refuse an object that is larger than any is expected to be."""
@@ -97,7 +95,6 @@ class Intake:
             _check_header(header, expected)
             item = _item(header, part)
             with self._lock:  # the file and its row, one object at a time
-                self._check_study(header, item)
                 admission = self._keep(part, item, fetched)
             self._seen[item.key] = time.monotonic()
             return admission
@@ -105,31 +102,25 @@ class Intake:
             part.unlink(missing_ok=True)
 
     def _keep(self, part: Path, item: Item, fetched: bool) -> Admission:
-        """The file, then its row, then what the row no longer names."""
-        before = {name for name, _ in self._objects(item.key)}
-        if item.name not in before:
+        """The file, then its row, then away with what the row no longer names."""
+        held = self.queue.holds(item.uid)
+        if held is not None and held.study != item.study:
+            raise RefusedObject(
+                RefusedObject.INVALID_INSTANCE, "the object is known as part of another study"
+            )
+        if held is None or held.name != item.name:
+            self._check_study(item)
             self.store.keep(part, item.key, item.name)
-        try:
-            admission = self.queue.admit(item, fetched)
-        except DataError as problem:
-            self.store.sweep_study(item.key, before)
-            raise RefusedObject(RefusedObject.INVALID_INSTANCE, str(problem)) from problem
-        if admission is Admission.REPLACED:
-            self.store.sweep_study(item.key, {name for name, _ in self._objects(item.key)})
+        admission = self.queue.admit(item, fetched)
+        if held is not None and held.name != item.name:
+            self.store.object_path(item.key, held.name).unlink(missing_ok=True)
         return admission
 
-    def _objects(self, key: str) -> list[tuple[str, str]]:
-        study = self.queue.study(key)
-        return [] if study is None else self.queue.objects(study)
-
-    def _check_study(self, header: Header, item: Item) -> None:
-        study = self.queue.study(item.key)
-        if study is None or any(item.name == name for name, _ in self.queue.objects(study)):
+    def _check_study(self, item: Item) -> None:
+        study, limits = self.queue.study(item.key), self.limits
+        if study is None:
             return
-        if (
-            study.objects >= self.limits.study_objects
-            or study.bytes + item.bytes > self.limits.study_gib * GIB
-        ):
+        if study.objects >= limits.study_objects or study.bytes + item.bytes > limits.study_gib * GIB:
             raise RefusedObject(
                 RefusedObject.OUT_OF_RESOURCES,
                 f"study {item.key} has {study.objects} objects and {study.bytes / GIB:.2f} GiB; "
@@ -192,11 +183,11 @@ def _check_header(header: Header, expected: tuple[str, str] | None) -> None:
     if expected is not None and expected != (header.sop_class, header.uid):
         raise RefusedObject(RefusedObject.WRONG_CLASS, "the object is not the one that was announced")
     for uid in (header.study, header.series, header.uid):
-        if not _is_uid(uid):
+        if not is_uid(uid):
             raise RefusedObject(RefusedObject.CANNOT_UNDERSTAND, "an identifier of the object is no UID")
 
 
-def _is_uid(text: str) -> bool:
+def is_uid(text: str) -> bool:
     """Digits with dots between them, as DICOM PS3.5 section 9.1 has it."""
     parts = text.split(".")
     return len(text) <= UID_LENGTH and len(parts) > 1 and all(p.isascii() and p.isdigit() for p in parts)

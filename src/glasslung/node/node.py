@@ -31,14 +31,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from glasslung.errors import GlasslungError, UsageError
+from glasslung.node.dicomweb import Watcher
 from glasslung.node.earlier import fetch_earlier
+from glasslung.node.exchange import RefusedResult, Unreachable
 from glasslung.node.intake import Intake
 from glasslung.node.queue import Queue, State, Study
 from glasslung.node.receiving import Receiver
-from glasslung.node.sending import RefusedResult, Unreachable, send, wanted
+from glasslung.node.sending import send, wanted
 from glasslung.node.settings import NodeSettings, Work
 from glasslung.node.store import Store
-from glasslung.node.working import Done, Job, LostWork, RefusedWork, StoppedWork, run_apart
+from glasslung.node.working import TRACE, Done, Job, LostWork, RefusedWork, StoppedWork, run_apart
 
 LOG = logging.getLogger("glasslung.node")
 QUEUE = "queue.sqlite"
@@ -67,6 +69,7 @@ class Node:
         self.queue = Queue(settings.folder / QUEUE)
         self.intake = Intake(self.store, self.queue, settings.limits)
         self.receiver = Receiver(settings, self.store, self.intake)
+        self._watcher = Watcher(settings.watch, self.queue, self.intake) if settings.watch else None
         self._stop = threading.Event()
         self._broken: BaseException | None = None
         self._not_before: dict[int, float] = {}  # monotonic seconds, by study
@@ -94,8 +97,8 @@ class Node:
             "sending": (self.send, LOOKING_SECONDS),
             "keeping": (self.keep, KEEPING_SECONDS),
         }
-        if self.settings.watch is not None:
-            loops["watching"] = (self.watch, self.settings.watch.every_seconds)
+        if self._watcher is not None:
+            loops["watching"] = (self.watch, self._watcher.watch.every_seconds)
         threads = [
             threading.Thread(target=self._loop, args=how, name=f"glasslung-{name}", daemon=True)
             for name, how in loops.items()
@@ -139,11 +142,9 @@ class Node:
 
     def watch(self) -> int:
         """Take what is new on the DICOMweb server; how many objects came."""
-        from glasslung.node.dicomweb import take_new
-
-        assert self.settings.watch is not None
+        assert self._watcher is not None
         try:
-            return take_new(self.settings.watch, self.queue, self.intake, self._stop.is_set)
+            return self._watcher.take_new(self._stop.is_set)
         except Unreachable as problem:
             LOG.warning("watch: %s", problem)
             return 0
@@ -169,6 +170,7 @@ class Node:
         try:
             done = self._analyse(study)
         except (StoppedWork, RefusedWork, LostWork, Unreachable) as problem:
+            self._keep_trace(study)
             self._end_badly(study, problem)
         else:
             self._end_well(study, done, time.monotonic() - began)
@@ -190,6 +192,14 @@ class Node:
         job = Job(scans, story, results)
         done = self.analyse(job, self.settings.work, self.store.jobs / study.key, self._stop.is_set)
         return Done(done.files, "; ".join(filter(None, (missing, done.remark))))
+
+    def _keep_trace(self, study: Study) -> None:
+        """The last words of an analysis that was lost, for who looks after the node: they may name the
+        patient.
+        """
+        trace = self.store.jobs / study.key / TRACE
+        if trace.is_file() and trace.stat().st_size:
+            trace.replace(self.store.traces / f"{study.key}.txt")
 
     def _fetch(self, study: Study) -> str:
         """Have the archive's earlier studies brought; why it had to go without them, '' where it had not."""

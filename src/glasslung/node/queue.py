@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from glasslung.errors import DataError
 
@@ -95,6 +96,14 @@ class Item:
     sha256: str
     patient: str | None
     day: str
+
+
+class Held(NamedTuple):
+    """An object that is known: its study's UID, its name on disk, its content."""
+
+    study: str
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -193,17 +202,12 @@ class Queue:
         """Write down an object that is on the disk; only then may its sender be told so.
 
         fetched  it comes because the node asked for an earlier study, not because somebody sent it
-        Raises DataError where the same object is known under another study.
         """
         with self._transaction() as db:
-            known = db.execute(
-                "SELECT s.uid, o.sha256 FROM objects o JOIN studies s ON s.number = o.study WHERE o.uid = ?",
-                (item.uid,),
-            ).fetchone()
-            if known is not None and known[0] != item.study:
-                raise DataError("the object is known as part of another study")
+            known = self.holds(item.uid)
+            assert known is None or known.study == item.study, "an object is part of one study"
             number = self._number_of(db, item, fetched)
-            if known is not None and known[1] == item.sha256:
+            if known is not None and known.sha256 == item.sha256:
                 return Admission.KNOWN
             db.execute(
                 _ENTER,
@@ -263,6 +267,16 @@ class Queue:
                 "SELECT name, sha256 FROM objects WHERE study = ? ORDER BY name", (study.number,)
             )
             return rows.fetchall()
+
+    def holds(self, uid: str) -> Held | None:
+        """An object by its UID; None where it is not known."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT s.uid, o.name, o.sha256 FROM objects o JOIN studies s ON s.number = o.study "
+                "WHERE o.uid = ?",
+                (uid,),
+            ).fetchone()
+        return None if row is None else Held(*row)
 
     def files(self) -> list[tuple[str, str]]:
         """(study key, object name) of every object."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from glasslung.errors import UsageError
+from glasslung.node.dimse import quiet_library
 from glasslung.node.intake import CT_CLASSES, Intake, RefusedObject
 from glasslung.node.queue import Admission
 from glasslung.node.settings import MIB, NodeSettings, Peer
@@ -150,15 +151,6 @@ class Receiver:
 def caller(peers: Sequence[Peer], title: str, address: str) -> bool:
     """Whether a peer of this title calls from this address."""
     return any(peer.title.strip() == title and peer.calls_from(address) for peer in peers)
-
-
-def quiet_library() -> None:
-    """pynetdicom's own words at warnings and above alone: what is below quotes whole headers."""
-    from pynetdicom import _config
-
-    _config.LOG_HANDLER_LEVEL = "none"
-    for name in ("pynetdicom", "pydicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _mover(request: Any) -> str:

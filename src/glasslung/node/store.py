@@ -4,6 +4,7 @@
     jobs/<study>/                  what an analysis reads: links to the objects of one moment
     stories/<study>-<revision>/    its story
     results/<study>-<revision>/    the DICOM objects that are sent
+    traces/<study>.txt             what an analysis that was lost wrote at its end
     queue.sqlite                   what is known of them: see `queue`
 
 The queue is the truth: an object counts when its row is written, and a file without a row is swept away
@@ -30,7 +31,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Make the folder, for the node's own user alone; DataError where nothing can be written."""
         self.folder = folder
-        for part in (folder, self.studies, self.jobs, self.stories, self.results):
+        for part in (folder, self.studies, self.jobs, self.stories, self.results, self.traces):
             make_folder(part)
             part.chmod(PRIVATE)
 
@@ -53,6 +54,11 @@ class Store:
     def results(self) -> Path:
         """What is sent."""
         return self.folder / "results"
+
+    @property
+    def traces(self) -> Path:
+        """Last words of analyses that were lost."""
+        return self.folder / "traces"
 
     def free_bytes(self) -> int:
         """Free space on the folder's disk."""
@@ -93,7 +99,7 @@ class Store:
 
     def drop_revisions(self, study: str, keep: str = "") -> None:
         """Remove stories and results of a study, except those of one revision."""
-        for room in (self.stories, self.results):
+        for room in (self.stories, self.results, self.traces):
             for folder in room.glob(f"{study}-*"):
                 if folder.name != keep:
                     shutil.rmtree(folder, ignore_errors=True)
@@ -102,6 +108,7 @@ class Store:
         """Remove all there is of a study."""
         shutil.rmtree(self.studies / study, ignore_errors=True)
         self.end_job(study)
+        (self.traces / f"{study}.txt").unlink(missing_ok=True)
         self.drop_revisions(study)
 
     def sweep(self, known: Sequence[tuple[str, str]]) -> int:
