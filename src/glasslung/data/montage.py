@@ -55,7 +55,7 @@ def tiles_of(preview: Preview) -> list[Tile]:
 def sheet(tiles: Sequence[Tile]) -> bytes:
     """Tiles in rows of four and a legend, as a PNG; of more than two dozen a spread is shown."""
     asked = np.unique(np.linspace(0, len(tiles) - 1, min(len(tiles), MOST_TILES)).astype(int))
-    small = [reduced(_coloured(tiles[n])) for n in asked]
+    small = [reduced(coloured(tiles[n])) for n in asked]
     frame = max(one.shape[0] for one in small), max(one.shape[1] for one in small)
     drawn = [framed(one, frame) for one in small]
     columns = min(COLUMNS, len(drawn))
@@ -81,7 +81,7 @@ def _legend(width: int, kinds: Sequence[int]) -> np.ndarray:
     return np.asarray(strip)
 
 
-def _coloured(tile: Tile) -> np.ndarray:
+def coloured(tile: Tile) -> np.ndarray:
     """(H, W, 3) uint8: lesions laid over the grey, the lungs' inner rim as a line."""
     rgb = np.repeat(tile.grey[..., None].astype(np.float32), 3, axis=2)
     for lesion, colour in LESION_RGB.items():

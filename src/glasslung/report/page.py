@@ -42,7 +42,7 @@ def write_report(folder: Path) -> Path:
     when one of them is missing or damaged. The file is written whole or not at all.
     """
     story = read_story(folder)
-    previews = {scan.scan: _preview_of(scan, folder) for scan in story.scans}
+    previews = {scan.scan: read_pictures(scan, folder) for scan in story.scans}
     sheets = {}
     if story.serial is not None:
         pairs = zip(story.serial.scans, story.serial.files, strict=True)
@@ -52,7 +52,7 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def _preview_of(scan: Findings, folder: Path) -> Preview | None:
+def read_pictures(scan: Findings, folder: Path) -> Preview | None:
     """The pictures of a scan; None where none were kept."""
     return None if scan.preview is None else _pictures_in(scan.preview, scan.scan, folder)
 

@@ -64,7 +64,7 @@ def quality_chip(quality: MaskQuality) -> Html:
 def glance(story: Story) -> Html:
     """One row per scan: the figures looked for first, and whether to trust them; no column without any."""
     volume = "Lung scanned" if any(slab(scan) for scan in story.scans) else "Lung volume"
-    rows = [_glance_figures(scan, volume) for scan in story.scans]
+    rows = [glance_figures(scan, volume) for scan in story.scans]
     names = dict.fromkeys(name for row in rows for name in row)
     kept = [name for name in names if any(row.get(name, NOTHING) != NOTHING for row in rows)]
     head = [_th("Scan"), *(_th(name, class_="num") for name in kept), _th("Can it be trusted?")]
@@ -82,7 +82,7 @@ def glance(story: Story) -> Html:
     return table("The scans at a glance", head, made, "glance")
 
 
-def _glance_figures(scan: Findings, volume: str) -> dict[str, str]:
+def glance_figures(scan: Findings, volume: str) -> dict[str, str]:
     both = scan.regions[0] if scan.regions else None
     affected = both.affected if both else None
     lesions = both.all_lesions if both else None

@@ -1,6 +1,6 @@
 """DICOM results: what a story found, as objects that a PACS keeps beside the scan.
 
-    write_dicom_results(story_folder, sources, out)   Segmentation, and what else is known, of each scan
+    write_dicom_results(story_folder, sources, out)   Segmentation, structured report, map, report as PDF
     match_sources(story_folder, paths)                which scan of a story each path holds
     left_out(story_folder, sources)                   which scans have no results, and why
 

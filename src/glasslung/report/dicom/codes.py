@@ -149,3 +149,10 @@ def evaluations() -> Code:
     from pydicom.sr.coding import Code
 
     return Code("C0034375", "UMLS", "Qualitative Evaluations")
+
+
+def document_title() -> Code:
+    """What a report on paper is called (CID 7020 takes these from LOINC)."""
+    from pydicom.sr.codedict import codes
+
+    return codes.LN.CTChestReport

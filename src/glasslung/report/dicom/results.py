@@ -2,7 +2,7 @@
 
 find     the slices of each scan among the files given, by content
 read     masks and maps of the story, each on its scan's own grid
-make     one object after the other: `segments`, ...
+make     one object after the other: `segments`, `measurements`, `relevance`, `document`
 write    all of them, or none
 """
 
@@ -27,13 +27,16 @@ from glasslung.data.formats.survey import Kind, survey
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, UsageError
 from glasslung.files import replace_folder, whole_folder
+from glasslung.report.dicom.document import document
 from glasslung.report.dicom.equipment import Maker, make_inheritable, maker_of
 from glasslung.report.dicom.measurements import Drawn, measurement_report
 from glasslung.report.dicom.relevance import relevance_map
 from glasslung.report.dicom.segments import Masks, segmentation, segments_of
+from glasslung.report.pdf import pdf_of_story
 from glasslung.types import Findings, Geometry, Progress, Story
 
 OURS = re.compile(r"scan-\d+-(seg|sr|relevance)\.dcm|report\.(dcm|pdf)")
+PDF_FILE = "report.pdf"
 FOLDER = "dicom"  # inside a story's folder
 
 
@@ -55,7 +58,9 @@ def write_dicom_results(
     story_folder  folder that `analyze` wrote; nothing else of it is needed
     sources       scan's name ('scan-01') -> its DICOM files, in any order and among files of other series
     out           folder for the files: new, empty, or with an earlier set of them, which is replaced
-    Returns the DICOM files, those of each scan together. The same story and files give the same UIDs.
+    Returns the DICOM files, those of each scan together: Segmentation, structured report, map of relevance,
+    and with the last scan the report as Encapsulated PDF; report.pdf lies beside them. The same story and
+    files give the same bytes and UIDs.
     Scans that `sources` does not name are left out. DataError where a scan is no DICOM with measured
     geometry, or the files are not those that were measured; then nothing is written.
     """
@@ -63,13 +68,15 @@ def write_dicom_results(
     story = read_story(story_folder)
     scans = _asked(story, sources)
     _check_place(out)
-    names: list[str] = []
+    maker, names = maker_of(story), list[str]()
     with _replacing(out) as part:
+        pdf = pdf_of_story(story_folder)
+        (part / PDF_FILE).write_bytes(pdf)
         for n, scan in enumerate(scans):
             tell(f"{scan.scan}: DICOM results", n / len(scans))
             origin = _origin(scan, sources[scan.scan])
-            for made in _objects(story_folder, scan, origin, maker_of(story)):
-                _save(made, part)
+            for made in _objects(story_folder, scan, origin, maker, pdf if scan is scans[-1] else None):
+                made.dataset.save_as(part / made.name, enforce_file_format=True)
                 names.append(made.name)
     return [out / name for name in names]
 
@@ -122,14 +129,16 @@ def _origin(scan: Findings, files: Sequence[Path]) -> Origin:
     return origin
 
 
-def _objects(folder: Path, scan: Findings, origin: Origin, maker: Maker) -> Iterator[Made]:
-    """The objects of one scan, one at a time, so that only one is in memory."""
+def _objects(folder: Path, scan: Findings, origin: Origin, maker: Maker, pdf: bytes | None) -> Iterator[Made]:
+    """The objects of one scan, one after the other; `pdf` is the report where it lies with this scan."""
     masks = _masks(folder, scan, origin)
     segments = segments_of(scan, masks)
     seg = segmentation(origin, masks, segments, maker)
     yield Made(f"{scan.scan}-seg.dcm", seg)
-    drawn = Drawn(seg, segments)
-    yield Made(f"{scan.scan}-sr.dcm", measurement_report(scan, origin, drawn, maker))
+    report = measurement_report(scan, origin, Drawn(seg, segments), maker)
+    yield Made(f"{scan.scan}-sr.dcm", report)
+    if pdf is not None:
+        yield Made("report.dcm", document(pdf, origin, (seg, report), maker))
     relevance = _relevance(folder, scan, origin)
     if relevance is not None and scan.diagnosis is not None:
         yield Made(f"{scan.scan}-relevance.dcm", relevance_map(origin, relevance, scan.diagnosis, maker))
@@ -170,10 +179,6 @@ def inside(folder: Path, file: str, scan: str) -> Path:
     if not path.is_relative_to(folder.resolve()):
         raise DataError(f"a file of {scan} lies outside {folder}: run `glasslung analyze` anew")
     return path
-
-
-def _save(made: Made, folder: Path) -> None:
-    made.dataset.save_as(folder / made.name, enforce_file_format=True)
 
 
 def _check_place(out: Path) -> None:
