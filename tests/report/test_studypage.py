@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from glasslung.errors import ShapeError
+from glasslung.report.checklists import Facts
 from glasslung.report.studycharts import Panel, draw_rows
 from glasslung.report.studypage import (
     Chapter,
@@ -22,6 +23,14 @@ from glasslung.report.studypage import (
     write_study_page,
 )
 
+RUN = {
+    "command": "glasslung study it",
+    "created": "2026-01-01",
+    "versions": {"glasslung": "0.1.0"},
+    "seeds_trained": [0],
+    "jobs": [],
+}
+
 
 def page(*content) -> StudyPage:
     return StudyPage(
@@ -31,6 +40,7 @@ def page(*content) -> StudyPage:
         [Chapter("table", "Table", content)],
         [("Split", "by patient")],
         [("Command", "glasslung study it --out <here>")],
+        Facts(RUN, True, "4 lungs", "By patient", "No patient is in two parts"),
         ["far too short"],
     )
 
@@ -48,7 +58,7 @@ def test_the_page_is_one_file_that_fetches_nothing_and_escapes_all(tmp_path):
     assert "far too short" in text
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     assert "default-src &#x27;none&#x27;" in text or "default-src 'none'" in text
-    assert [p.name for p in tmp_path.iterdir()] == ["i.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checklist.md", "i.html", "methods.txt"]
     assert well_formed(text)
 
 

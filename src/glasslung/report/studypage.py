@@ -19,6 +19,7 @@ from glasslung import __version__
 from glasslung.errors import ShapeError
 from glasslung.files import write_whole
 from glasslung.report import tables
+from glasslung.report.checklists import METHODS, SHEET, Facts, write_checklists
 from glasslung.report.markup import Child, Html, joined, tag
 from glasslung.report.wording import MINUS, NOTHING, number
 from glasslung.types import DISCLAIMER
@@ -43,6 +44,7 @@ class StudyPage:
     cautions    sentences: why they may not be believed; shown above the verdicts
     methods     (name, text) how it was done
     provenance  (name, value) command, versions, seeds, hashes
+    facts       what the study states of itself, for reporting checklists
     """
 
     title: str
@@ -51,11 +53,16 @@ class StudyPage:
     chapters: Sequence[Chapter]
     methods: Sequence[tuple[str, str]]
     provenance: Sequence[tuple[str, str]]
+    facts: Facts
     cautions: Sequence[str] = field(default=())
 
 
 def write_study_page(page: StudyPage, path: Path) -> Path:
-    """Write the page whole or not at all; returns its path."""
+    """Write the page and, beside it, the study's checklists and methods; each is there whole or not at all.
+
+    Returns the page's path.
+    """
+    write_checklists(page, path.parent)
     write_whole(path, render(page))
     return path
 
@@ -112,7 +119,10 @@ def _opening(page: StudyPage) -> Html:
 
 def _methods(page: StudyPage) -> Html:
     paragraphs = [tag("p", tag("strong", f"{name}. "), text) for name, text in page.methods]
-    return tag("section", tag("h2", "Methods"), tag("div", *paragraphs, class_="prose"), id="methods")
+    beside = note(
+        f"Beside this page: {METHODS}, to begin a methods section with; {SHEET}: TRIPOD+AI and CLAIM, filled."
+    )
+    return tag("section", tag("h2", "Methods"), tag("div", *paragraphs, class_="prose"), beside, id="methods")
 
 
 def _provenance(page: StudyPage) -> Html:

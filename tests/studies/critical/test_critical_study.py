@@ -54,6 +54,9 @@ def kept(folder, tmp_path_factory):
 def test_the_study_ends_in_a_page(folder, tmp_path):
     page = run_critical(folder, tmp_path / "out", PLAN)
     text = page.read_text("utf-8")
+    sheet = page.with_name("checklist.md").read_text("utf-8")
+    assert "Nested cross-validation: " in sheet and "**For the authors.** Ethics committee" in sheet
+    assert "Ridge logistic regressions" in page.with_name("methods.txt").read_text("utf-8")
     assert "Research use only" in text and "Harrell" in text and "length alone" in text
     numbers = json.loads((tmp_path / "out" / "numbers.json").read_text())
     assert numbers["ground"]["patients"] == 29 and numbers["ground"]["age_unknown"] == 1

@@ -60,7 +60,13 @@ def made_numbers(draws: int = 200) -> dict:
     kinds = ("window level", "window width", "noise", "slice thickness")
     counts = {"scans": 100, "patients": 90, "with": 40, "without": 60, "sites": ["north"]}
     return {
-        "ground": {"name": "phantoms", "sha256": "ab" * 32, "parts": {"train": counts, "test": counts}},
+        "ground": {
+            "name": "phantoms",
+            "sha256": "ab" * 32,
+            "left out, patient in another part": 0,
+            "by part, site, word": [{"part": "train", "site": "north", "word": "covid", "scans": 40}],
+            "parts": {"train": counts, "test": counts},
+        },
         "reference": "whole",
         "parts": parts,
         "ablation": {FULL: "whole", NO_SIDE: "no side", NO_CVAE: "no CVAE <b>"},
@@ -77,7 +83,15 @@ def made_numbers(draws: int = 200) -> dict:
             },
         },
         **joined_rows([made_explained("LRP", 5.0), made_explained("Grad-CAM", 1.05)]),
-        "plan": {"quick": True, "seconds": 120},
+        "plan": {
+            "quick": True,
+            "seconds": 120,
+            "size": 96,
+            "draws": draws,
+            "methods": list(METHODS),
+            "budget": {"seconds": 120, "looks": 12, "pace": {"each": 4}},
+        },
+        "jobs": [],
         "seeds_trained": [0, 1],
         "command": "glasslung study diagnosis --out x",
         "created": "2026-01-01T00:00:00+00:00",
@@ -133,7 +147,7 @@ def test_what_was_not_measured_is_left_out(numbers, tmp_path):
         key: value
         for key, value in copy.deepcopy(numbers).items()
         if key
-        not in ("stress", "explanations", "faithfulness", "conservation", "complexity", "ablation", "plan")
+        not in ("stress", "explanations", "faithfulness", "conservation", "complexity", "ablation")
     }
     for part in bare["parts"].values():
         part["source"], part["source_only"] = {}, None

@@ -47,7 +47,8 @@ def numbers_of(out: Path) -> dict:
 
 def test_the_folder_holds_page_figures_and_one_set_of_files_for_each_job(study):
     assert {p.name for p in study.iterdir()} == {
-        *("study.json", "numbers.json", "index.html", "world.npz", "outcomes")
+        *("study.json", "numbers.json", "index.html", "world.npz", "outcomes"),
+        *("checklist.md", "methods.txt"),
     }
     keys = {"reader-0", "u-svae-0", "cage-t1-0", "cage-all-a3-0"}
     files = {p.name for p in (study / "outcomes").iterdir() if not p.name.startswith(".")}

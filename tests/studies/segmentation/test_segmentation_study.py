@@ -94,6 +94,8 @@ def test_the_study_scores_every_label_once_and_writes_a_page(tmp_path, on_discs,
     ]
     assert beside["infection"]["value"] == pytest.approx(both[1] - both[0], abs=2e-3)  # figures are rounded
     told = page.read_text("utf-8")
+    sheet = page.with_name("checklist.md").read_text("utf-8")
+    assert "6 labelled slices in" in sheet and "draws; gains over U-Net are paired" in sheet
     assert "From slices without labels StichNet taught with 3 labels" in told
     assert "Lesions from few labels" in told
     assert "Mean teacher" in told

@@ -39,6 +39,7 @@ from glasslung.report.studypage import (
 )
 from glasslung.report.survivalcharts import draw_curves, kaplan_line
 from glasslung.report.wording import number, signed
+from glasslung.studies.critical.facts import facts
 from glasslung.studies.critical.nested import AGE_SEX, CHOSEN, FOREST
 from glasslung.studies.folder import PAGE
 
@@ -57,6 +58,7 @@ def write_page(numbers: Found, slices: Mapping[str, np.ndarray], folder: Path) -
         chapters=[_ranking(numbers), _scanner(numbers), _meaning(numbers), _course(numbers), _shown(slices)],
         methods=HOW,
         provenance=_provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers),
     )
     return write_study_page(page, folder / PAGE)

@@ -44,6 +44,7 @@ from glasslung.report.studypage import (
 )
 from glasslung.report.wording import number
 from glasslung.studies.diagnosis import tables
+from glasslung.studies.diagnosis.facts import facts
 from glasslung.studies.diagnosis.papers import printed_points
 from glasslung.studies.diagnosis.verdict import cautions, first_part, verdicts
 from glasslung.studies.folder import PAGE
@@ -67,6 +68,7 @@ def write_page(numbers: Found, folder: Path) -> Path:
         ],
         methods=_methods(numbers),
         provenance=_provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers),
     )
     return write_study_page(page, folder / PAGE)

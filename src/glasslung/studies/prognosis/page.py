@@ -26,6 +26,7 @@ from glasslung.studies.folder import PAGE
 from glasslung.studies.prognosis import tables
 from glasslung.studies.prognosis.columns import AGE_SEX, BURDEN, FEATURES, WHOLE
 from glasslung.studies.prognosis.coursechart import draw_courses
+from glasslung.studies.prognosis.facts import facts
 from glasslung.studies.prognosis.foretelling import MODELS, NETWORK, TRUE_LAW
 from glasslung.studies.prognosis.papers import CALLS, COVID3D
 from glasslung.studies.prognosis.risks import STAY
@@ -55,6 +56,7 @@ def write_page(numbers: Found, folder: Path) -> Path:
         chapters=chapters,
         methods=[*HOW, *_untuned(numbers)],
         provenance=_provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers),
     )
     return write_study_page(page, folder / PAGE)

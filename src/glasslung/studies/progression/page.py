@@ -22,6 +22,7 @@ from glasslung.report.studypage import (
 from glasslung.studies.progression import ablationtable, forecasttables, tables
 from glasslung.studies.progression.contest import Outcome
 from glasslung.studies.progression.crisisverdict import first_verdicts, on_bounds
+from glasslung.studies.progression.facts import facts
 from glasslung.studies.progression.forecastverdict import told_further
 from glasslung.studies.progression.ground import Ground
 from glasslung.studies.progression.guesses import CHANGE, LIKELY
@@ -55,6 +56,7 @@ def write_page(numbers: Found, ground: Ground, outcomes: Mapping[str, Outcome], 
         chapters=chapters,
         methods=methods_told(numbers, ground),
         provenance=provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers, ground),
     )
     return write_study_page(page, path)

@@ -21,6 +21,7 @@ from glasslung.report.studypage import (
 from glasslung.report.windowcharts import CloudDrawing, SpreadDrawing, draw_cloud, draw_spread
 from glasslung.report.wording import number, signed
 from glasslung.studies.folder import PAGE
+from glasslung.studies.robustness.facts import facts
 from glasslung.studies.robustness.figures import SCANS_TABLE
 
 Found = Mapping[str, Any]
@@ -41,6 +42,7 @@ def write_page(numbers: Found, folder: Path) -> Path:
         ],
         methods=_methods(numbers),
         provenance=_provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers),
     )
     return write_study_page(page, folder / PAGE)

@@ -24,6 +24,7 @@ from glasslung.report.studypage import (
 from glasslung.report.wording import NOTHING, number
 from glasslung.studies.jobs import Done
 from glasslung.studies.segmentation.contest import read_styles
+from glasslung.studies.segmentation.facts import facts
 from glasslung.studies.segmentation.figures import TARGETS, cell_of, score_cell
 from glasslung.studies.segmentation.ground import LesionGround
 from glasslung.studies.segmentation.papers import printed_rows
@@ -51,6 +52,7 @@ def write_page(numbers: Found, ground: LesionGround, done: Sequence[Done], path:
         ],
         methods=_methods(numbers),
         provenance=_provenance(numbers),
+        facts=facts(numbers),
         cautions=cautions(numbers),
     )
     return write_study_page(page, path)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glasslung.data.slices import SliceSet
 from glasslung.report.markup import Html
 from glasslung.report.studycharts import Panel, draw_rows
@@ -22,6 +24,7 @@ from glasslung.report.studypage import (
 from glasslung.report.trainingcharts import draw_training
 from glasslung.studies.jobs import Done
 from glasslung.studies.synthesis.contest import AS_RELEASED, PUT_RIGHT, RECIPE, read_made
+from glasslung.studies.synthesis.facts import facts
 from glasslung.studies.synthesis.verdict import cautions_of, sentences_of
 
 SHOWN = 8  # pictures in a strip
@@ -58,11 +61,12 @@ def write_page(
         chapters=[
             Chapter("real", "How real", _how_real(methods)),
             Chapter("pictures", "Pictures", (_pictures(done, held_out),)),
-            Chapter("new", "How diverse, how new", _how_new(methods)),
+            Chapter("new", "How diverse, how new", (*_how_new(methods), *_nearest(done, methods, train))),
             Chapter("training", "Training", _training(done, methods)),
         ],
         methods=_methods(about, train, held_out),
         provenance=_provenance(about),
+        facts=facts(about, methods),
     )
     return write_study_page(page, path)
 
@@ -136,6 +140,25 @@ def _how_new(methods: Mapping[str, Any]) -> tuple[Html, ...]:
     )
 
 
+def _nearest(done: Sequence[Done], methods: Mapping[str, Any], train: SliceSet) -> tuple[Html, ...]:
+    """Made pictures over their nearest training pictures: the recipe's, and those of whoever copies most."""
+    first = {one.name: one for one in done if one.seed == 0 and one.answer is not None}
+    if not first:
+        return ()
+    worst = max(first, key=lambda name: methods[name]["0"]["copies"]["value"])
+    both = np.concatenate([train.images, train.images[:, :, ::-1]])
+    rows: list[tuple[str, np.ndarray]] = []
+    for name in dict.fromkeys([RECIPE, worst]):
+        if name not in first:
+            continue
+        answer, pairs = first[name].answer, methods[name]["0"]["nearest"]
+        assert answer is not None
+        rows.append((f"{name}, made", read_made(answer)[[made for made, _ in pairs]]))
+        rows.append(("nearest training picture", both[[real for _, real in pairs]]))
+    words = "Of all made pictures those nearest to a training picture or its mirror image, the nearest first."
+    return (strips("Nearest to training pictures", rows, words),)
+
+
 def _training(done: Sequence[Done], methods: Mapping[str, Any]) -> tuple[Html, ...]:
     curves = {
         one.name: one.manifest["told"]["curves"]
@@ -187,9 +210,9 @@ def _methods(about: Mapping[str, Any], train: SliceSet, held_out: SliceSet) -> l
             (
                 f"On {budget['samples']} made pictures, seen through 64 features of a network that "
                 "learned on the "
-                "training part to tell real slices from blurred, noised and mixed ones. Copies: greys "
-                "pooled to 16 x 16, "
-                "mirrored as well. Intervals resample patients and samples."
+                "training part to tell real slices from blurred, noised and mixed ones. Copies: greys of "
+                "16 x 16 fields, and their pattern in 32 x 32, moved, cropped and mirrored as well. "
+                "Intervals resample patients and samples."
             ),
         ),
         (
