@@ -2,6 +2,8 @@
 rest.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_pictures import disc, discs, write_cohort
@@ -9,7 +11,7 @@ from PIL import Image
 
 from glasslung.errors import DataError
 from glasslung.web.codes import plain
-from glasslung.web.listing import list_place, of_folder
+from glasslung.web.listing import MOST, list_place, of_folder
 from glasslung.web.pictures import THUMB, read_listing, thumbnail
 
 
@@ -77,6 +79,14 @@ def test_two_pictures_in_all_are_too_few(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"2 picture\(s\).*1 left out, first 'broken.png'.*Give more"):
         read_listing(list_place(tmp_path), plain(32))
+
+
+def test_more_pictures_than_can_be_laid_out_are_refused_before_one_is_read(tmp_path):
+    Image.fromarray(disc(32, 32, 9)).save(tmp_path / "0.png")
+    listing = of_folder(tmp_path)
+    many = replace(listing, entries=listing.entries * (MOST + 1))
+    with pytest.raises(DataError, match="20,001 pictures.*20,000 at most"):
+        read_listing(many, plain(32))
 
 
 def test_a_folder_without_pictures_and_a_place_that_is_not_there(tmp_path):

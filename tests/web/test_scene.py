@@ -120,6 +120,15 @@ def test_pictures_that_a_table_names_and_are_not_there_are_left_out(tmp_path):
     assert [one.name for one in scene.collection.left_out] == ["gone.png", "../../etc/passwd"]
 
 
+def test_a_picture_that_two_rows_name_is_shown_twice_and_told(tmp_path):
+    rows = [[f"{n:03d}.png", n, -n] for n in range(5)] + [["001.png", 9, 9]]
+    scene = open_explorer(Wish(write_codes(tmp_path, rows, ["image", "z0", "z1"])))
+    assert len(scene.collection) == 6
+    assert scene.codes.values[5].tolist() == [9, 9]
+    assert np.array_equal(scene.collection.thumbs[1], scene.collection.thumbs[5])
+    assert "1 picture(s) are named by several rows, first 001.png" in " ".join(scene.collection.notes)
+
+
 def test_models_without_codes_and_runs_without_pictures_are_refused(tmp_path, cohort):
     with pytest.raises(UsageError, match="no codes to explore"):
         open_explorer(Wish(cohort, "agetransport"))

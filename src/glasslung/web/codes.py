@@ -244,6 +244,8 @@ def _from_pixels(collection: Collection) -> Codes:
     from sklearn.decomposition import PCA
 
     flat = collection.squares.reshape(len(collection), -1)
+    if not flat.std(0).any():
+        raise DataError(f"all pictures of {collection.name} are the same once grey; look at their files")
     count = min(COMPONENTS, len(collection) - 1)
     pca = PCA(count, svd_solver="full" if len(flat) < 200 else "randomized", random_state=0).fit(flat)
     values = pca.transform(flat).astype(np.float32)

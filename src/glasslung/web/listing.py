@@ -9,7 +9,8 @@ A place is looked at in this order
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from glasslung.web.codetables import CodeTable, header_of, read_codes
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm")
 TABLES = (".csv", ".parquet", ".npz")
 STAGES = dict(zip(GROUP_NAMES, ("healthy", "days 0 to 4", "days 5 to 9", "days 10 to 14"), strict=True))
+MOST = 20_000  # pictures: every one is compared with every other, and the page holds all thumbnails
 NO_SLICE = "its grey values are HU of a whole scan; `glasslung prepare` cuts slices out"
 
 
@@ -175,6 +177,7 @@ def _number(value: float | None) -> str:
 
 def of_codes(place: Path, table: CodeTable) -> Listing:
     """The rows of a table of codes; their pictures lie in the table's folder or in the table itself."""
+    check_count(len(table.codes), place.name)
     root = place.parent
     entries: list[Entry] = []
     left = [LeftOut(*one) for one in table.left_out]
@@ -195,5 +198,21 @@ def of_codes(place: Path, table: CodeTable) -> Listing:
     if not entries:
         first = f", first {left[0].name!r}: {left[0].why}" if left else ""
         raise DataError(f"{place} names no picture that can be shown{first}")
-    notes = (f"Codes are those of {place.name}: {table.told}.",)
+    notes = (f"Codes are those of {place.name}: {table.told}.", *_repeated(entries))
     return Listing(place.stem, root, tuple(entries), table.codes[kept], table.columns, tuple(left), notes)
+
+
+def _repeated(entries: Sequence[Entry]) -> list[str]:
+    """What to say of pictures that more than one row names: each row is shown, since codes may differ."""
+    twice = [name for name, count in Counter(entry.name for entry in entries).items() if count > 1]
+    if not twice:
+        return []
+    return [f"{len(twice)} picture(s) are named by several rows, first {twice[0]}; every row is shown."]
+
+
+def check_count(count: int, name: str) -> None:
+    """DataError where there are more pictures than can be laid out."""
+    if count > MOST:
+        raise DataError(
+            f"{name} has {count:,} pictures, and the explorer lays out {MOST:,} at most; give a part of them"
+        )

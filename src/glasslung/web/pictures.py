@@ -18,7 +18,7 @@ from glasslung.data.formats.pictures import read_pictures
 from glasslung.data.slices import pad_square
 from glasslung.errors import DataError
 from glasslung.types import Progress
-from glasslung.web.listing import Entry, LeftOut, Listing
+from glasslung.web.listing import Entry, LeftOut, Listing, check_count
 
 Frame = Callable[[np.ndarray], np.ndarray]
 """frame(grey (H, W) uint8) -> (S, S) float32 in [0, 1]."""
@@ -98,8 +98,10 @@ def thumbnail(grey: np.ndarray) -> np.ndarray:
 def read_listing(listing: Listing, frame: Frame, progress: Progress | None = None) -> Collection:
     """Read all pictures of a listing; `frame` makes of each what a network reads.
 
-    DataError where fewer than three can be read: the message says how many were left out and why.
+    DataError where fewer than three can be read (the message says how many were left out and why), or there
+    are too many.
     """
+    check_count(len(listing.entries), listing.name)
     kept, thumbs, squares, sizes = [], [], [], []
     left = list(listing.left_out)
     handled: Counter[str] = Counter()
