@@ -73,7 +73,7 @@ class Watched:
     """A page, what it asked for and what went wrong in it."""
 
     def __init__(self, browser, address: str, **context: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1366, "height": 768}, **context)
+        self.context = browser.new_context(**{"viewport": {"width": 1366, "height": 768}, **context})
         self.context.set_default_timeout(PATIENCE)
         self.context.set_default_navigation_timeout(PATIENCE)
         self.asked: list[str] = []

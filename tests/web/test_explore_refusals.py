@@ -1,4 +1,4 @@
-"""Bad input to `glasslung explore`: one clear line, exit code 2, no page, and nothing of the user's touched."""
+"""Bad input to `glasslung explore`: one clear line, exit code 2, no page, and no file touched."""
 
 import sys
 

@@ -10,7 +10,7 @@ from made_pictures import write_codes
 
 from glasslung.errors import UsageError
 from glasslung.web.explorer import Wish, open_explorer
-from glasslung.web.page import MODULES, export_page, whole_page
+from glasslung.web.page import MODULES, asset, export_page, whole_page
 
 
 def told_in(page):
@@ -52,3 +52,21 @@ def test_another_ending_is_refused(scene, tmp_path, name):
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(UsageError, match=r"\.html"):
         export_page(scene, tmp_path / name)
+
+
+def luminance(colour):
+    """Relative luminance of '#rrggbb', WCAG 2.2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("theme", [":root", '[data-theme="light"]'])
+def test_words_stand_out_from_their_ground(theme):
+    """At least 4.5 to 1, WCAG's AA for small text, on either ground."""
+    block = asset("explore/explore.css").partition(theme + " {")[2].partition("}")[0]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
+    pairs = [(ink, ground) for ink in ("ink", "soft", "faint", "accent") for ground in ("panel", "ground")]
+    for first, second in [*pairs, ("care", "care-ground"), ("ink", "raised"), ("soft", "raised")]:
+        low, high = sorted(luminance(colours[name]) for name in (first, second))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (first, second)

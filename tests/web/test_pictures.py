@@ -85,7 +85,7 @@ def test_more_pictures_than_can_be_laid_out_are_refused_before_one_is_read(tmp_p
     Image.fromarray(disc(32, 32, 9)).save(tmp_path / "0.png")
     listing = of_folder(tmp_path)
     many = replace(listing, entries=listing.entries * (MOST + 1))
-    with pytest.raises(DataError, match="20,001 pictures.*20,000 at most"):
+    with pytest.raises(DataError, match=r"20,001 pictures.*20,000 at most"):
         read_listing(many, plain(32))
 
 

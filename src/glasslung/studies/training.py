@@ -42,7 +42,7 @@ from glasslung.types import Progress
 STUDY = "progression"
 PART, HELD_OUT = "train", "val"
 LEAST_SLICES = 2  # of each age to train on: batch statistics and a spread need more than one picture
-LEAST_STEPS = {"usvae": 20}  # which its schedules need: see its settings
+LEAST_STEPS = {"usvae": 20, "autoencoder": 0}  # which its schedules need; 0: the rate does not fall
 OTHER_STEPS = ("ageflow",)  # whose setting `steps` is that of a rule of integration, not the run's length
 AGELESS = ("autoencoder",)  # learn from pictures of any kind, whatever the age of a disease in them
 SPLIT_STREAM, BATCH_STREAM = 1, 2

@@ -3,9 +3,10 @@
 const TEXTURE_OF_DRAWINGS = 7;  // the unit on which NiiVue keeps its drawing
 
 export class Brush {
-  // pane: the scan that is corrected. label 0 erases. changed() after each stroke.
+  // pane: the scan that is corrected. label 0 erases. least: HU below which nothing is painted; lungs: a mask
+  // outside of which nothing is. changed() after each stroke.
   constructor(pane, changed) {
-    Object.assign(this, { pane, changed, label: 1, mm: 8, least: null, done: [], undone: [] });
+    Object.assign(this, { pane, changed, label: 1, mm: 8, least: null, lungs: null, done: [], undone: [] });
     this.ring = document.createElement("div");
     this.ring.className = "brush";
     this.ring.hidden = true;
@@ -65,6 +66,7 @@ export class Brush {
     const before = nv.drawBitmap[index];
     if (before === this.label) return;
     if (this.label && this.least !== null && nv.volumes[0].getValue(...at) < this.least) return;
+    if (this.label && this.lungs && !this.lungs.getValue(...at)) return;
     if (!this.stroke.has(index)) this.stroke.set(index, before);
     nv.drawBitmap[index] = this.label;
     this.box = this.box ? this.box.map(([low, high], axis) => [Math.min(low, at[axis]), Math.max(high, at[axis])]) : at.map((value) => [value, value]);

@@ -8,6 +8,7 @@ const FORM = `
   <p class="quiet" id="edit-from"></p>
   <div class="row" id="edit-labels" role="group" aria-label="Brush"></div>
   <div class="row"><label class="grow">Size <input type="range" id="edit-size" min="2" max="40" step="1"></label><output id="edit-mm"></output></div>
+  <div class="row"><label><input type="checkbox" id="edit-inside"> only inside the lungs</label></div>
   <div class="row"><label><input type="checkbox" id="edit-only"> only denser than</label><input type="number" id="edit-least" step="50" value="-750"> HU</div>
   <div class="row"><button type="button" id="edit-undo" title="Ctrl+Z">Undo</button><button type="button" id="edit-redo" title="Ctrl+Shift+Z">Redo</button>
     <span class="quiet" id="edit-count"></span></div>
@@ -26,7 +27,7 @@ export class Editor {
     save.addEventListener("click", () => this.save());
     this.part("who").value = state.case.reader;
     this.part("size").addEventListener("input", () => this.size(Number(this.part("size").value)));
-    for (const name of ["only", "least"]) this.part(name).addEventListener("input", () => this.limit());
+    for (const name of ["inside", "only", "least"]) this.part(name).addEventListener("input", () => this.limit());
     this.labels = Object.entries(state.case.colours.lesions).map(([name, rgb], n) => this.addLabel(n + 1, name, rgb));
     this.labels.push(this.addLabel(0, "Erase", null));
   }
@@ -57,7 +58,11 @@ export class Editor {
     this.part("mm").textContent = `${this.brush.mm} mm`;
   }
 
-  limit() { this.brush.least = this.part("only").checked && this.pane.scan.hu ? Number(this.part("least").value) : null; }
+  // What the brush leaves alone; the eraser goes anywhere.
+  limit() {
+    this.brush.lungs = this.part("inside").checked ? this.lungs : null;
+    this.brush.least = this.part("only").checked && this.pane.scan.hu ? Number(this.part("least").value) : null;
+  }
 
   get changed() { return this.brush !== null && this.brush.done.length > 0; }
 
@@ -69,6 +74,9 @@ export class Editor {
     nv.opts.maxDrawUndoBitmaps = 1;  // ours remembers strokes, NiiVue's whole drawings
     const mask = this.start ? await NVImage.loadFromUrl({ url, name: "mask.nii.gz" }) : null;
     if (mask) nv.loadDrawing(mask); else nv.createEmptyDrawing();
+    this.lungs = await NVImage.loadFromUrl({ url: `/scan/${n}/volume/lungs.nii.gz`, name: "lungs.nii.gz" });
+    this.part("inside").checked = !scan.doubts.some((one) => one.includes("lungs"));
+    this.part("only").closest(".row").hidden = !scan.hu;
     const colours = Object.values(this.state.case.colours.lesions);
     nv.setDrawColormap({
       R: [0, ...colours.map((c) => c[0])], G: [0, ...colours.map((c) => c[1])], B: [0, ...colours.map((c) => c[2])],
@@ -81,7 +89,7 @@ export class Editor {
     this.limit();
     this.choose(1);
     this.size(8);
-    await Promise.all([pane.showLayer("lesions"), pane.showLayer("corrected")]);
+    await pane.showLayer("lesions");
     nv.drawScene();
     this.part("from").textContent = last ? `From the correction by ${last.who}, ${last.when.slice(0, 16).replace("T", " ")} UTC.`
       : this.start ? `From the lesions of ${scan.name} by ${scan.facts.lesions_by}.` : "From nothing: no lesions were drawn.";
@@ -107,7 +115,7 @@ export class Editor {
     pane.editing = false;
     pane.nv.closeDrawing();
     this.host.hidden = true;
-    for (const key of ["lesions", "corrected"]) pane.showLayer(key);
+    pane.showLayer("lesions");
     this.heard.left();
   }
 

@@ -13,7 +13,7 @@ const LIST = [
   ["1 2 3", "while correcting: kind of lesion"], ["[ ]", "brush smaller, larger"],
   ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"], ["Ctrl+S", "save the correction"],
   ["C", "save a picture of the view"], ["T", "light or dark"],
-  ["Esc", "leave what is open"], ["?", "this list"],
+  ["H", "cross off and on"], ["Esc", "leave what is open"], ["?", "this list"],
 ];
 
 export function fillHelp(dialog) {
@@ -28,7 +28,7 @@ export function listenToKeys(does, editing) {
     ArrowUp: () => does.step(1), ArrowDown: () => does.step(-1), PageUp: () => does.step(10), PageDown: () => does.step(-10),
     ArrowLeft: () => does.scan(-1), ArrowRight: () => does.scan(1), "+": () => does.zoom(1.25), "=": () => does.zoom(1.25), "-": () => does.zoom(0.8), 0: does.reset,
     n: () => does.lesion(1), N: () => does.lesion(-1), p: () => does.view("planes"), a: () => does.view("axial"), q: () => does.view("coronal"), g: () => does.view("sagittal"),
-    d: () => does.view("solid"), s: () => does.view("serial"), o: does.overlays, l: () => does.layer("outline"), f: () => does.layer("lesions"), m: () => does.layer("relevance"), v: () => does.layer("change"),
+    d: () => does.view("solid"), s: () => does.view("serial"), o: does.overlays, h: does.cross, l: () => does.layer("outline"), f: () => does.layer("lesions"), m: () => does.layer("relevance"), v: () => does.layer("change"),
     e: does.edit, c: does.picture, t: does.theme, "?": does.help, b: () => does.brush(1), x: () => does.brush(0), "[": () => does.size(-2), "]": () => does.size(2), Escape: does.leave,
   };
   document.addEventListener("keydown", (event) => {

@@ -3,8 +3,8 @@
 import { NVImage } from "niivue";
 
 const TABLE = [
-  { key: "lesions", name: "Lesions", file: "lesions", on: true, strength: 45 },
-  { key: "corrected", name: "Corrected", file: null, on: true, strength: 45 },
+  { key: "lesions", name: "Lesions", file: "lesions", on: true, strength: 45 },  // as corrected last, where they are
+  { key: "original", name: "Lesions as found", file: "lesions", on: false, strength: 45 },
   { key: "opacities", name: "Dense by rule", file: "opacities", on: false, strength: 40 },
   { key: "infection", name: "Infection map", file: "infection", on: false, strength: 60 },
   { key: "change", name: "Change", file: "change", on: false, strength: 55 },
@@ -17,6 +17,12 @@ const labels = (colours, names) => ({
   R: [0, ...colours.map((c) => c[0])], G: [0, ...colours.map((c) => c[1])], B: [0, ...colours.map((c) => c[2])],
   A: [0, ...colours.map(() => 255)], I: [0, ...colours.map((_, n) => n + 1)], labels: ["", ...names],
 });
+const FADING = 1;  // NiiVue's word for: the weaker the value, the clearer, up to cal_min
+// Values beyond the full colour are the full colour; NiiVue would make them denser than the slider says.
+function clamp(image, full) {
+  const most = full / (image.hdr.scl_slope || 1), { img } = image;
+  for (let n = 0; n < img.length; n++) img[n] = Math.min(Math.max(img[n], -most), most);
+}
 const rise = ([r, g, b]) => ({ R: [r, r], G: [g, g], B: [b, b], A: [0, 255], I: [0, 255] });
 
 export class Layers {
@@ -28,8 +34,9 @@ export class Layers {
     this.hidden = false;
     const there = new Set(scans.flatMap((scan) => scan.layers));
     if (there.has("lungs")) there.add("outline");
-    for (const one of TABLE) if (one.key === "corrected" || there.has(one.file)) this.addRow(host, one);
-    this.offerCorrected(false);
+    for (const one of TABLE) if (one.key === "lesions" || there.has(one.file)) this.addRow(host, one);
+    this.offer("lesions", there.has("lesions"));
+    this.offer("original", false);
   }
 
   addRow(host, one) {
@@ -53,7 +60,7 @@ export class Layers {
 
   legend(host, key) {
     const { lesions, change, relevance } = this.colours;
-    const pairs = { lesions, corrected: lesions, change, relevance: { "for the finding": relevance.for, "against it": relevance.against } }[key];
+    const pairs = { lesions, change, relevance: { "for the finding": relevance.for, "against it": relevance.against } }[key];
     if (!pairs) { host.remove(); return; }
     for (const [name, rgb] of Object.entries(pairs)) {
       const item = document.createElement("span");
@@ -64,15 +71,12 @@ export class Layers {
     }
   }
 
-  // A corrected mask stands in the list once there is one.
-  offerCorrected(yes) {
-    const found = this.rows.get("corrected");
+  // Whether an overlay stands in the list: the lesions as found, for one, once they were corrected.
+  offer(key, yes) {
+    const found = this.rows.get(key);
+    if (!found) return;
     found.available = yes;
-    found.row.hidden = !yes;
     found.row.style.display = yes ? "" : "none";
-    const first = this.rows.get("lesions");
-    if (yes && first && !this.corrected) { first.check.checked = false; this.show("lesions"); }
-    this.corrected = yes;
   }
 
   // 0 to 1; 0 where the overlay is switched off.
@@ -116,8 +120,10 @@ export class Layers {
     if (!address) return null;
     const options = { url: address, name: `${key}.nii.gz`, opacity: 0, colorbarVisible: false };
     if (key === "relevance") Object.assign(options, this.heat(facts));
-    if (key === "infection") Object.assign(options, { colormap: "glass-infection", cal_min: 0.05, cal_max: 1 });
+    if (key === "infection") Object.assign(options, { colormap: "glass-infection", cal_min: 1, cal_max: 1.01 });
     const image = await NVImage.loadFromUrl(options);
+    if (key === "relevance") clamp(image, options.cal_min);
+    if (key === "relevance" || key === "infection") image.colormapType = FADING;
     const table = this.table(key);
     if (table) image.setColormapLabel(table);
     image.layerKey = key;
@@ -125,23 +131,21 @@ export class Layers {
   }
 
   address(key, n, scan, facts) {
-    if (key === "corrected") {
-      const last = facts.corrections.at(-1);
-      return last ? `/scan/${n}/correction/${last.file}` : null;
-    }
+    const last = facts.corrections.at(-1);
+    if (key === "lesions" && last) return `/scan/${n}/correction/${last.file}`;
     const file = TABLE.find((one) => one.key === key).file;
     return scan.layers.includes(file === "outline" ? "lungs" : file) ? `/scan/${n}/volume/${file}.nii.gz` : null;
   }
 
   heat(facts) {
     const full = facts.relevance_full || 1;
-    return { colormap: "glass-for", colormapNegative: "glass-against", cal_min: 0.04 * full, cal_max: full };
+    return { colormap: "glass-for", colormapNegative: "glass-against", cal_min: full, cal_max: 1.01 * full };
   }
 
   table(key) {
     const { lungs, lesions, change } = this.colours;
     if (key === "outline") return labels([lungs, lungs, lungs], ["right lung", "left lung", "lung"]);
-    if (key === "lesions" || key === "corrected") return labels(Object.values(lesions), Object.keys(lesions));
+    if (key === "lesions" || key === "original") return labels(Object.values(lesions), Object.keys(lesions));
     if (key === "opacities") return labels([Object.values(lesions)[0]], ["dense by rule"]);
     if (key === "change") return labels(["stayed", "appeared", "cleared"].map((name) => change[name]), ["stayed", "appeared", "cleared"]);
     return null;
@@ -151,6 +155,6 @@ export class Layers {
   teach(nv) {
     nv.addColormap("glass-for", rise(this.colours.relevance.for));
     nv.addColormap("glass-against", rise(this.colours.relevance.against));
-    nv.addColormap("glass-infection", rise(this.colours.lesions["ground glass"]));
+    nv.addColormap("glass-infection", rise([240, 228, 66]));
   }
 }

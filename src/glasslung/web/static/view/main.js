@@ -49,6 +49,13 @@ function listed(n) {
   return ["lesions", "opacities"].find((key) => told.scans[n].layers.includes(key)) || "";
 }
 
+// Lesions as found stand beside the corrected ones, where there are any.
+function offerLesions() {
+  const corrected = [...panes.open.values()].filter((one) => one.facts?.corrections.length);
+  if (corrected.length) state.layers.offer("lesions", true);
+  state.layers.offer("original", corrected.some((one) => one.scan.layers.includes("lesions")));
+}
+
 function shown() {
   for (const [key, made] of views) made.setAttribute("aria-pressed", key === panes.mode);
   scans.forEach((made, n) => made.setAttribute("aria-pressed", n === panes.now));
@@ -56,8 +63,8 @@ function shown() {
   const pane = panes.active;
   if (!pane?.ready) return;
   at("waiting")?.remove();
-  state.layers.offerCorrected([...panes.open.values()].some((one) => one.facts?.corrections.length));
-  if (told.canSave) table.show(panes.now, listed(panes.now));
+  offerLesions();
+  if (told.canSave) table.listed = table.show(panes.now, listed(panes.now));
 }
 
 async function open(n) {
@@ -95,9 +102,9 @@ async function edit() {
 }
 
 function saved(pane, kept) {
-  pane.forget("corrected");
-  state.layers.offerCorrected(true);
-  pane.showLayer("corrected");
+  pane.forget("lesions");
+  offerLesions();
+  pane.showLayer("lesions");
   table.show(pane.n, listed(pane.n));
   say(`Saved: corrections/${kept.file}, ${kept.voxels_changed} voxels changed`);
 }
@@ -126,7 +133,7 @@ if (window.matchMedia("(prefers-color-scheme: light) and (prefers-contrast: more
 
 listenToKeys({
   step: (by) => panes.step(by), scan: (by) => open(panes.now + by), zoom: (by) => panes.active?.zoom(by), reset: () => panes.reset(),
-  lesion: (by) => table.next(by), view, overlays: () => state.layers.hideAll(), layer: (key) => state.layers.toggle(key), window: (n) => state.windows.choose(n),
+  lesion: (by) => table.next(by), view, overlays: () => state.layers.hideAll(), layer: (key) => state.layers.toggle(key), cross: () => panes.showCross(), window: (n) => state.windows.choose(n),
   edit, picture, theme: () => theme(), help: () => at("keys").showModal(), leave: () => { if (editor.pane) editor.leave(); },
   brush: (label) => editor.choose(label), size: (by) => editor.brush && editor.size(editor.brush.mm + by),
   undo: () => editor.brush.undo(), redo: () => editor.brush.redo(), save: () => editor.save(),
@@ -136,6 +143,8 @@ window.viewer = { told, state, panes, table, chart, editor, open, view, ready: f
 const first = Math.max(told.scans.findLastIndex((scan) => scan.there), 0);
 try {
   await panes.show("planes", first);
+  await table.listed;
+  if (table.rows.length) panes.go(table.rows[0].mm);  // where there is something to be seen
   window.viewer.ready = true;
 } catch (problem) {
   at("waiting")?.remove();

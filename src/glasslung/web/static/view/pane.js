@@ -3,6 +3,7 @@
 import { Niivue, NVImage, SLICE_TYPE, SHOW_RENDER } from "niivue";
 import { ORDER } from "view/layers";
 
+export const CROSS_MM = 0.6;
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2;
 const AXIS = [2, 1, 0];  // through which of x, y, z a plane is stepped
 const HERO = [
@@ -11,12 +12,13 @@ const HERO = [
   { sliceType: SLICE_TYPE.SAGITTAL, position: [0.602, 0.335, 0.398, 0.333] },
 ];
 export const SOLID_PLACE = { left: "60.2%", top: "67%", width: "39.8%", height: "33%" };  // what HERO leaves free
+const SIDES = { [AXIAL]: ["R", "L", "A", "P"], [CORONAL]: ["R", "L", "H", "F"], [SAGITTAL]: ["A", "P", "H", "F"] };
 const ONE = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: SLICE_TYPE.SAGITTAL };
 const OPTIONS = {
   isRadiologicalConvention: true, sagittalNoseLeft: true, interactive: false, dragAndDropEnabled: false, isColorbar: false, showLegend: false,
-  multiplanarShowRender: SHOW_RENDER.NEVER, crosshairColor: [0.34, 0.78, 0.96, 0.75], crosshairWidth: 0.6,
-  crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.86, 0.9, 0.94, 1], fontMinPx: 15, fontSizeScaling: 0.3, isRuler: false,
-  backColor: [0, 0, 0, 1], logLevel: "error", loadingText: "", textHeight: -1, showAllOrientationMarkers: true,
+  multiplanarShowRender: SHOW_RENDER.NEVER, crosshairColor: [0.34, 0.78, 0.96, 0.75], crosshairWidth: CROSS_MM,
+  crosshairWidthUnit: "mm", crosshairGap: 8, fontColor: [0.86, 0.9, 0.94, 1], fontMinPx: 15, fontSizeScaling: 0.3, isRuler: false, isOrientationTextVisible: false,
+  backColor: [0, 0, 0, 1], logLevel: "error", loadingText: "", textHeight: -1,
   viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
 };
 
@@ -34,7 +36,9 @@ export class Pane {
     this.caption.className = "caption";
     this.bottom = document.createElement("div");
     this.bottom.className = "bottom";
-    this.box.append(this.canvas, this.caption, this.bottom);
+    this.sides = document.createElement("div");
+    this.sides.className = "sides";
+    this.box.append(this.canvas, this.caption, this.bottom, this.sides);
     this.ready = false;
     this.brush = null;
   }
@@ -51,6 +55,7 @@ export class Pane {
     });
     this.nv.addVolume(image);
     this.listen();
+    new ResizeObserver(() => requestAnimationFrame(() => this.tell())).observe(this.box);
     this.ready = true;
     await Promise.all(ORDER.map((key) => this.showLayer(key)));
     this.tell();
@@ -68,7 +73,7 @@ export class Pane {
   // Opened when it is first seen: a scan's maps are large.
   async showLayer(key) {
     if (!this.ready) return;
-    const strength = this.editing && (key === "lesions" || key === "corrected") ? 0 : this.state.layers.strength(key);
+    const strength = this.editing && key === "lesions" ? 0 : this.state.layers.strength(key);
     if (strength > 0 && !this.images.has(key) && !this.coming.has(key)) {
       const coming = this.state.layers.open(key, this.n, this.scan, this.facts);
       this.coming.set(key, coming);
@@ -274,6 +279,25 @@ export class Pane {
     const where = this.scan.measured ? `${"xyz"[axis]} ${this.place[axis].toFixed(0)} mm` : "place unknown";
     this.caption.lastChild.textContent = `slice ${voxel[axis] + 1} of ${count}, ${where}`;
     this.bottom.textContent = this.state.windows.words;
+    this.tellSides();
+  }
+
+  // Letters at the edges of each plane: right and left, front and back, head and feet of the patient.
+  tellSides() {
+    const dpr = this.nv.uiData.dpr || 1;
+    this.sides.replaceChildren(...this.nv.screenSlices.flatMap((slice) => {
+      const letters = SIDES[slice.axCorSag];
+      if (!letters) return [];
+      let [left, top, width, height] = slice.leftTopWidthHeight.map((value) => value / dpr);
+      if (width < 0) { left += width; width = -width; }
+      const places = [[left + 10, top + height / 2], [left + width - 10, top + height / 2], [left + width / 2, top + 11], [left + width / 2, top + height - 11]];
+      return letters.map((letter, n) => {
+        const made = document.createElement("span");
+        made.textContent = letter;
+        Object.assign(made.style, { left: `${places[n][0]}px`, top: `${places[n][1]}px` });
+        return made;
+      });
+    }));
   }
 
   // What is under a voxel: grey value and the names of what is drawn there.
@@ -281,11 +305,11 @@ export class Pane {
     const voxel = this.nv.frac2vox(frac);
     const grey = Math.round(this.nv.volumes[0].getValue(...voxel));
     const drawn = [];
-    for (const key of ["lesions", "corrected", "opacities", "change"]) {
+    for (const key of ["lesions", "original", "opacities", "change"]) {
       const image = this.images.get(key);
       if (!image || image.opacity === 0) continue;
       const name = image.colormapLabel?.labels?.[image.getValue(...voxel)];
-      if (name) drawn.push(key === "change" ? `change: ${name}` : name);
+      if (name) drawn.push({ change: `change: ${name}`, original: `as found: ${name}` }[key] || name);
     }
     if (this.editing) {
       const dims = this.nv.back.dims, label = this.nv.drawBitmap[voxel[0] + dims[1] * (voxel[1] + dims[2] * voxel[2])];

@@ -1,6 +1,6 @@
 // Which scans are in view, in which planes, and how they move together.
 
-import { Pane, SOLID_PLACE } from "view/pane";
+import { CROSS_MM, Pane, SOLID_PLACE } from "view/pane";
 import { Solid } from "view/solid";
 import { carried } from "view/links";
 
@@ -10,7 +10,7 @@ export const MODES = { planes: "Planes", axial: "Axial", coronal: "Coronal", sag
 export class Panes {
   // state: {case, layers, windows}; heard: {shown(), moved(mm), hovered(words), say(text)}
   constructor(stage, state, heard) {
-    Object.assign(this, { stage, state, heard, open: new Map(), mode: "planes", now: 0, plane: "axial", shown: [] });
+    Object.assign(this, { stage, state, heard, open: new Map(), mode: "planes", now: 0, plane: "axial", shown: [], cross: true });
     this.solid = new Solid(state);
     this.links = [];
   }
@@ -67,6 +67,7 @@ export class Panes {
       pane.setPlanes(mode === "serial" ? this.plane : mode);
       pane.nv.resizeListener();
       pane.setWindow(this.state.windows);
+      pane.nv.setCrosshairWidth(this.cross ? CROSS_MM : 0);
       pane.setView(from.view);
       pane.go(carried(from.mm, from.n, k, this.links));
       pane.box.style.visibility = "";
@@ -142,6 +143,12 @@ export class Panes {
 
   reset() { const pane = this.active; if (!pane?.ready) return; pane.reset(); this.zoomAll(pane); this.follow(pane); }
 
+  // The cross hides what is small.
+  showCross(yes = !this.cross) {
+    this.cross = yes;
+    for (const pane of this.open.values()) pane.nv?.setCrosshairWidth(yes ? CROSS_MM : 0);
+  }
+
   setWindow(windows) { for (const pane of this.open.values()) pane.setWindow(windows); }
   showLayer(key) { return Promise.all([...this.open.values()].map((pane) => pane.showLayer(key))); }
 
@@ -172,6 +179,7 @@ export class Panes {
       paper.drawImage(one.canvas, x, y, box.width, box.height);
       one.caption.innerText.split("\n").forEach((line, n) => paper.fillText(line, x + 8, y + 18 + 16 * n));
       if (one.bottom) paper.fillText(one.bottom.textContent, x + 8, y + box.height - 8);
+      for (const letter of one.sides?.children || []) paper.fillText(letter.textContent, x + parseFloat(letter.style.left) - 4, y + parseFloat(letter.style.top) + 4);
     }
     paper.fillText(`glasslung  ·  ${this.state.case.disclaimer}`, 8, stage.height + 18);
     return new Promise((done) => canvas.toBlob(done, "image/png"));

@@ -5,7 +5,7 @@ import { Niivue, NVMesh, SLICE_TYPE } from "niivue";
 const LUNGS = [150, 190, 215, 255];
 const OPTIONS = {
   dragAndDropEnabled: false, backColor: [0, 0, 0, 1], show3Dcrosshair: true, crosshairColor: [0.95, 0.76, 0.42, 1], crosshairWidth: 1.2,
-  isOrientCube: false, isColorbar: false, showLegend: false, logLevel: "error", loadingText: "", meshXRay: 0,
+  isOrientCube: true, isColorbar: false, showLegend: false, logLevel: "error", loadingText: "", meshXRay: 0,
   isOrientationTextVisible: true, fontColor: [0.86, 0.9, 0.94, 1], fontMinPx: 14,
   viewModeHotKey: "", clipPlaneHotKey: "", cycleClipPlaneHotKey: "",
 };
@@ -38,7 +38,7 @@ export class Solid {
     const colours = Object.values(this.state.case.colours.lesions);
     if (scan.layers.includes("lesions")) colours.forEach((rgb, k) => wanted.push([`lesions-${k + 1}`, [...rgb, 255], 1]));
     else if (scan.layers.includes("opacities")) wanted.push(["opacities", [...colours[0], 255], 1]);
-    if (scan.layers.includes("lungs")) wanted.push(["lungs", LUNGS, 0.28]);
+    if (scan.layers.includes("lungs")) wanted.push(["lungs", LUNGS, 0.35]);
     const made = [];
     for (const [name, rgba255, opacity] of wanted) {
       const answer = await fetch(`/scan/${n}/surface/${name}.mz3`);
@@ -48,7 +48,8 @@ export class Solid {
     if (this.n !== n) return;  // another scan was asked for meanwhile
     for (const mesh of [...this.nv.meshes]) this.nv.removeMesh(mesh);
     for (const mesh of made) this.nv.addMesh(mesh);
-    for (const mesh of made) if (mesh.name === "lungs.mz3") this.nv.setMeshShader(mesh.id, "Rim");
+    const lungs = made.find((mesh) => mesh.name === "lungs.mz3");
+    if (lungs) this.nv.reverseFaces(lungs.id);  // their far wall alone: what lies inside is not veiled
     this.nv.setRenderAzimuthElevation(180, 12);
     this.caption.textContent = made.length ? "3D · seen from the front, drag to turn" : "3D · no mask to be shown";
     this.go(this.at);

@@ -53,7 +53,7 @@ export class Table {
       const kinds = Object.entries(one.kinds).sort((a, b) => b[1] - a[1]);
       const first = kinds[0]?.[0] || Object.keys(colours)[0];
       const words = kinds.length > 1 && kinds[0][1] < 0.995 * one.ml ? `${first} ${Math.round((100 * kinds[0][1]) / one.ml)} %` : kinds.length ? first : "dense";
-      return { mm: one.mm, cells: [`${n + 1}`, { swatch: `rgb(${colours[first]})`, text: words }, one.side, { num: ml(one.ml) }] };
+      return { mm: one.mm, cells: [`${n + 1}`, { swatch: `rgb(${colours[first]})`, text: words }, one.side || "outside", { num: ml(one.ml) }] };
     });
     this.fill(["#", "mostly", "lung", { num: "ml" }], rows, note, doubts[0]);
   }
