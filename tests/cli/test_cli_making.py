@@ -31,7 +31,7 @@ def test_a_folder_of_pictures_becomes_a_run(discs, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "4 steps done" in done.stdout
     assert (tmp_path / "run" / "weights" / "leangan.safetensors").is_file()
-    assert len((tmp_path / "run" / "watchdog.jsonl").read_text().splitlines()) == 2
+    assert len((tmp_path / "run" / "watchdog.jsonl").read_text().splitlines()) == 3  # two looks, the end
 
 
 def test_the_watchdog_speaks_and_stops(discs, tmp_path):

@@ -14,7 +14,8 @@ from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, ShapeError, UsageError
 from glasslung.measure.discrepancy import kid, kid_interval
 from glasslung.measure.lungfeatures import described
-from glasslung.models import slicenet
+from glasslung.models import build, slicenet
+from glasslung.nn.batches import SliceBatch
 from glasslung.train.game import Game
 from glasslung.train.loop import fit
 from glasslung.train.machine import Machine
@@ -193,3 +194,34 @@ def test_settings_are_checked_and_survive_json():
     slices.group[:] = 3
     with pytest.raises(DataError, match="group 3"):
         slicenet.loss(slicenet.SliceNet(SMALL, generator()), slices.batch(np.arange(4)), generator())
+
+
+def test_flaws_of_the_whole_are_what_they_are_called():
+    config = slicenet.Config(groups=1, whole=True)
+    assert config.flaws[:5] == slicenet.FLAWS and slicenet.Config().flaws == slicenet.FLAWS
+    rng = torch.Generator().manual_seed(0)
+    left, right = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
+    both = slicenet.join(torch.cat([left, right]), rng)
+    assert torch.allclose(both[0] + both[1].flip(0), torch.ones(1, 32, 32), atol=1) and both[0].max() > 0.9
+    assert both[0].min() < 0.1  # a part of either, not a mixture
+    ramp = torch.linspace(0.2, 0.8, 32).expand(2, 1, 32, 32)
+    moved = slicenet.bent(ramp, torch.tensor([1e-6, 0.1]), rng)
+    assert torch.allclose(moved[0], ramp[0], atol=1e-3)
+    step = (ramp[0, 0, 0, 1] - ramp[0, 0, 0, 0]).item()
+    inner = (moved[1] - ramp[1])[0, 6:-6, 6:-6].abs().max().item()
+    assert 0.2 * step < inner <= 0.1 * 32 * step + 1e-3  # by a tenth of the side at most
+    trace = slicenet.chequer(ramp, torch.tensor([0.02, 0.05]))
+    assert torch.allclose((trace - ramp).abs().amax((1, 2, 3)), torch.tensor([0.02, 0.05]), atol=1e-6)
+    assert torch.equal(slicenet.chequer(left, torch.tensor([0.05])), left)  # black stays black
+
+
+def test_a_reader_of_the_whole_learns_from_eight_kinds():
+    model = build("slicenet", 0, groups=1, whole=True, width=8)
+    batch = SliceBatch(
+        torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1)),
+        torch.zeros(6, dtype=torch.int64),
+        torch.full((6,), float("nan")),
+        torch.arange(6),
+    )
+    terms = slicenet.loss(model, batch, torch.Generator().manual_seed(0))
+    assert model.flaw.out_features == 8 and torch.isfinite(terms["total"])

@@ -34,8 +34,10 @@ from glasslung.nn.borrow import evaluating
 from glasslung.nn.player import Player
 
 FLAWS = ("none", "blurred", "blurred inside", "noised", "mixed")
+OF_THE_WHOLE = ("joined", "bent", "chequered")  # more of them, with `Config.whole`
 SMALLEST_SIDE = 16  # three halvings leave 2 x 2
 CHANNELS_PER_NORM_GROUP = 8
+BEND_FIELDS = 5  # a side, of the field that bends: about the size of a lobe
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Config:
     most_noise_grey: float = 0.12  # ... to 30
     least_mix: float = 0.25  # share of the other slice: ghosts, as averaged latents give
     most_mix: float = 0.5  # beyond a half the other slice would be the first
+    whole: bool = False  # flaws of the whole as well: parts of two slices, bent shapes, traces of enlarging
+    least_bend: float = 0.04  # of the side: by how much a place is moved at most ...
+    most_bend: float = 0.1  # ... to where a lung is no lung any more
+    least_trace_grey: float = 0.01  # of pixels in turn brighter and darker, as transposed convolutions leave
+    most_trace_grey: float = 0.06
     lr: float = 1e-3  # Adam's usual
     weight_decay: float = 1e-4  # against learning slices by heart
 
@@ -65,10 +72,15 @@ class Config:
             raise UsageError("group_weight and lr must be positive, weight_decay not negative")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be a share from 0 to below 1, got {self.dropout}")
-        for name in ("blur_px", "noise_grey", "mix"):
+        for name in ("blur_px", "noise_grey", "mix", "bend", "trace_grey"):
             low, high = self.between(name)
             if not 0 < low <= high:
                 raise UsageError(f"{name} must range over positive numbers, got {low} to {high}")
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """What may be done to a slice, 'none' first."""
+        return FLAWS + OF_THE_WHOLE if self.whole else FLAWS
 
     def between(self, name: str) -> tuple[float, float]:
         """The least and the most of one flaw."""
@@ -76,7 +88,7 @@ class Config:
 
 
 class Answer(NamedTuple):
-    """What the network says of B slices: features (B, F), group (B, C) and flaw (B, 5) logits."""
+    """What the network says of B slices: features (B, F), group (B, C) and flaw (B, 5 or 8) logits."""
 
     features: Tensor
     group: Tensor
@@ -96,7 +108,7 @@ class SliceNet(nn.Module):
         self.dense = nn.Linear(8 * w, config.features)
         self.dropout = config.dropout
         self.group = nn.Linear(config.features, config.groups)
-        self.flaw = nn.Linear(config.features, len(FLAWS))
+        self.flaw = nn.Linear(config.features, len(config.flaws))
         initialise_glorot(self, rng)
 
     def forward(self, image: Tensor, rng: torch.Generator | None = None) -> Answer:
@@ -159,23 +171,56 @@ def blur_inside(image: Tensor, sigma_px: Tensor) -> Tensor:
 
 
 def spoil(image: Tensor, flaw: Tensor, rng: torch.Generator, config: Config) -> Tensor:
-    """Slices with the flaws they were given: (B, 1, H, W), flaw (B,) index into FLAWS -> (B, 1, H, W).
+    """Slices with the flaws they were given: (B, 1, H, W), flaw (B,) index into the flaws -> (B, 1, H, W).
 
-    'mixed' takes the next slice of the batch as the other one.
+    'mixed' and 'joined' take the next slice of the batch as the other one.
     """
     count = len(image)
     sigma = draw_between(config.between("blur_px"), count, rng)
     noise = torch.randn(image.shape, generator=rng, device=image.device)
     noise = noise * draw_between(config.between("noise_grey"), count, rng).view(-1, 1, 1, 1)
     share = draw_between(config.between("mix"), count, rng).view(-1, 1, 1, 1)
-    versions = (
+    versions: tuple[Tensor, ...] = (
         image,
         blur(image, sigma),
         blur_inside(image, sigma),
         torch.where(image > 0, (image + noise).clamp(0, 1), image),
         (1 - share) * image + share * image.roll(1, 0),
     )
+    if config.whole:
+        bend = draw_between(config.between("bend"), count, rng)
+        trace = draw_between(config.between("trace_grey"), count, rng)
+        versions += (join(image, rng), bent(image, bend, rng), chequer(image, trace))
     return torch.stack(versions)[flaw, torch.arange(count, device=image.device)]
+
+
+def join(image: Tensor, rng: torch.Generator) -> Tensor:
+    """On one side of a line through the middle part the next slice of the batch, with a soft seam."""
+    count, side = len(image), image.shape[-1]
+    angle = draw_between((0.0, 2 * torch.pi), count, rng).view(-1, 1, 1, 1)
+    off = draw_between((-0.4, 0.4), count, rng).view(-1, 1, 1, 1)
+    at = torch.linspace(-1, 1, side, device=image.device, dtype=image.dtype)
+    across = at.view(1, 1, 1, -1) * angle.cos() + at.view(1, 1, -1, 1) * angle.sin()
+    own = torch.sigmoid((across - off) * side / 4)
+    return own * image + (1 - own) * image.roll(1, 0)
+
+
+def bent(image: Tensor, most: Tensor, rng: torch.Generator) -> Tensor:
+    """Every place moved by a smooth field, by `most` (B,) of the side at most; beyond the edges is black."""
+    count, side = len(image), image.shape[-1]
+    coarse = torch.randn((count, 2, BEND_FIELDS, BEND_FIELDS), generator=rng, device=image.device)
+    field = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
+    field = 2 * field * (most / field.abs().amax((1, 2, 3))).view(-1, 1, 1, 1)  # the grid runs from -1 to 1
+    still = torch.eye(2, 3, device=image.device).expand(count, 2, 3)
+    grid = F.affine_grid(still, list(image.shape), align_corners=False) + field.permute(0, 2, 3, 1)
+    return F.grid_sample(image, grid.to(image.dtype), align_corners=False)
+
+
+def chequer(image: Tensor, grey: Tensor) -> Tensor:
+    """Pixels in turn brighter and darker by `grey` (B,), where it is not black."""
+    at = torch.arange(image.shape[-1], device=image.device)
+    signs = ((at[:, None] + at[None]) % 2 * 2 - 1).to(image.dtype)
+    return torch.where(image > 0, (image + grey.view(-1, 1, 1, 1) * signs).clamp(0, 1), image)
 
 
 # ------------------------------------------------------------------------------------------- training
@@ -184,8 +229,9 @@ def spoil(image: Tensor, flaw: Tensor, rng: torch.Generator, config: Config) -> 
 def loss(model: SliceNet, batch: SliceBatch, rng: torch.Generator) -> dict[str, Tensor]:
     """Cross-entropy of group and of flaw, nats per slice; 'total' is group_weight times group, plus flaw.
 
-    Half of the slices stay as they are, the others get one of the four flaws. A mixed slice has no group of
-    its own and is left out of that term. flaw_right: share of right answers, 0.5 without looking.
+    Half of the slices stay as they are, the others get one of the flaws. A slice mixed or joined with another
+    has no group of its own and is left out of that term. flaw_right: share of right answers, 0.5 without
+    looking.
     """
     count = len(batch)
     if int(batch.group.max()) >= model.config.groups:
@@ -194,10 +240,13 @@ def loss(model: SliceNet, batch: SliceBatch, rng: torch.Generator) -> dict[str, 
             "groups; build it with more"
         )
     device = batch.image.device
-    flaw = torch.randint(1, len(FLAWS), (count,), generator=rng, device=device)
+    flaw = torch.randint(1, len(model.config.flaws), (count,), generator=rng, device=device)
     flaw = torch.where(torch.rand(count, generator=rng, device=device) < 0.5, 0, flaw)
     answer = model(spoil(batch.image, flaw, rng, model.config), rng)
-    own = (flaw != FLAWS.index("mixed")).to(answer.group.dtype)
+    own = torch.ones_like(flaw, dtype=answer.group.dtype)
+    for of_two in ("mixed", "joined"):
+        if of_two in model.config.flaws:
+            own = own * (flaw != model.config.flaws.index(of_two))
     by_slice = F.cross_entropy(answer.group, batch.group, reduction="none")
     group = (by_slice * own).sum() / own.sum().clamp_min(1.0)
     quality = F.cross_entropy(answer.flaw, flaw)

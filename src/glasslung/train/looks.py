@@ -91,8 +91,11 @@ class Look:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Look:
         """The way back; further keys are passed over."""
-        there: dict[str, Any] = {key: record[key] for key in cls.__dataclass_fields__ if key in record}
-        return cls(**{key: math.nan if value is None else value for key, value in there.items()})
+        values: dict[str, Any] = {}
+        for key in cls.__dataclass_fields__:
+            if key in record:
+                values[key] = math.nan if record[key] is None else record[key]
+        return cls(**values)
 
 
 def _unknown(value: float) -> bool:
