@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import logging
 import re
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
 from schema import schema_page
 from verbs import verbs_page
 
+from glasslung.forecast.outlook import Forecast
+from glasslung.types import Story
+
+FILES = {"story": Story, "forecast": Forecast}
 DOCS = Path(__file__).parent.parent
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
 WRITTEN = re.compile(r"<!-- written when the site is built: (\w+) -->")
@@ -29,7 +34,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def _written(what: str) -> str:
     if what == "verbs":
         return verbs_page()
-    return schema_page(DOCS / f"{what}.schema.json")
+    return schema_page(DOCS / f"{what}.schema.json", getdoc(FILES[what]) or "")
 
 
 def _within_docs(link: re.Match[str], here: Path) -> str:

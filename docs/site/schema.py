@@ -12,18 +12,21 @@ from columns import parts_of
 Schema = Mapping[str, Any]
 
 
-def schema_page(file: Path) -> str:
-    """One published schema as Markdown: the file itself, then each of its nouns."""
-    schema = json.loads(file.read_text("utf-8"))
+def schema_page(file: Path, words: str) -> str:
+    """One published schema as Markdown: the file itself, then each of its nouns.
+
+    words  what the program says of the file's own fields
+    """
+    schema = json.loads(file.read_text("utf-8")) | {"description": words}
     nouns = schema.get("$defs", {})
-    parts = [_noun("The file itself", schema, "")]
+    parts = [_noun("The file itself", schema, "file")]
     parts += [_noun(name, noun, name.lower()) for name, noun in sorted(nouns.items())]
     return "\n".join(parts)
 
 
 def _noun(name: str, noun: Schema, anchor: str) -> str:
-    prose, meanings = _described(noun.get("description", "") if anchor else "")
-    title = f"## {name}" + f" {{ #{anchor} }}" * bool(anchor)
+    prose, meanings = _described(noun.get("description", ""))
+    title = f"## {name} {{ #{anchor} }}"
     if "enum" in noun:
         words = ", ".join(f"`{word}`" for word in noun["enum"])
         return f"{title}\n\n{prose}\n\nOne of {words}.\n"
