@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import logging
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -46,6 +51,18 @@ class Asked(HTMLParser):
         if tag == "link" and told.get("rel") in ("canonical", "prev", "next"):
             return
         self.found += [value] if (value := told.get(ASKING.get(tag, ""))) else []
+
+
+@pytest.fixture(scope="module")
+def making() -> Iterator[SimpleNamespace]:
+    """The modules of docs/site, as mkdocs finds them."""
+    names = ("columns", "schema", "verbs", "hooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs" / "site"))
+        found = {name: importlib.import_module(name) for name in names}
+        yield SimpleNamespace(**found)
+    for name in names:
+        sys.modules.pop(name)
 
 
 def text_of(page: Path) -> str:
@@ -102,3 +119,37 @@ def test_tells_what_python_can_call(site: Path) -> None:
 def test_carries_no_program_of_its_own(site: Path) -> None:
     """Python files of docs/site make the site and are no part of it."""
     assert not list(site.rglob("*.py"))
+
+
+def test_columns_of_a_docstring_become_a_list(making):
+    text = """What it does.
+
+    cohort   a folder
+             or a table; None: phantoms
+    a, b     numbers
+    Raises DataError where it is not there."""
+    told = making.columns.as_markdown(inspect.cleandoc(text))
+    assert told.split("\n\n") == [
+        "What it does.",
+        "- `cohort`: a folder or a table; None: phantoms\n- `a, b`: numbers",
+        "Raises DataError where it is not there.",
+    ]
+    prose = "One line\nand another one."
+    assert making.columns.as_markdown(prose) == prose
+
+
+def test_links_out_of_docs_become_paths_and_dead_ones_are_told(making, caplog):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="models/index.md"))
+    here = "[a](../../LICENSE) [b](../results.md) [c](lesions-hu.md)"
+    told = making.hooks.on_page_markdown(here, page=page)
+    assert told == "a (`LICENSE`) [b](../results.md) [c](lesions-hu.md)"
+    with caplog.at_level(logging.WARNING):
+        making.hooks.on_page_markdown("[a](../../nowhere.md)", page=page)
+    assert "models/index.md links to ../../nowhere.md, which is not there" in caplog.text
+
+
+def test_kinds_of_a_schema_are_told_in_words(making):
+    kind = making.schema._kind
+    assert kind({"anyOf": [{"type": "number"}, {"type": "null"}]}) == "number or null"
+    assert kind({"type": "array", "items": {"$ref": "#/$defs/Amount"}}) == "list of [Amount](#amount)"
+    assert kind({"type": "object", "additionalProperties": {"type": "string"}}) == "table of text by name"

@@ -30,8 +30,6 @@ def rows_of(lines: list[str]) -> list[tuple[str, str]] | None:
             rows[-1] = (rows[-1][0], f"{rows[-1][1]} {line.strip()}")
         elif found:
             rows.append((found["name"], found["meaning"]))
-        elif rows and not line.startswith(("Raises ", "Returns ")):
-            return None
         else:
             return None
     return rows or None
