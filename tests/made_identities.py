@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
-from glasslung.data.deidentification import Options, Result, deidentify
+from glasslung.data.deidentification import Options, Places, Result, deidentify
 from glasslung.data.formats import DicomLabel, write_volume
 from glasslung.types import Intensity, Volume
 
@@ -71,7 +71,7 @@ def identified(
 
 def run(source: Path, out: Path, keys: Path, options: Options | None = None, keep: bool = False) -> Result:
     """De-identify without a word."""
-    return deidentify(source, out, keys, options or Options(), keep, lambda what, done: None)
+    return deidentify(Places(source, out, keys), options or Options(), keep, lambda what, done: None)
 
 
 def all_bytes(folder: Path) -> bytes:

@@ -33,14 +33,18 @@ def deidentify(
             "--keep-flagged", help="Hand on what was only flagged: burnt-in text, screenshots, scouts, heads."
         ),
     ] = False,
+    links: Annotated[
+        Path | None,
+        typer.Option(help="Also write which file became which: identity, to be kept with the key."),
+    ] = None,
 ) -> None:
     """De-identify scans: no name, number or date of anybody in the result, and days between scans true."""
-    from glasslung.data.deidentification import Options
+    from glasslung.data.deidentification import Options, Places
     from glasslung.data.deidentification import deidentify as run
 
     options = Options(characteristics, device, descriptions)
     with progress_bar() as progress:
-        done = run(source, out, keys, options, keep_flagged, progress)
+        done = run(Places(source, out, keys, links), options, keep_flagged, progress)
     typer.echo(f"{done.written} of {done.searched} files, {done.patients} patient(s): {done.out.resolve()}")
     for reason, count in Counter(one.reason.value for one in done.aside).most_common():
         typer.echo(f"  set aside: {count} x {reason}")

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from glasslung.data.deidentification.actions import Action, Need, profile_action, resolved
-from glasslung.data.deidentification.identifiers import DEEPEST, Identifiers, holds, is_true_uid, tokens
+from glasslung.data.deidentification.identifiers import (
+    DEEPEST,
+    Identifiers,
+    holds,
+    is_of_the_standard,
+    tokens,
+)
 from glasslung.data.deidentification.kept import MAKERS, Rule, allowed, kept_words
 from glasslung.data.deidentification.keys import Secret
 from glasslung.data.deidentification.moments import Clock
@@ -17,6 +23,8 @@ from glasslung.errors import DataError
 
 PIXEL_GROUP = 0x7FE0
 METHOD = "glasslung; DICOM PS3.15 basic profile; allow-list for CT"
+SMALLEST, LARGEST = 1e-12, 1e8  # of numbers that a CT header can mean, whatever the unit
+MANY = 64  # values of an attribute that may have any number of them
 LONG_WORD = 5  # letters or digits; shorter ones are inside other words by chance
 OLDEST_TOLD = 89  # years; older patients are few enough to be found, so all of them are told as 90
 PROFILE = (("113100", "Basic Application Confidentiality Profile"),)
@@ -62,6 +70,10 @@ class Person:
     @classmethod
     def of(cls, pseudonym: str, clock: Clock, secret: Secret, known: Identifiers) -> Person:
         return cls(pseudonym, clock, secret, frozenset(known.strong), frozenset(map(len, known.strong)))
+
+    def has_number(self, text: str) -> bool:
+        """Whether a number is one of the patient's, as a whole."""
+        return holds(tokens(text), self.strong, self.lengths)
 
     def is_named_in(self, text: str) -> bool:
         """Whether a text holds a name or number of the patient, a long one also inside a word."""
@@ -129,7 +141,7 @@ def _clean_attribute(source: Any, tag: int, made: Any, cleaning: _Cleaning, dept
         items = before if rule is Rule.ITEMS and before is not None else []
         made.add_new(tag, "SQ", [_clean_items(item, cleaning, depth + 1) for item in _sequence(items)])
         return
-    after = _safe(before, rule, cleaning)
+    after = _safe(before, rule, _most_values(tag), cleaning)
     if after is None:
         after = _without_value(tag, keyword, need, depth)
         cleaning.count[name, Action.REMOVED if after is None else Action.EMPTIED] += 1
@@ -141,12 +153,18 @@ def _clean_attribute(source: Any, tag: int, made: Any, cleaning: _Cleaning, dept
 
 def _plain(vr: str, source: Any, tag: int, cleaning: _Cleaning) -> str:
     """One VR where the dictionary leaves a choice: the file's own, else by the pixels' sign."""
-    if vr == "US or OW":
-        return "OW"
     if vr != "US or SS":
         return vr
     own = source[tag].VR
     return own if own in ("US", "SS") else "SS" if cleaning.signed else "US"
+
+
+def _most_values(tag: int) -> int:
+    """How many values an attribute may have."""
+    from pydicom.datadict import dictionary_VM
+
+    most = dictionary_VM(tag).rpartition("-")[2]
+    return int(most) if most.isdigit() else MANY
 
 
 def _tag_name(tag: int) -> str:
@@ -193,20 +211,18 @@ def _many(value: Any) -> list[Any]:
     return list(value)
 
 
-def _safe(value: Any, rule: Rule, cleaning: _Cleaning) -> Any:
+def _safe(value: Any, rule: Rule, most: int, cleaning: _Cleaning) -> Any:
     """A value made safe by its rule; None where nothing of it may stay."""
     person, options = cleaning.person, cleaning.options
     if rule is Rule.PSEUDONYM:
         return person.pseudonym
     if rule is Rule.EMPTY:
         return ""
-    if rule is Rule.TABLE:
-        return _number_table(value)
     texts = [str(each).strip() for each in _many(value) if each is not None]
     if not any(texts):
         return "" if value is not None else None
     if rule is Rule.NUMBER:
-        return _numbers(value, texts, person)
+        return _numbers(value, texts, person) if len(texts) <= most else None
     if rule in (Rule.UID, Rule.DATE, Rule.TIME, Rule.MOMENT):
         return _moved(texts[0], rule, person)
     told = _words(texts, rule, options)
@@ -218,27 +234,23 @@ def _safe(value: Any, rule: Rule, cleaning: _Cleaning) -> Any:
 
 def _numbers(value: Any, texts: list[str], person: Person) -> Any:
     """Numbers, as they are written; None where one is none, or is a number of the patient."""
-    if not all(map(_NUMBER.fullmatch, texts)) or any(map(person.is_named_in, texts)):
+    if not all(map(_NUMBER.fullmatch, texts)) or any(map(person.has_number, texts)):
         return None
-    plain = [each if isinstance(each, int | float) and not hasattr(each, "original_string") else text
-             for each, text in zip(_many(value), texts, strict=True)]  # fmt: skip
+    # Letters read as a binary number (eight of them as one double) give values far from any measure.
+    if not all(float(text) == 0 or SMALLEST <= abs(float(text)) <= LARGEST for text in texts):
+        return None
+    plain = [
+        each if isinstance(each, int | float) and not hasattr(each, "original_string") else text
+        for each, text in zip(_many(value), texts, strict=True)
+    ]
     return plain if len(plain) > 1 else plain[0]
-
-
-def _number_table(value: Any) -> bytes | None:
-    if isinstance(value, bytes):
-        return value
-    numbers = _many(value)
-    if not all(isinstance(each, int) for each in numbers):
-        return None
-    return b"".join((int(each) & 0xFFFF).to_bytes(2, "little") for each in numbers)
 
 
 def _moved(text: str, rule: Rule, person: Person) -> str | None:
     if rule is Rule.UID:
         if not re.fullmatch(r"[0-9.]+", text):
             return None
-        return person.secret.uid(text) if is_true_uid(text) else text
+        return text if is_of_the_standard(text) else person.secret.uid(text)
     tell = {Rule.DATE: person.clock.date, Rule.TIME: person.clock.time, Rule.MOMENT: person.clock.moment}
     return tell[rule](text)
 
@@ -247,7 +259,7 @@ def _words(texts: list[str], rule: Rule, options: Options) -> Any:
     """Words from closed lists; None where none of them is on its list, or the option is off."""
     first = texts[0]
     if rule is Rule.TERMS:
-        known = [text for text in texts if text.upper() in kept_words("terms")]
+        known = [text for text in texts if _is_term(text.upper())]
         return (known if len(known) > 1 else known[0]) if known else None
     if rule is Rule.KERNEL:
         kernels = [each for each in map(known_kernel, texts) if each]
@@ -261,6 +273,11 @@ def _words(texts: list[str], rule: Rule, options: Options) -> Any:
     if rule is Rule.WORDS:
         return _described(first) if options.descriptions else None
     return {Rule.MODALITY: known_modality, Rule.BODY_PART: known_body_part, Rule.MAKER: _maker}[rule](first)
+
+
+def _is_term(text: str) -> bool:
+    terms = kept_words("terms")
+    return text in terms or all(word in terms for word in text.split())
 
 
 def _age(text: str) -> str:

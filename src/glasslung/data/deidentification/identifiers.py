@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from glasslung.data.deidentification.actions import profile_action
 from glasslung.data.deidentification.kept import Rule, allowed
@@ -23,6 +23,7 @@ from glasslung.data.deidentification.moments import read_date
 
 SHORTEST = 3  # letters or digits; shorter texts would be found by chance everywhere
 SHORTEST_NUMBER = 6  # digits: shorter ones are in every header as counts and sizes
+LONGEST = 12  # words of a removed text that are remembered: enough to know it by
 DEEPEST = 64  # sequences within sequences; nobody nests deeper, attackers do
 TEXTS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 BYTES = frozenset({"OB", "UN"})
@@ -68,8 +69,8 @@ class Identifiers:
         """Any other text; UIDs in it count as such, and decimal numbers as nothing."""
         words = tokens(text)
         if not all(_DECIMAL.fullmatch(word) or (word.isdigit() and len(words) > 1) for word in words):
-            self._add(self.weak, words)
-        self.uids.update(uid for uid in _UID.findall(text) if is_true_uid(uid))
+            self._add(self.weak, words[:LONGEST])
+        self.uids.update(uid for uid in _UID.findall(text) if not is_of_the_standard(uid))
 
     def add_date(self, text: str) -> None:
         """A DICOM date, or a date-time's day."""
@@ -99,11 +100,11 @@ class Identifiers:
             to.add(words)
 
 
-def is_true_uid(uid: str) -> bool:
-    """Whether a UID names one thing of somebody's, and not a class or a coding of the standard."""
+def is_of_the_standard(uid: str) -> bool:
+    """Whether a UID names a class or a coding of the standard, and not one thing of somebody's."""
     from pydicom.uid import UID_dictionary
 
-    return bool(_UID.fullmatch(uid)) and uid not in UID_dictionary
+    return uid in UID_dictionary
 
 
 def holds(words: tuple[str, ...], sought: Collection[tuple[str, ...]], lengths: frozenset[int]) -> bool:
@@ -133,8 +134,6 @@ def _elements(dataset: Any, depth: int) -> Iterator[Any]:
         if int(tag) in _PIXELS:
             continue
         element = _read(dataset, tag)
-        if element is None:
-            continue
         if element.VR == "SQ":
             for item in element.value:
                 yield from _elements(item, depth + 1)
@@ -142,15 +141,21 @@ def _elements(dataset: Any, depth: int) -> Iterator[Any]:
             yield element
 
 
+class _Damaged(NamedTuple):
+    """An attribute whose value cannot be read, as the bytes it has."""
+
+    tag: int
+    value: bytes
+    VR: str = "UN"
+    keyword: str = ""
+
+
 def _read(dataset: Any, tag: Any) -> Any:
-    """An element, or as plain bytes where its value is damaged."""
     try:
         return dataset[tag]
     except Exception:  # pydicom raises anything on damaged values
-        raw = dataset.get_item(tag)
-        from pydicom.dataelem import DataElement
-
-        return DataElement(tag, "UN", bytes(getattr(raw, "value", b"") or b""))
+        raw = getattr(dataset.get_item(tag), "value", b"")
+        return _Damaged(int(tag), raw if isinstance(raw, bytes) else b"")
 
 
 def _collect(element: Any, found: Identifiers) -> None:
@@ -158,13 +163,13 @@ def _collect(element: Any, found: Identifiers) -> None:
     for text in _texts(element):
         if vr == "PN":
             found.add_name(text)
-        elif vr == "UI":
-            found.uids.update(uid for uid in [text.strip()] if is_true_uid(uid))
+        elif vr == "UI" and is_of_the_standard(text.strip()):
+            continue
         elif vr in ("DA", "DT"):
             found.add_date(text)
         elif vr in TEXTS and _names(tag, element.keyword):
             found.add_strong(text)
-        elif vr in TEXTS or vr in BYTES:
+        elif vr in TEXTS or vr in BYTES or vr == "UI":
             found.add_weak(text)
 
 

@@ -25,7 +25,6 @@ class Rule(StrEnum):
     TIME = "time"
     MOMENT = "moment"
     ITEMS = "items"  # a sequence, cleaned item by item
-    TABLE = "table"  # a look-up table of numbers
     EMPTY = "empty"  # stays as an empty attribute, because the image must have it
     PSEUDONYM = "pseudonym"
     MODALITY = "modality"

@@ -80,18 +80,21 @@ def open_key(path: Path) -> Secret:
 
 
 def _new_key(path: Path) -> Secret:
-    """Made beside its place and linked into it, so that it is never readable by others, half or replaced."""
+    """Made beside its place and linked into it, so that nobody else reads it and no key is overwritten."""
     secret = Secret(secrets.token_bytes(SECRET_BYTES))
     content = json.dumps({"kind": KIND, "warning": WARNING, "secret": secret.key.hex()}, indent=1) + "\n"
+    part = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "w") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.link(part, path)
     except OSError as problem:
-        path.unlink(missing_ok=True) if not isinstance(problem, FileExistsError) else None
         raise UsageError(
             f"--keys {path.name} cannot be written ({problem.strerror}): name another"
         ) from problem
+    finally:
+        part.unlink(missing_ok=True)
     return secret

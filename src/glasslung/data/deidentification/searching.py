@@ -18,7 +18,10 @@ from glasslung.data.deidentification.identifiers import Identifiers, tokens
 from glasslung.errors import DataError
 
 PIECE_BYTES = 1 << 22
+OVERLAP_BYTES = 256  # of one piece that are read again with the next, longer than any name
 IN_PIXELS = 6  # characters; shorter texts turn up among packed pixels by chance
+SHOWN = 5  # leaks that a message tells
+REPORTS = (".csv", ".json")
 _COMPACT = re.compile(r"(\d{8})(?:\d{2,6})?(?:\.\d+)?")
 
 Words = tuple[str, ...]
@@ -33,61 +36,6 @@ class Leak:
     sort: str
 
 
-class Sought:
-    """What one patient's results must not hold: his own texts and days, and everybody's names and UIDs."""
-
-    def __init__(
-        self, own: Identifiers, everybody: Identifiers, moved: Iterable[dt.date], closed: Closed
-    ) -> None:
-        self.texts = {
-            **{words: "text" for words in own.weak if not closed.has(words)},
-            **{words: "name or number" for words in everybody.strong if not closed.has_term(words)},
-        }
-        self.lengths = frozenset(map(len, self.texts))
-        self.first = frozenset(words[0] for words in self.texts)
-        self.uids = everybody.uids
-        self.dates = own.dates - set(moved)
-        spelled = (spelling for day in self.dates for spelling in _spellings(day))
-        self.days = frozenset(spelled)
-        self.long = {
-            "".join(words).encode("utf-8"): sort
-            for words, sort in self.texts.items()
-            if len(words) == 1
-            and len(words[0]) >= IN_PIXELS
-            and not words[0].isdigit()
-            and "." not in words[0]
-        }
-
-    def in_words(self, words: Words) -> str | None:
-        """The sort of the first identifier among words in order; None where there is none."""
-        for at, word in enumerate(words):
-            if word in self.uids:
-                return "UID"
-            found = _COMPACT.fullmatch(word)
-            if found and self._is_day(found[1]):
-                return "date"
-            if word in self.first or word in self.days:
-                for length in self.lengths:
-                    if (sort := self.texts.get(words[at : at + length])) is not None:
-                        return sort
-                if word in self.days or " ".join(words[at : at + 3]) in self.days:
-                    return "date"
-            elif len(word) == 4 and " ".join(words[at : at + 3]) in self.days:
-                return "date"
-        return None
-
-    def in_bytes(self, content: bytes) -> str | None:
-        """The sort of an identifier that stands in bytes as it is written, in capitals or not."""
-        small = content.lower()
-        return next((sort for text, sort in self.long.items() if text in small), None)
-
-    def _is_day(self, digits: str) -> bool:
-        try:
-            return dt.date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) in self.dates
-        except ValueError:
-            return False
-
-
 class Closed:
     """Texts that may stand in the result because they come from closed lists, and all runs of their words.
 
@@ -100,9 +48,11 @@ class Closed:
         self._told = self._terms | set(_runs(told))
 
     def has(self, words: Words) -> bool:
+        """Whether the words are a term or part of a text that was kept."""
         return words in self._told
 
     def has_term(self, words: Words) -> bool:
+        """Whether the words are a term."""
         return words in self._terms
 
 
@@ -114,16 +64,91 @@ def _runs(texts: Iterable[str]) -> Iterator[Words]:
                 yield words[start:end]
 
 
+class Texts:
+    """Many texts at once, found wherever they begin in a row of words."""
+
+    def __init__(self, texts: Iterable[Words]) -> None:
+        self._lengths: dict[str, set[int]] = {}
+        self._texts = set(texts)
+        for words in self._texts:
+            self._lengths.setdefault(words[0], set()).add(len(words))
+
+    def begin_at(self, words: Words, at: int) -> bool:
+        """Whether one of the texts begins with the word at this place."""
+        lengths = self._lengths.get(words[at], ())
+        return any(words[at : at + length] in self._texts for length in lengths)
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """What no result may hold, whosever it is: names and numbers, UIDs."""
+
+    names: Texts
+    uids: frozenset[str]
+
+    @classmethod
+    def of(cls, known: Iterable[Identifiers], closed: Closed) -> Everybody:
+        names: set[Words] = set()
+        uids: set[str] = set()
+        for one in known:
+            names |= {words for words in one.strong if not closed.has_term(words)}
+            uids |= one.uids
+        return cls(Texts(names), frozenset(uids))
+
+
+class Sought:
+    """What the results of one patient must not hold.
+
+    moved  the days that stand in them instead of the true ones; one may be another of the patient's true days
+    """
+
+    def __init__(
+        self, own: Identifiers, everybody: Everybody, moved: Iterable[dt.date], closed: Closed
+    ) -> None:
+        self._everybody = everybody
+        self._own = Texts(words for words in own.weak if not closed.has(words))
+        self._dates = own.dates - set(moved)
+        self._days = Texts(tokens(spelling) for day in self._dates for spelling in _spellings(day))
+        names = (words[0] for words in own.strong if len(words) == 1 and not closed.has_term(words))
+        long = [name for name in names if len(name) >= IN_PIXELS and not name.replace(".", "").isdigit()]
+        self._long = {name.encode(coding, "ignore") for name in long for coding in ("utf-8", "latin-1")}
+
+    def in_words(self, words: Words) -> str | None:
+        """The sort of the first identifier among words in order; None where there is none."""
+        for at, word in enumerate(words):
+            if word in self._everybody.uids:
+                return "UID"
+            if self._everybody.names.begin_at(words, at):
+                return "name or number"
+            if self._days.begin_at(words, at) or self._is_day(word):
+                return "date"
+            if self._own.begin_at(words, at):
+                return "text that was taken away"
+        return None
+
+    def in_bytes(self, content: bytes) -> str | None:
+        """The sort of a name that stands in bytes, in capitals or not, inside another word or not."""
+        small = content.lower()
+        return "name or number" if any(name in small for name in self._long) else None
+
+    def _is_day(self, word: str) -> bool:
+        found = _COMPACT.fullmatch(word)
+        try:
+            return bool(found) and dt.datetime.strptime(found[1], "%Y%m%d").date() in self._dates  # type: ignore[index]
+        except ValueError:
+            return False
+
+
 def _spellings(day: dt.date) -> Iterator[str]:
-    """A day as its words stand in a text: 2020-01-31, 2020.01.31, 31.01.2020, 01/31/2020."""
+    """A day as people write it: 2020-01-31, 2020.01.31, 31.01.2020, 01/31/2020."""
     y, m, d = f"{day.year:04d}", f"{day.month:02d}", f"{day.day:02d}"
     yield from (
-        f"{y} {m} {d}",
+        f"{y}-{m}-{d}",
         f"{y}.{m}.{d}",
         f"{d}.{m}.{y}",
         f"{m}.{d}.{y}",
-        f"{d} {m} {y}",
-        f"{m} {d} {y}",
+        f"{d}-{m}-{y}",
+        f"{m}-{d}-{y}",
     )
 
 
@@ -138,58 +163,60 @@ def search_folder(folder: Path, sought: Mapping[str, Sought], everywhere: Sought
         relative = path.relative_to(folder)
         mine = sought.get(relative.parts[0], everywhere)
         if (sort := mine.in_words(tokens(relative.as_posix()))) is not None:
-            leaks.append(Leak(_number_of(relative), "its name", sort))
-        if path.is_file():
+            hidden = f"a file or folder {len(relative.parts)} level(s) deep"  # a name that leaks is not told
+            leaks.append(Leak(hidden, "the name", sort))
+        elif path.is_file():
             leaks += search_file(path, mine, relative.as_posix())
     return leaks
 
 
-def _number_of(relative: Path) -> str:
-    return f"a file or folder {len(relative.parts)} level(s) deep"  # a name that leaks is not printed
-
-
 def search_file(path: Path, sought: Sought, name: str) -> list[Leak]:
-    """Leaks in one file: in a header's values and bytes, in pixels, in a gzip's content."""
+    """The first leak in one file: in a header's values and bytes, in pixels, in a gzip's content."""
     with path.open("rb") as file:
         start = file.read(132)
-    if start[128:] == b"DICM":
-        return _search_dicom(path, sought, name)
-    content = gzip.decompress(path.read_bytes()) if start[:2] == b"\x1f\x8b" else path.read_bytes()
-    if path.suffix in (".csv", ".json", ".txt"):
-        return _leak(name, "its text", sought.in_words(tokens(content.decode("utf-8"))))
-    return _leak(name, "its header", sought.in_words(tokens(content[:4096].decode("latin-1")))) or _leak(
-        name, "its bytes", sought.in_bytes(content)
-    )
+    places = _dicom_places if start[128:] == b"DICM" else _other_places
+    for where, sort in places(path, sought):
+        if sort is not None:
+            return [Leak(name, where, sort)]
+    return []
 
 
-def _search_dicom(path: Path, sought: Sought, name: str) -> list[Leak]:
+def _dicom_places(path: Path, sought: Sought) -> Iterator[tuple[str, str | None]]:
     import pydicom
 
     with path.open("rb") as file:
         dataset = pydicom.dcmread(file, stop_before_pixels=True)
         header_end = file.tell()
-        for element in _all_elements(dataset):
-            if sort := sought.in_words(tokens(_as_text(element.value))):
-                return [Leak(name, str(element.keyword or element.tag), sort)]
-        for element in dataset.file_meta:
-            if sort := sought.in_words(tokens(_as_text(element.value))):
-                return [Leak(name, str(element.keyword or element.tag), sort)]
+        for element in (*_elements(dataset), *dataset.file_meta):
+            yield str(element.keyword or element.tag), sought.in_words(tokens(_as_text(element.value)))
         file.seek(0)
         head = file.read(header_end)
-        sort = sought.in_words(tokens(head.decode("latin-1"))) or sought.in_bytes(head)
-        if sort:
-            return [Leak(name, "its header's bytes", sort)]
-        while piece := file.read(PIECE_BYTES):
-            if sort := sought.in_bytes(piece):
-                return [Leak(name, "its pixels", sort)]
-    return []
+        yield "the header", sought.in_words(tokens(head.decode("latin-1"))) or sought.in_bytes(head)
+        yield from _pixel_places(file, sought)
 
 
-def _all_elements(dataset: Any) -> Iterator[Any]:
+def _pixel_places(file: Any, sought: Sought) -> Iterator[tuple[str, str | None]]:
+    end = b""
+    while piece := file.read(PIECE_BYTES):
+        yield "the pixels", sought.in_bytes(end + piece)
+        end = piece[-OVERLAP_BYTES:]
+
+
+def _other_places(path: Path, sought: Sought) -> Iterator[tuple[str, str | None]]:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file: Any = gzip.GzipFile(fileobj=raw) if packed else raw
+        head = file.read(PIECE_BYTES if path.suffix in REPORTS else OVERLAP_BYTES * 4)
+        yield "the text", sought.in_words(tokens(head.decode("latin-1"))) or sought.in_bytes(head)
+        yield from _pixel_places(file, sought)
+
+
+def _elements(dataset: Any) -> Iterator[Any]:
     for element in dataset:
         if element.VR == "SQ":
             for item in element.value:
-                yield from _all_elements(item)
+                yield from _elements(item)
         else:
             yield element
 
@@ -202,15 +229,11 @@ def _as_text(value: Any) -> str:
     return " | ".join(map(str, value))
 
 
-def _leak(name: str, where: str, sort: str | None) -> list[Leak]:
-    return [] if sort is None else [Leak(name, where, sort)]
-
-
 def refuse_leaks(leaks: list[Leak]) -> None:
     """Raise DataError when anything was found, saying what sort of thing and where, not which."""
     if leaks:
-        told = "; ".join(f"a {leak.sort} in {leak.where} of {leak.file}" for leak in leaks[:5])
-        more = f" and {len(leaks) - 5} more" if len(leaks) > 5 else ""
+        told = "; ".join(f"a {leak.sort} in {leak.where} of {leak.file}" for leak in leaks[:SHOWN])
+        more = f" and {len(leaks) - SHOWN} more" if len(leaks) > SHOWN else ""
         raise DataError(
             f"the last check found original identifiers: {told}{more}; nothing was written; please report it"
         )

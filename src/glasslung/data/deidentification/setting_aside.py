@@ -66,8 +66,11 @@ def reason_against(dataset: Any) -> Reason | None:
         return Reason.SCREEN
     if _SCOUTS.search(image_type):
         return Reason.SCOUT
-    part = known_body_part(str(dataset.get("BodyPartExamined") or ""))
-    return Reason.HEAD if part in HEADS else None
+    if int(dataset.get("SamplesPerPixel") or 1) != 1:
+        return Reason.SCREEN
+    told = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
+    parts = {known_body_part(str(dataset.get(name) or "")) for name in told}
+    return Reason.HEAD if parts & HEADS and "CHEST" not in parts else None
 
 
 def _many(value: Any) -> list[Any]:

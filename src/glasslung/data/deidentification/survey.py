@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from glasslung.data.deidentification.burntin import has_burnt_in_text
 from glasslung.data.deidentification.identifiers import Identifiers, identifiers_of
 from glasslung.data.deidentification.moments import read_time
+from glasslung.data.deidentification.nifti_cleaning import nifti_texts
 from glasslung.data.deidentification.picture_cleaning import picture_texts
 from glasslung.data.deidentification.setting_aside import Reason, reason_against
 from glasslung.data.formats.damage import told_plainly
@@ -22,7 +22,6 @@ from glasslung.data.formats.pictures import read_grey
 from glasslung.data.formats.survey import Kind, kind_of
 from glasslung.errors import DataError, GlasslungError
 
-HEADER_BYTES = 1 << 16  # of a NIfTI file, searched for texts: header and extensions
 DEFERRED_BYTES = 1 << 16  # larger values are left on disk until they are asked for
 NOT_TAKEN = {
     Kind.DICOMDIR: Reason.INDEX,
@@ -58,13 +57,6 @@ class Surveyed:
     files: list[Found] = field(default_factory=list)
     known: dict[str, Identifiers] = field(default_factory=dict)
     begins: dict[str, float] = field(default_factory=dict)
-
-    def everybody(self) -> Identifiers:
-        """The identifiers of all patients together."""
-        all_of_them = Identifiers()
-        for known in self.known.values():
-            all_of_them.update(known)
-        return all_of_them
 
 
 def survey_folder(folder: Path, tell: Callable[[int, int], None]) -> Surveyed:
@@ -113,32 +105,28 @@ def _look_at(number: int, path: Path, decoder: Decoder) -> tuple[Found, Identifi
     if path.is_symlink() or not path.is_file():
         found.reason = Reason.LINK
         return found, known, None
+    found.kind, found.patient = Kind.OTHER.value, f"files {path.parent}"
     try:
         kind = kind_of(path)
         found.kind, found.reason = kind.value, NOT_TAKEN.get(kind)
         if kind is Kind.DICOM:
             return _look_at_dicom(found, decoder)
         if kind is Kind.NIFTI:
-            known.add_weak(nifti_head(path))
-        elif kind is Kind.PICTURE:
-            for text in picture_texts(path)[1]:
+            for text in nifti_texts(path):
                 known.add_weak(text)
-            if has_burnt_in_text(read_grey(path)):
-                found.reason = Reason.BURNT_IN
-                found.series = f"pictures {path.parent}"
+        elif kind is Kind.PICTURE:
+            _look_at_picture(found, known)
     except GlasslungError:
         found.reason = Reason.DAMAGED
-    if kind in (Kind.NIFTI, Kind.PICTURE):
-        found.patient = f"files {path.parent}"
     return found, known, None
 
 
-def nifti_head(path: Path) -> str:
-    with told_plainly(path, "it is no readable NIfTI file"), path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        head = (gzip.GzipFile(fileobj=raw) if packed else raw).read(HEADER_BYTES)
-    return head[:540].decode("latin-1")
+def _look_at_picture(found: Found, known: Identifiers) -> None:
+    found.series = f"pictures {found.path.parent}"
+    for text in picture_texts(found.path)[1]:
+        known.add_weak(text)
+    if has_burnt_in_text(read_grey(found.path)):
+        found.reason = Reason.BURNT_IN
 
 
 def read_dicom(path: Path) -> Any:
@@ -174,7 +162,7 @@ def _look_at_dicom(found: Found, decoder: Decoder) -> tuple[Found, Identifiers, 
                 for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
             )
             found.patient = patient_of(dataset)
-            begin = read_time(str(dataset.get("StudyTime") or "").strip())
+            begin = begin_of(dataset)
             found.reason = reason_against(dataset)
         if found.reason is None and _shows_text(found.path, dataset, decoder):
             found.reason = Reason.BURNT_IN
@@ -192,6 +180,13 @@ def patient_of(dataset: Any) -> str:
     if name:
         return f"name {name} {dataset.get('PatientBirthDate') or ''}"
     return f"study {dataset.get('StudyInstanceUID') or dataset.get('SOPInstanceUID') or ''}"
+
+
+def begin_of(dataset: Any) -> float | None:
+    """When the study began, seconds since midnight, by the first clock time that its header gives."""
+    names = ("StudyTime", "SeriesTime", "AcquisitionTime", "ContentTime")
+    times = (read_time(str(dataset.get(name) or "").strip()) for name in names)
+    return next((time for time in times if time is not None), None)
 
 
 def _shows_text(path: Path, dataset: Any, decoder: Decoder) -> bool:
