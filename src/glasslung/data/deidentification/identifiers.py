@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -188,10 +188,4 @@ def _texts(element: Any) -> list[str]:
     if isinstance(value, bytes):
         runs = _PRINTABLE.findall(value[:LARGEST_BYTES])
         return [run.decode("latin-1") for run in runs]
-    if isinstance(value, str) or not hasattr(value, "__iter__") or (element.VR == "PN" and not _many(value)):
-        return [str(value)]
-    return [str(each) for each in value]
-
-
-def _many(value: Any) -> bool:
-    return type(value).__name__ == "MultiValue"
+    return [str(each) for each in value] if isinstance(value, MutableSequence) else [str(value)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,9 +224,8 @@ def _elements(dataset: Any) -> Iterator[Any]:
 def _as_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        return str(value)
-    return " | ".join(map(str, value))
+    # A person's name is one text, though it can be walked through letter by letter.
+    return " | ".join(map(str, value)) if isinstance(value, MutableSequence) else str(value)
 
 
 def refuse_leaks(leaks: list[Leak]) -> None:
