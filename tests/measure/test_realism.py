@@ -8,8 +8,8 @@ from scipy.stats import binomtest
 
 from glasslung.errors import UsageError
 from glasslung.measure.copies import copy_rate, diversity
-from glasslung.measure.featuresets import exact_share_limits, feature_set, halves, share_interval
-from glasslung.measure.manifolds import measure_manifold, reach
+from glasslung.measure.featuresets import exact_share_limits, feature_set, share_interval
+from glasslung.measure.manifolds import manifold_at_equal_counts, measure_manifold, reach
 from glasslung.measure.realism import RealismSettings, measure_realism
 
 
@@ -58,6 +58,24 @@ def test_one_population_is_precise_and_covered():
     )
     assert found.precision.value > 0.8 and found.recall.value > 0.8 and found.coverage.value > 0.8
     assert found.density.low <= 1.0 <= found.density.high
+
+
+def test_recall_is_asked_at_equal_counts():
+    real, made = feature_set(gaussians(8, 60)), gaussians(9, 600)
+    few, many = feature_set(made[:60]), feature_set(made)
+
+    def ask(measure, made):
+        return measure(real, made, rng=np.random.default_rng(0), draws=100)
+
+    plain, fair = ask(measure_manifold, many), ask(manifold_at_equal_counts, many)
+    once = [ask(measure_manifold, feature_set(made[n : n + 60])) for n in range(0, 600, 60)]
+    for share in ("recall", "coverage"):
+        expected = np.mean([getattr(one, share).value for one in once])
+        assert getattr(fair, share).value == pytest.approx(expected, abs=0.05)
+    assert plain.coverage.value > fair.coverage.value  # ten times as many land in more balls
+    assert (fair.precision, fair.density) == (plain.precision, plain.density)
+    assert (fair.made, plain.made) == (60, 600)
+    assert ask(manifold_at_equal_counts, few) == ask(measure_manifold, few)
 
 
 def test_mode_collapse_is_precise_and_forgets_most():
@@ -167,14 +185,8 @@ def test_a_fair_set_is_judged_fair_and_a_poor_one_poor():
     assert poor.diversity.high < poor.real_diversity.low
     assert poor.frechet.distance > fair.frechet.distance
     assert fair.copies.rate.value < 0.1
-    assert fair.real_manifold.real + fair.real_manifold.made == 80
-
-
-def test_halves_share_no_patient():
-    whole = feature_set(gaussians(25, 21), np.arange(21) // 3)
-    first, second = halves(whole, np.random.default_rng(0))
-    assert first.count + second.count == 7 and len(first) + len(second) == 21
-    assert not set(map(tuple, first.features)) & set(map(tuple, second.features))
+    assert (fair.real_manifold.real, fair.real_manifold.made) == (80, 80)
+    assert fair.real_manifold.recall.value > poor.manifold.recall.high
 
 
 def test_wrong_settings_are_refused():

@@ -89,14 +89,6 @@ def draw_halves(units: np.ndarray, draws: int, rng: np.random.Generator) -> np.n
     return (order < count // 2)[:, units].astype(np.float64)
 
 
-def halves(whole: FeatureSet, rng: np.random.Generator) -> tuple[FeatureSet, FeatureSet]:
-    """A random division into two halves by unit: what real against real scores. Needs four units."""
-    if whole.count < 4:
-        raise DataError(f"{whole.count} patients cannot be halved into two sets; four are needed")
-    order = rng.permutation(whole.count)
-    return whole.of_units(order[: whole.count // 2]), whole.of_units(order[whole.count // 2 :])
-
-
 def pair_mean(values: np.ndarray, units: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean over pairs of rows of different units: values (N, N), units (N,), weights (B, N) -> (B,).
 

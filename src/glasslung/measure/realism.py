@@ -21,8 +21,8 @@ from glasslung.measure.discrepancy import (
     kid_interval,
     noise_floor,
 )
-from glasslung.measure.featuresets import FeatureSet, halves
-from glasslung.measure.manifolds import NEIGHBOURS, Manifold, measure_manifold
+from glasslung.measure.featuresets import FeatureSet
+from glasslung.measure.manifolds import NEIGHBOURS, Manifold, manifold_at_equal_counts
 from glasslung.measure.statistics import Interval
 
 
@@ -49,7 +49,7 @@ class Realism:
     kid          kernel distance, unbiased: 0 like the real ones
     kid_subsets  the same as papers print it
     floor        kernel distance of real halves: within its limits, made cannot be told from real
-    manifold     precision, recall, density, coverage; real_manifold: one real half against the other
+    manifold     precision, recall, density, coverage at equal counts; real_manifold: of training pictures
     diversity    mean distance of two made pictures; real_diversity: of two real ones
     copies       how many are copies of training pictures, and of which
     frechet      only to be compared at equal counts
@@ -77,18 +77,17 @@ def measure_realism(
     """Judge a made set by real pictures that neither the model nor the features were trained on.
 
     made      units: the sample, or the patient whose scan it was made from
-    train     the model's training pictures: only for copies
+    train     the model's training pictures: for copies, and for what real pictures would score in its place
     held_out  the real pictures to compare with, units: patients; at least 2 k + 2 of them
     """
     chosen = settings or RealismSettings()
     sure: dict[str, Any] = {"rng": rng, "draws": chosen.draws, "level": chosen.level}
-    first, second = halves(held_out, rng)
     return Realism(
         kid=kid_interval(held_out, made, **sure),
         kid_subsets=kid_by_subsets(held_out, made, rng=rng, subset=chosen.subset, repeats=chosen.repeats),
         floor=noise_floor(held_out, rng=rng, splits=chosen.draws, level=chosen.level),
-        manifold=measure_manifold(held_out, made, k=chosen.neighbours, **sure),
-        real_manifold=measure_manifold(first, second, k=chosen.neighbours, **sure),
+        manifold=manifold_at_equal_counts(held_out, made, k=chosen.neighbours, **sure),
+        real_manifold=manifold_at_equal_counts(held_out, train, k=chosen.neighbours, **sure),
         diversity=diversity(made, **sure),
         real_diversity=diversity(held_out, **sure),
         copies=copy_rate(made, train, held_out, floor_percent=chosen.floor_percent, **sure),
