@@ -129,12 +129,12 @@ def share_of_lung() -> Code:
 
 def severity_score() -> Code:
     """A CT severity score; its definition stands beside it as text."""
-    return private("ct-severity-score", "CT severity score")
+    return private("severity-score", "CT severity score")
 
 
 def zone_points() -> Code:
     """The points that one zone gives to a CT severity score."""
-    return private("ct-severity-zone", "CT severity points of a zone")
+    return private("severity-zone", "CT severity points of a zone")
 
 
 def comment() -> Code:

@@ -72,6 +72,14 @@ class Maker:
         made.ContentDate = made.InstanceCreationDate = made.SeriesDate = day
         made.ContentTime = made.InstanceCreationTime = made.SeriesTime = clock
         made.InstanceCreatorUID = self.uid("creator")
+        for equipment in made.get("ContributingEquipmentSequence", ()):
+            if "ContributionDateTime" in equipment:
+                equipment.ContributionDateTime = day + clock
+        for dimension in (
+            *made.get("DimensionOrganizationSequence", ()),
+            *made.get("DimensionIndexSequence", ()),
+        ):
+            dimension.DimensionOrganizationUID = self.uid("dimensions", str(made.SOPInstanceUID))
         if "Rows" in made:
             made.ImageComments = DISCLAIMER
 
@@ -85,9 +93,14 @@ def maker_of(story: Story) -> Maker:
 def make_inheritable(header: Any) -> None:
     """Make a source's header fit to be inherited from: what must be there is there, if empty.
 
-    Names are read by the source's own character set, so that they can be written as UTF-8.
+    Names are read by the source's own character set, so that they can be written as UTF-8. Raises ValueError
+    where a date or a time is none.
     """
+    from pydicom.valuerep import DA, TM
+
     header.decode()
+    DA(header.get("StudyDate") or None), DA(header.get("PatientBirthDate") or None)
+    TM(header.get("StudyTime") or None)
     for keyword in EMPTY_IF_MISSING:
         if keyword not in header:
             setattr(header, keyword, "")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from glasslung.data.formats.archive import unpacked
-from glasslung.data.formats.damage import told_plainly
+from glasslung.data.formats.damage import silenced, told_plainly
 from glasslung.data.formats.dicom_origin import Origin, find_origin
 from glasslung.data.formats.geometry import check_same_grid
 from glasslung.data.formats.nifti import read_nifti
@@ -75,9 +75,10 @@ def write_dicom_results(
         for n, scan in enumerate(scans):
             tell(f"{scan.scan}: DICOM results", n / len(scans))
             origin = _origin(scan, sources[scan.scan])
-            for made in _objects(story_folder, scan, origin, maker, pdf if scan is scans[-1] else None):
-                made.dataset.save_as(part / made.name, enforce_file_format=True)
-                names.append(made.name)
+            with silenced():  # the libraries quote what they find odd in a header, and it may name somebody
+                for made in _objects(story_folder, scan, origin, maker, pdf if scan is scans[-1] else None):
+                    made.dataset.save_as(part / made.name, enforce_file_format=True)
+                    names.append(made.name)
     return [out / name for name in names]
 
 

@@ -29,7 +29,7 @@ class Masks:
 
     lungs      labels of `Lung`
     lesions    labels of `Lesion`; None where nobody drew lesions
-    opacities  1 where the lung is dense by its Hounsfield units; None where the scan has none
+    opacities  above 0 where the lung is dense by its Hounsfield units; None where the scan has none
     """
 
     lungs: np.ndarray
@@ -41,7 +41,7 @@ class Masks:
 class Segment:
     """One segment that is written.
 
-    mask, label  which mask holds it, and as which number
+    mask, label  which mask holds it, and as which number; 0: whatever is drawn in it
     name         as a reader sees it
     finding      what it is; `modifier` on which side; `abnormal` whether it is a lesion
     drawn_by     name of the algorithm;  given: whether it was made elsewhere
@@ -58,6 +58,11 @@ class Segment:
     given: bool = False
     weights: str = ""
 
+    def within(self, masks: Masks) -> np.ndarray:
+        """(D, H, W) bool: where it is."""
+        drawn: np.ndarray = getattr(masks, self.mask)
+        return drawn == self.label if self.label else drawn > 0
+
 
 def segments_of(scan: Findings, masks: Masks) -> tuple[Segment, ...]:
     """The segments of a scan in the order of their numbers, from 1; what has no voxel has no segment."""
@@ -67,7 +72,7 @@ def segments_of(scan: Findings, masks: Masks) -> tuple[Segment, ...]:
     if masks.opacities is not None and masks.opacities.any():
         told.append(
             Segment(
-                *("opacities", 1, OPACITY_NAME, codes.opacity(), None, True, OPACITY_RGB),
+                *("opacities", 0, OPACITY_NAME, codes.opacity(), None, True, OPACITY_RGB),
                 "glasslung opacities by density",
             )
         )
@@ -103,7 +108,7 @@ def segmentation(origin: Origin, masks: Masks, segments: tuple[Segment, ...], ma
     """
     from highdicom.seg import Segmentation
 
-    voxels = np.stack([getattr(masks, one.mask) == one.label for one in segments], axis=-1)
+    voxels = np.stack([one.within(masks) for one in segments], axis=-1)
     content = (origin.series_uid, digest(voxels), repr(segments))
     made = Segmentation(
         source_images=list(origin.headers),
