@@ -45,7 +45,9 @@ def test_a_study_makes_its_page_and_goes_on(pictures, tmp_path):
     assert released["first_alarms"]["black training pictures"] == 3
     for name in ("precision", "recall", "coverage", "copies", "told_apart"):
         assert 0 <= released[name]["low"] <= released[name]["value"] <= released[name]["high"] <= 1
+    assert len(released["nearest"]) == 8 and all(0 <= real < 2 * 26 for _, real in released["nearest"])
     text = page.read_text()
+    assert "Nearest to training pictures" in text and "nearest training picture" in text
     assert "black training pictures" in text and "The first pictures, not chosen" in text
     assert "too short for conclusions" in text and 'src="http' not in text
     before = (tmp_path / "study" / "outcomes" / "leangan-0.npz").read_bytes()

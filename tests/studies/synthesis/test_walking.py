@@ -26,7 +26,7 @@ def run_of(folder, name, **settings):
 def test_between_two_codes_it_is_an_interpolation(tmp_path):
     told = draw_walk(run_of(tmp_path / "run", "leangan"), tmp_path / "out", Walk(5, seed=2))
     assert told["called"] == INTERPOLATION and told["ends"] == "drawn"
-    assert len(told["dense_share_of_lung"]) == 5
+    assert len(told["dense_share_of_lung"]) == len(told["affected_share_of_lung"]) == 5
     with Image.open(tmp_path / "out" / "strip.png") as strip:
         assert strip.size == (5 * 18 - 2, 16) and "interpolation" in strip.text["Title"]
     with Image.open(tmp_path / "out" / "film.gif") as film:
@@ -59,7 +59,7 @@ def test_stages_need_a_model_that_was_told_them(tmp_path):
         draw_walk("usvae", tmp_path / "d", Walk())
 
 
-def test_only_growing_dense_lung_is_a_progression():
+def test_only_growing_affected_lung_is_a_progression():
     """Loads that rise in all walks, and loads that fall in all."""
 
     def lungs(shares):

@@ -2,7 +2,7 @@
 
 What lies between two codes or two pictures is called an interpolation, whatever it looks like. Only a walk
 through labelled ages of the disease, by a model that was told them, may be called a progression, and only
-if the dense lung that it shows was measured and grows.
+if the affected lung that it shows was measured and grows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from glasslung.data.pictureset import square_unit
 from glasslung.data.picturesheet import as_film, as_png, grid
 from glasslung.errors import UsageError
 from glasslung.files import whole_folder, write_json
-from glasslung.measure.lesionload import opacity_share
+from glasslung.measure.lesionload import GLASS_GREY, opacity_share
 from glasslung.measure.monotony import Monotony, measure_monotony
 from glasslung.nn.generators import draw_codes
 from glasslung.nn.making import checked_groups, maker_of
@@ -43,7 +43,7 @@ class Walk:
     stages: bool = False
     """Through all ages of a conditional model, with the code standing still."""
     walks: int = 32
-    """Through stages: codes whose dense lung is measured; eight are drawn."""
+    """Through stages: codes whose affected lung is measured; eight are drawn."""
     optimise: bool = False
     """Look for the codes of pictures by descent, also where the model has a reconstructor."""
 
@@ -67,7 +67,7 @@ def draw_walk(which: str | Path, out: Path, wanted: Walk, pictures: Sequence[Pat
         return _through_stages(run, out, wanted)
     codes, ends = _ends(run, wanted, pictures)
     images = show_walk(run.model, walk(codes[0], codes[1], wanted.steps, wanted.way), wanted.group)
-    told = _told(run, wanted, INTERPOLATION, "no stage is labelled along it", opacity_share(images)) | ends
+    told = _told(run, wanted, INTERPOLATION, "no stage is labelled along it", images[None]) | ends
     _write(out, images, images, told)
     return told
 
@@ -95,7 +95,7 @@ def _ends(run: Trained, wanted: Walk, pictures: Sequence[Path]) -> tuple[np.ndar
 
 
 def _through_stages(run: Trained, out: Path, wanted: Walk) -> dict[str, Any]:
-    """Many codes through all stages, the dense lung along each, and what the walk may be called."""
+    """Many codes through all stages, the affected lung along each, and what the walk may be called."""
     import torch
 
     if run.about["settings"].get("condition") != "age":
@@ -105,16 +105,21 @@ def _through_stages(run: Trained, out: Path, wanted: Walk) -> dict[str, Any]:
     rng = torch.Generator().manual_seed(wanted.seed)
     codes = draw_codes(wanted.walks, maker_of(run.model).code_width, rng).numpy()
     walks = np.stack([show_stages(run.model, code, wanted.steps) for code in codes])
-    found = measure_monotony(walks, rng=np.random.default_rng(wanted.seed))
+    found = measure_monotony(walks, rng=np.random.default_rng(wanted.seed), load=affected_share)
     called, why = name_of(found)
-    told = _told(run, wanted, called, why, found.loads.mean(0)) | {"monotony": _figures(found)}
+    told = _told(run, wanted, called, why, walks) | {"monotony": _figures(found)}
     _write(out, walks[:STAGE_STRIPS].reshape(-1, *walks.shape[2:]), walks[0], told)
     return told
 
 
+def affected_share(images: np.ndarray) -> np.ndarray:
+    """Share of each slice's lung that is as dense as ground glass, or denser: (N, S, S) -> (N,)."""
+    return opacity_share(images, GLASS_GREY)
+
+
 def name_of(found: Monotony) -> tuple[str, str]:
     """What a walk through labelled stages may be called, and why."""
-    share = f"dense lung grows along {100 * found.rising.value:.0f} % of the walks"
+    share = f"affected lung grows along {100 * found.rising.value:.0f} % of the walks"
     if found.may_be_called_progression:
         return PROGRESSION, f"the stages are labelled, and {share}"
     return INTERPOLATION, f"the stages are labelled, but {share} only, or not beyond doubt"
@@ -125,7 +130,9 @@ def _figures(found: Monotony) -> dict[str, Any]:
     return {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in figures.items()}
 
 
-def _told(run: Trained, wanted: Walk, called: str, why: str, load: np.ndarray) -> dict[str, Any]:
+def _told(run: Trained, wanted: Walk, called: str, why: str, walks: np.ndarray) -> dict[str, Any]:
+    """What is told of walks (W, T, S, S); shares of lung are means over them, step by step."""
+    affected, dense = (np.mean([load(one) for one in walks], 0) for load in (affected_share, opacity_share))
     return {
         "called": called,
         "why": why,
@@ -133,7 +140,8 @@ def _told(run: Trained, wanted: Walk, called: str, why: str, load: np.ndarray) -
         "run": run.name,
         "model": run.method,
         "walk": asdict(wanted),
-        "dense_share_of_lung": [float(one) for one in load],
+        "affected_share_of_lung": affected.tolist(),
+        "dense_share_of_lung": dense.tolist(),
     }
 
 
