@@ -1,7 +1,7 @@
 """Text burnt into a picture: letters drawn with the pixels themselves, which no header can take away.
 
 What gives letters away on a CT slice
-    one grey      drawn with one value, most often the lowest or the highest there is; tissue never repeats
+    contrast      far from the grey around it, on every side; text is drawn to be read
     like heights  marks of about one height
     in a row      side by side on one line, with small gaps
     thin strokes  a few pixels wide
@@ -29,7 +29,9 @@ class TextSettings:
     overlap           share of the lower one's height on which both stand beside each other
     letters           marks in a row that make a text: three may be ribs or clips
     stroke            half the thickest part of a letter
-    plateau           how near to the extreme grey counts as it, share of the slice's range
+    levels            greys above which marks are looked for, shares of the way from the slice's lowest to
+                      its highest: text is white most often, and 1000 HU or so where somebody minded
+    dark              grey below which dark marks are looked for
     contrast          between a letter and what lies around it, share of the slice's range
     """
 
@@ -41,7 +43,8 @@ class TextSettings:
     overlap: float = 0.6
     letters: int = 4
     stroke: float = 4.0
-    plateau: float = 0.01
+    levels: tuple[float, ...] = (0.4, 0.55, 0.7, 0.85, 0.99)
+    dark: float = 0.01
     contrast: float = 0.3
 
 
@@ -63,14 +66,14 @@ def has_burnt_in_text(pixels: np.ndarray, settings: TextSettings = TextSettings(
 
 
 def text_rows(pixels: np.ndarray, settings: TextSettings) -> list[list[_Mark]]:
-    """Rows of marks that look like letters, at the highest, the lowest and other repeated greys."""
+    """Rows of marks that look like letters, brighter than each level or darker than all."""
     values = np.asarray(pixels, dtype=np.float32)
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return []
     values = (values - low) / (high - low)
     rows: list[list[_Mark]] = []
-    for mask in (values >= 1 - settings.plateau, values <= settings.plateau):
+    for mask in (values <= settings.dark, *(values >= level for level in settings.levels)):
         rows += _rows_of(_marks(mask, values, settings), settings)
     return rows
 
