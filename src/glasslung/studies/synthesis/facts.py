@@ -41,7 +41,7 @@ def facts(about: Mapping[str, Any], methods: Mapping[str, Any]) -> Facts:
         metrics=(
             "Kernel distance with the floor of real halves, precision, recall, density, coverage, "
             "likeness of two made pictures, copies of training pictures; features of a network that "
-            "learned within the study."
+            "learned within the study, and of one that ships."
         ),
         uncertainty=f"95 % intervals by resampling patients and samples, {plan['draws']} draws.",
         internal="Beside held-out pictures of other patients.",

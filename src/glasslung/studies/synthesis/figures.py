@@ -43,20 +43,32 @@ def make_ruler(read: Callable[[np.ndarray], np.ndarray], train: SliceSet, held_o
     )
 
 
-def measure_made(made: np.ndarray, ruler: Ruler, seed: int, draws: int) -> dict[str, Any]:
+def measure_made(made: np.ndarray, ruler: Ruler, shipped: Ruler, seed: int, draws: int) -> dict[str, Any]:
     """Every figure of one made set (N, S, S), each as {'value', 'low', 'high'} or a plain number.
 
-    Distances are on the reader's features; copies by `measure.copycheck`.
+    Distances are on the reader's features, and once more, under 'shipped', on those that come with the
+    package; copies by `measure.copycheck`.
     """
     rng = np.random.default_rng(seed)
     features = feature_set(read_features(made, ruler.read))
-    found = measure_realism(
-        features, ruler.train, ruler.held_out, rng=rng, settings=RealismSettings(draws=draws)
-    )
     told = two_sample_test(ruler.held_out, features, rng=rng, kind="linear", draws=draws)
     alike = structural_likeness(made, rng=rng, draws=draws)
     real_alike = structural_likeness(ruler.unseen.images, ruler.unseen.patient, rng=rng, draws=draws)
-    copies = plain_copies(made, ruler, rng, draws)
+    return {
+        **distances(features, ruler, rng, draws),
+        "shipped": distances(feature_set(read_features(made, shipped.read)), shipped, rng, draws),
+        "likeness": plain(alike),
+        "real_likeness": plain(real_alike),
+        "told_apart": plain(told.area),
+        **plain_copies(made, ruler, rng, draws),
+    }
+
+
+def distances(features: FeatureSet, ruler: Ruler, rng: np.random.Generator, draws: int) -> dict[str, Any]:
+    """How far made pictures are from unseen real ones on one reader's features, and what real ones score."""
+    found = measure_realism(
+        features, ruler.train, ruler.held_out, rng=rng, settings=RealismSettings(draws=draws)
+    )
     manifold = found.manifold
     return {
         "kid": plain(found.kid),
@@ -67,16 +79,13 @@ def measure_made(made: np.ndarray, ruler: Ruler, seed: int, draws: int) -> dict[
         "density": plain(manifold.density),
         "coverage": plain(manifold.coverage),
         "real_recall": plain(found.real_manifold.recall),
+        "real_coverage": plain(found.real_manifold.coverage),
         "frechet": found.frechet.distance,
         "counts": {
-            "made": len(made),
+            "made": len(features),
             "real": len(ruler.held_out),
             "features": ruler.held_out.features.shape[1],
         },
-        "likeness": plain(alike),
-        "real_likeness": plain(real_alike),
-        "told_apart": plain(told.area),
-        **copies,
     }
 
 

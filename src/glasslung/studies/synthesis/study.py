@@ -24,6 +24,7 @@ from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.files import make_folder, write_json
 from glasslung.models import build, slicenet
+from glasslung.predict.realism import open_reader
 from glasslung.studies.folder import (
     NUMBERS,
     OUTCOMES,
@@ -126,10 +127,12 @@ def run_synthesis(
     with one_thread():
         jobs = study_jobs(chosen, train, held_out, plan, seeds)
         done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, CONTEST_SHARE))
-        ruler = ruler_of(done[0], train, held_out)
+        shipped = open_reader()
+        rulers = ruler_of(done[0], train, held_out), make_ruler(shipped, train, held_out)
         numbers = {
             "about": about_run(asked, [_without_curves(one) for one in done], seeds),
-            "methods": score(done[1:], ruler, plan, part_of(progress, CONTEST_SHARE, 1.0)),
+            "shipped_reader": str(shipped),
+            "methods": score(done[1:], rulers, plan, part_of(progress, CONTEST_SHARE, 1.0)),
         }
     write_json(out / NUMBERS, numbers)
     return write_page(out / PAGE, numbers, done[1:], train, held_out)
@@ -210,7 +213,9 @@ def ruler_of(reader: Done, train: SliceSet, held_out: SliceSet) -> Ruler:
     return make_ruler(slicenet.reader(net), train, held_out)  # type: ignore[arg-type]
 
 
-def score(done: Sequence[Done], ruler: Ruler, plan: Plan, progress: Progress | None) -> dict[str, Any]:
+def score(
+    done: Sequence[Done], rulers: tuple[Ruler, Ruler], plan: Plan, progress: Progress | None
+) -> dict[str, Any]:
     """method -> seed -> figures and the story of the training."""
     found: dict[str, Any] = {}
     for number, one in enumerate(done):
@@ -218,7 +223,7 @@ def score(done: Sequence[Done], ruler: Ruler, plan: Plan, progress: Progress | N
             progress(f"measuring {one.name}, seed {one.seed}", number / len(done))
         assert one.answer is not None
         told = one.manifest["told"]
-        figures = measure_made(read_made(one.answer), ruler, one.seed, plan.draws)
+        figures = measure_made(read_made(one.answer), *rulers, one.seed, plan.draws)
         story = story_of(told["looks"], told["alarms"])
         found.setdefault(one.name, {})[str(one.seed)] = {
             **figures,

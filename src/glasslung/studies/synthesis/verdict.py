@@ -15,7 +15,9 @@ def sentences_of(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What the figures say, each sentence with its numbers."""
     found = []
     if RECIPE in methods:
-        found += [_distance(methods, other) for other in (PUT_RIGHT, AS_RELEASED) if other in methods]
+        for other in (PUT_RIGHT, AS_RELEASED):
+            if other in methods:
+                found += [_distance(methods, other), _distance(methods, other, "shipped")]
         found += [_recall(methods), _black(methods), _copies(methods)]
     if AS_RELEASED in methods:
         found.append(_released(methods[AS_RELEASED]))
@@ -31,14 +33,18 @@ def _range(values: list[float]) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
-def _distance(methods: Mapping[str, Any], other: str) -> str:
-    mine, theirs = _each(methods, RECIPE, "kid"), _each(methods, other, "kid")
+def _distance(methods: Mapping[str, Any], other: str, reader: str = "") -> str:
+    mine, theirs = (
+        [(one[reader] if reader else one)["kid"] for one in methods[name].values()]
+        for name in (RECIPE, other)
+    )
+    features = "on the features that ship" if reader else "on the study's own features"
     apart = max(one["high"] for one in mine) < min(one["low"] for one in theirs)
     how = "clearly below" if apart else "not clearly below"
     return (
         f"The kernel distance of {RECIPE} ({_range([one['value'] for one in mine])}) is {how} that of "
         f"{other} "
-        f"({_range([one['value'] for one in theirs])}): the intervals of all seeds "
+        f"({_range([one['value'] for one in theirs])}) {features}: the intervals of all seeds "
         f"{'do not overlap' if apart else 'overlap'}."
     )
 
