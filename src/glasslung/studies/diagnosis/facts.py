@@ -43,7 +43,7 @@ def facts(numbers: Mapping[str, Any]) -> Facts:
         test_truth="As in training.",
         masks=f"Lungs and lesions: {numbers['masks by']}." if numbers.get("masks by") else "",
         predictors="The slices of a scan, and the lesion mask where the method is shown it.",
-        model=f"Classifiers of whole scans: {', '.join(plan['methods'])}.",
+        model=f"Classifiers of whole scans: {'; '.join(plan['methods'])}.",
         start="At random, or from a CVAE trained on the same scans; no weights from elsewhere.",
         training=(
             f"{budget['seconds']:g} s of processor time of one core for each method, all that it needs "

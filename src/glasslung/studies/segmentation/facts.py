@@ -40,7 +40,7 @@ def facts(numbers: Mapping[str, Any]) -> Facts:
         ),
         predictors="The grey values of a slice; nothing else is read.",
         masks="" if people else "Masks are exact; nobody judged.",
-        model=f"Segmenters of single slices: {', '.join(numbers['methods'])}.",
+        model=f"Segmenters of single slices: {'; '.join(numbers['methods'])}.",
         start="At random; no weights from elsewhere.",
         training=(
             f"{budget['seconds']:g} s of processor time of one core for each training; batches of "
