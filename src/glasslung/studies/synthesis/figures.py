@@ -43,11 +43,11 @@ def make_ruler(read: Callable[[np.ndarray], np.ndarray], train: SliceSet, held_o
     )
 
 
-def measure_made(made: np.ndarray, ruler: Ruler, shipped: Ruler, seed: int, draws: int) -> dict[str, Any]:
+def measure_made(made: np.ndarray, ruler: Ruler, own: Ruler, seed: int, draws: int) -> dict[str, Any]:
     """Every figure of one made set (N, S, S), each as {'value', 'low', 'high'} or a plain number.
 
-    Distances are on the reader's features, and once more, under 'shipped', on those that come with the
-    package; copies by `measure.copycheck`.
+    Distances are on the features that come with the package, and once more, under 'own', on those of a
+    reader that learned within the study; copies by `measure.copycheck`.
     """
     rng = np.random.default_rng(seed)
     features = feature_set(read_features(made, ruler.read))
@@ -56,7 +56,7 @@ def measure_made(made: np.ndarray, ruler: Ruler, shipped: Ruler, seed: int, draw
     real_alike = structural_likeness(ruler.unseen.images, ruler.unseen.patient, rng=rng, draws=draws)
     return {
         **distances(features, ruler, rng, draws),
-        "shipped": distances(feature_set(read_features(made, shipped.read)), shipped, rng, draws),
+        "own": distances(feature_set(read_features(made, own.read)), own, rng, draws),
         "likeness": plain(alike),
         "real_likeness": plain(real_alike),
         "told_apart": plain(told.area),

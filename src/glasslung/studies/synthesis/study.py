@@ -128,10 +128,10 @@ def run_synthesis(
         jobs = study_jobs(chosen, train, held_out, plan, seeds)
         done = finish(jobs, out / OUTCOMES, part_of(progress, 0.05, CONTEST_SHARE))
         shipped = open_reader()
-        rulers = ruler_of(done[0], train, held_out), make_ruler(shipped, train, held_out)
+        rulers = make_ruler(shipped, train, held_out), ruler_of(done[0], train, held_out)
         numbers = {
             "about": about_run(asked, [_without_curves(one) for one in done], seeds),
-            "shipped_reader": str(shipped),
+            "reader": str(shipped),
             "methods": score(done[1:], rulers, plan, part_of(progress, CONTEST_SHARE, 1.0)),
         }
     write_json(out / NUMBERS, numbers)

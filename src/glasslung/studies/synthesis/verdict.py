@@ -17,7 +17,7 @@ def sentences_of(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if RECIPE in methods:
         for other in (PUT_RIGHT, AS_RELEASED):
             if other in methods:
-                found += [_distance(methods, other), _distance(methods, other, "shipped")]
+                found += [_distance(methods, other), _distance(methods, other, "own")]
         found += [_recall(methods), _black(methods), _copies(methods)]
     if AS_RELEASED in methods:
         found.append(_released(methods[AS_RELEASED]))
@@ -38,7 +38,7 @@ def _distance(methods: Mapping[str, Any], other: str, reader: str = "") -> str:
         [(one[reader] if reader else one)["kid"] for one in methods[name].values()]
         for name in (RECIPE, other)
     )
-    features = "on the features that ship" if reader else "on the study's own features"
+    features = "on the study's own features" if reader else "on the features that ship"
     apart = max(one["high"] for one in mine) < min(one["low"] for one in theirs)
     how = "clearly below" if apart else "not clearly below"
     return (
