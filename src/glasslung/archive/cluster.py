@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,10 @@ from glasslung.archive.settings import ArchiveSettings, Limits
 from glasslung.errors import DataError, UsageError
 
 AUTO = "auto"
-QUIET = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # of a cluster that begins here; Ray's own 15 is for machines with owners
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what it will do with graphics cards some day, told at length
 }
 
 
@@ -57,49 +61,75 @@ def ray_crew(address: str, settings: ArchiveSettings, limits: Limits, marker: Pa
              machine alone; else the address of its head
     marker   a file of the output folder, which every machine must see
     """
-    os.environ.update(QUIET)
+    own = address == AUTO and not _is_part_of_one()
+    ray = _import_ray(own)
+
+    def outcomes(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
+        with _cluster(ray, "" if own else address, limits.workers):
+            seat = ray.remote(num_cpus=settings.threads, max_restarts=0)(Seat)
+            told = settings.plain(), limits, str(marker.absolute())
+            yield from _work(ray, lambda: seat.remote(*told), limits.workers, jobs)
+
+    return outcomes
+
+
+def _is_part_of_one() -> bool:
+    """Whether a cluster was begun on this machine, or is named by Ray's own variable."""
+    home = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    return "RAY_ADDRESS" in os.environ or Path(home, "ray", "ray_current_cluster").is_file()
+
+
+def _import_ray(own: bool) -> Any:
+    """The library, which reads its environment when it is imported.
+
+    own  a cluster begins here. Ray opens its ports on every address of the machine: with a secret that only
+         this run knows, nobody else gets in. (Not where a program imported Ray before: then its word holds.)
+    """
+    os.environ.update(ENVIRONMENT)
+    if own and "ray" not in sys.modules:
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
     except ImportError:
         raise UsageError(
             "--ray needs the library ray: pip install 'glasslung[cluster]', or leave it out and use --workers"
         ) from None
+    return ray
 
-    def outcomes(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
-        _connect(ray, address, limits.workers)
+
+@contextmanager
+def _cluster(ray: Any, address: str, workers: int) -> Iterator[None]:
+    """Inside, this process is part of the cluster at an address, or of a new one ('')."""
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as logs:
         try:
-            hire = ray.remote(num_cpus=settings.threads, max_restarts=0)(Seat)
-            yield from _work(
-                ray, lambda: hire.remote(settings.plain(), limits, str(marker.absolute())), limits, jobs
-            )
+            with _own_signals():
+                if address:
+                    ray.init(address=address, **quiet)
+                else:
+                    new = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": logs}
+                    ray.init(address="local", **new, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as problem:
+            first = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            raise UsageError(f"--ray {address or AUTO}: no cluster answers there ({first})") from problem
+        try:
+            yield
         finally:
             ray.shutdown()
 
-    return outcomes
 
-
-def _connect(ray: Any, address: str, workers: int) -> None:
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray puts handlers of its own in place of those by which a person stops us."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with suppress(ConnectionError):
-            ray.init(address=address, **quiet)
-            return
-        if address != AUTO:
-            raise UsageError(f"--ray {address}: no cluster answers there; start it with `ray start --head`")
-        # Ports of a cluster of one machine are opened on the loopback alone.
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
-    except (RuntimeError, ValueError, OSError) as problem:
-        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
-        raise UsageError(f"--ray {address}: Ray does not start ({first})") from problem
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _work(ray: Any, hire: Any, limits: Limits, jobs: Iterable[Job]) -> Iterator[Outcome]:
+def _work(ray: Any, hire: Callable[[], Any], seats: int, jobs: Iterable[Job]) -> Iterator[Outcome]:
     """Give every seat a case, and the next when it is finished; a seat that was lost is filled again."""
     waiting = iter(jobs)
     busy: dict[Any, tuple[Any, Job, int]] = {}
@@ -107,7 +137,7 @@ def _work(ray: Any, hire: Any, limits: Limits, jobs: Iterable[Job]) -> Iterator[
     def give(seat: Any, job: Job, tries: int) -> None:
         busy[seat.do.remote(job)] = (seat, job, tries)
 
-    for job in islice(waiting, limits.workers):
+    for job in islice(waiting, seats):
         seat = hire()
         _check_seat(ray, seat)
         give(seat, job, 1)

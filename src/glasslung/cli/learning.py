@@ -146,6 +146,14 @@ def train(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Refuse operations that differ from run to run.")
     ] = False,
+    shares: Annotated[
+        int | None,
+        typer.Option(
+            help="Batches averaged in each step, dealt to the processes that torchrun or srun started; one "
+            "for each if not given.",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint_every: Annotated[int, typer.Option(help="Steps that a kill can cost.")] = 200,
     resume: Annotated[
         bool, typer.Option("--resume", help="Insist that there is a run to go on with.")
@@ -177,8 +185,10 @@ def train(
     from glasslung.studies.synthesis.training import MAKERS, MakerJob, train_maker
     from glasslung.studies.training import Job, train_model
     from glasslung.train.machine import Machine
+    from glasslung.train.ranks import find_ranks
 
-    machine = Machine(device, precision, deterministic=deterministic)
+    ranks = find_ranks()
+    machine = Machine(device, precision, ranks.world if shares is None else shares, deterministic)
     settings = parse_settings(setting or ())
     given = {"--mirror": mirror, "--split-seed": split_seed is not None, "--augment": augment}
     given |= {"--size": size is not None, "--healthy": healthy is not None}
@@ -188,6 +198,8 @@ def train(
     given |= {"--frame": frame, "--folds": folds is not None, "--start": start is not None}
     given |= {"--watch": watch, "--label": label}
     batches = entry_for(model).batch
+    if ranks.world > 1 and (batches in (ExamBatch, SideBatch) or model in MAKERS):
+        raise UsageError(f"{model} is trained by one process; start it without torchrun or srun")
     if model in USUAL:
         refuse(model, VOLUMES, given)
         volumes = volume_training(steps, batch, box, spacing, reads, ema, checkpoint_every)
@@ -246,6 +258,8 @@ def train(
         job = Job(model, data, ages, settings, seed, machine)
         with progress_bar() as progress:
             run = train_model(job, out, resume, tensorboard, progress)
+    if not ranks.first:
+        return
     print_remarks(training_remarks(run))
     typer.echo(f"{model}: {steps} steps done, weights in {run.folder / 'weights'}")
 

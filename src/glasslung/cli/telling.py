@@ -35,6 +35,12 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from glasslung.train.ranks import find_ranks
+
+    if not find_ranks().first:  # of several processes of one training one talks
+        yield lambda what, done: None
+        return
+
     said, said_at = "", 0.0
     first: tuple[float, float] | None = None
 

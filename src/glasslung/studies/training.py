@@ -36,6 +36,7 @@ from glasslung.train.game import Game
 from glasslung.train.loop import Progress as StepProgress
 from glasslung.train.loop import fit
 from glasslung.train.machine import Machine
+from glasslung.train.ranks import find_ranks
 from glasslung.train.rundir import SETTINGS, RunDir, tensorboard
 from glasslung.types import Progress
 
@@ -119,7 +120,7 @@ def keep_reference(run: RunDir, job: Job, config: Any) -> None:
 
     A cohort without enough validation slices leaves none; a forecast then says that nothing is known of it.
     """
-    if job.model not in VOICES:
+    if job.model not in VOICES or not find_ranks().first:
         return
     cohort, slices = load_slices(job.cohort, int(config.size))
     parts = split_slices(slices, dealt(cohort, job.training.split_seed))

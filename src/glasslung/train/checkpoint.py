@@ -5,7 +5,7 @@
         optimisers.safetensors  Adam's moments and counts, 'player/parameter/exp_avg'
         averages.safetensors    running averages of the weights, where the run keeps them
         state.json              step, seed, and what must be the same to go on
-        stream-0.json           where the stream of batches stands, one for each process
+        stream-0.json           where the stream of batches stands, the same for all processes
 
 The folder is written beside and renamed, so a run that is killed while saving keeps the one before.
 """
@@ -118,7 +118,7 @@ def conditions(game: Game) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "seed": game.seed,
-        "processes": game.fabric.world_size,
+        "processes": game.machine.processes,
         "ema": game.ema,
         "modules": sorted(game.modules),
         "players": {player.name: [player.turns, player.accumulate] for player in game.players},
@@ -133,11 +133,8 @@ def save_checkpoint(game: Game, folder: Path, keep: int = 1) -> Path:
     try:
         if fabric.is_global_zero:
             _write_shared(game, partial)
-        fabric.barrier()
-        write_json(partial / f"stream-{fabric.global_rank}.json", game.batches.state())
     except DataError as problem:  # told by the name that is asked for, not the unfinished one
         raise DataError(str(problem).replace(partial.name, target.name)) from problem
-    fabric.barrier()
     if fabric.is_global_zero:
         replace_folder(partial, target)
         for old in checkpoints(folder)[: -max(1, keep)]:
@@ -159,6 +156,7 @@ def _write_shared(game: Game, partial: Path) -> None:
     save_tensors(partial / "optimisers.safetensors", optimiser_tensors(game))
     if game.ema is not None:
         save_tensors(partial / "averages.safetensors", game.averages)
+    write_json(partial / "stream-0.json", game.batches.state())
     write_json(partial / "state.json", {"step": game.step, "torch": torch.__version__, **conditions(game)})
 
 
@@ -191,6 +189,6 @@ def load_checkpoint(game: Game, folder: Path) -> int:
     restore_optimisers(game, load_tensors(path / "optimisers.safetensors"))
     if game.ema is not None:
         fill(game.averages, load_tensors(path / "averages.safetensors"), "the checkpoint's averages")
-    game.batches.restore(read_json(path / f"stream-{game.fabric.global_rank}.json"))
+    game.batches.restore(read_json(path / "stream-0.json"))
     game.step = int(state["step"])
     return game.step

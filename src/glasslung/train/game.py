@@ -26,10 +26,10 @@ class Game:
     """Players around one table: `fit` moves them, a checkpoint holds exactly what stands here.
 
     modules  every network by name; a parameter that a player trains must belong to one of them
-    seed     of all draws: the draws of one step depend on (seed, step, player, turn, process) and on nothing
+    seed     of all draws: the draws of one step depend on (seed, step, player, turn, part) and on nothing
              before, so whoever arrives at a step finds the same ones
     ema      decay of the running average of the weights (0.999, say); None keeps none
-    fabric   given by `launch` when there are several processes
+    batches  the same stream on every process: each draws every batch and uses those that are its own
     """
 
     def __init__(
@@ -40,11 +40,10 @@ class Game:
         seed: int,
         machine: Machine | None = None,
         ema: float | None = None,
-        fabric: Fabric | None = None,
     ) -> None:
         self.machine = machine or Machine()
-        refuse_shared_queues(modules, fabric.world_size if fabric else self.machine.processes)
-        self.fabric = fabric or open_fabric(self.machine)
+        refuse_shared_queues(modules, self.machine.processes)
+        self.fabric: Fabric = open_fabric(self.machine)
         self.modules, self.players = dict(modules), list(players)
         self.batches, self.seed, self.step = batches, seed, 0
         for module in self.modules.values():
@@ -68,13 +67,17 @@ class Game:
         """Every parameter by its full name, 'module.layer.weight'."""
         return {f"{m}.{n}": p for m, module in self.modules.items() for n, p in module.named_parameters()}
 
+    def buffers(self) -> list[Tensor]:
+        """What networks keep without learning it: batch normalisation's running statistics and counts."""
+        return [buffer for module in self.modules.values() for buffer in module.buffers()]
+
     def state(self) -> dict[str, Tensor]:
         """Every parameter and buffer by its full name."""
         return {f"{m}.{n}": t for m, module in self.modules.items() for n, t in module.state_dict().items()}
 
     def draws(self, *place: int) -> torch.Generator:
         """The generator of one place in the run (step, player, turn, part), on the networks' device."""
-        seed = int(np.random.SeedSequence([self.seed, self.fabric.global_rank, *place]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, 0, *place]).generate_state(1)[0])
         torch.manual_seed(seed)  # dropout draws from torch's own stream; `fit` gives that back afterwards
         return torch.Generator(self.device).manual_seed(seed)
 
@@ -110,7 +113,7 @@ def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
 
 
 def refuse_shared_queues(modules: Mapping[str, nn.Module], processes: int) -> None:
-    """Several processes average their buffers; the mean of two memories of different slices is neither."""
+    """Shares of a turn average their buffers; the mean of two memories of different slices is neither."""
     keepers = [name for name, top in modules.items() if any(isinstance(m, Queue) for m in top.modules())]
     if processes > 1 and keepers:
         raise UsageError(

@@ -97,7 +97,6 @@ def fit(
                     record = take_turn(game, player, step, place, turn)
                 if log and step % every == 0 and game.fabric.is_global_zero:
                     log(record)
-            _share_buffers(game)
             game.update_averages()
             game.step = step + 1
             if progress and game.fabric.is_global_zero:
@@ -121,26 +120,77 @@ def _training(game: Game) -> Iterator[None]:
 
 
 def take_turn(game: Game, player: Player, step: int, place: int, turn: int) -> Record:
-    """One optimiser step of one player; the record of it for the log."""
+    """One optimiser step of one player; the record of it for the log.
+
+    Its batches are the parts of one large one, averaged: each process takes its own parts, so that however
+    many processes there are, the step is the same.
+    """
+    parts, world = player.accumulate * game.machine.processes, game.fabric.world_size
+    own = parts // world
     totals: dict[str, float] = {}
     gradients: list[Tensor] = []
-    for part in range(player.accumulate):
-        batch = next(game.batches).to(game.device, game.machine.channels_last)
-        rng = game.draws(step, place, turn, part)
+    running = _Running(game)
+    for part in range(parts):
+        batch = next(game.batches)
+        if part % world != game.fabric.global_rank:
+            continue
+        batch, rng = batch.to(game.device, game.machine.channels_last), game.draws(step, place, turn, part)
+        running.begin()
         with game.fabric.autocast():
             terms = player.loss(batch, step, rng)
         values = read_terms(player, step, terms)
-        totals = {name: totals.get(name, 0.0) + value / player.accumulate for name, value in values.items()}
+        totals = {name: totals.get(name, 0.0) + value / own for name, value in values.items()}
         fresh = differentiate(player, terms["total"], game.names[player.name])
-        gradients = fresh if part == 0 else [sum_ + new for sum_, new in zip(gradients, fresh, strict=True)]
-    if player.accumulate > 1:
-        gradients = [gradient / player.accumulate for gradient in gradients]
-    if game.fabric.world_size > 1:
-        gradients = _share(game, gradients)
+        gradients = [sum_ + new for sum_, new in zip(gradients, fresh, strict=True)] if gradients else fresh
+        running.end()
+    if own > 1:
+        gradients = [gradient / own for gradient in gradients]
+    if world > 1:
+        gradients, totals = _share(game, gradients), _share_numbers(game, totals)
+    running.settle(own)
     norm = clip(player, gradients, step, game.names[player.name])
     lr = player.lr_at(step)
     move(game.optimisers[player.name], player, gradients, lr)
     return {"step": step, "player": player.name, **totals, "lr": lr, "gradient_norm": norm}
+
+
+class _Running:
+    """Running statistics of batch normalisation over the parts of a turn that processes share.
+
+    Every part begins from the same ones, and what they make of them is averaged: so it does not matter how
+    many processes share the turn. Where none is shared, nothing is done.
+    """
+
+    def __init__(self, game: Game) -> None:
+        self.game = game
+        self.buffers = game.buffers() if game.machine.processes > 1 else []
+        self.before = [buffer.clone() for buffer in self.buffers]
+        self.sums: list[Tensor] = []
+
+    @torch.no_grad()
+    def begin(self) -> None:
+        """Before each part."""
+        for buffer, before in zip(self.buffers, self.before, strict=True):
+            buffer.copy_(before)
+
+    @torch.no_grad()
+    def end(self) -> None:
+        """After each part."""
+        now = [buffer.clone() for buffer in self._averaged()]
+        self.sums = [sum_ + new for sum_, new in zip(self.sums, now, strict=True)] if self.sums else now
+
+    @torch.no_grad()
+    def settle(self, parts: int) -> None:
+        """After the last one; `parts` is how many this process had."""
+        means = [sum_ / parts for sum_ in self.sums]
+        if means and self.game.fabric.world_size > 1:
+            means = _share(self.game, means)
+        for buffer, mean in zip(self._averaged(), means, strict=True):
+            buffer.copy_(mean)
+
+    def _averaged(self) -> list[Tensor]:
+        """All but the counts, which go up by one in every part, as if it were the only one."""
+        return [buffer for buffer in self.buffers if buffer.is_floating_point()]
 
 
 def read_terms(player: Player, step: int, terms: dict[str, Tensor]) -> dict[str, float]:
@@ -220,14 +270,15 @@ def _share(game: Game, tensors: list[Tensor]) -> list[Tensor]:
     mean = game.fabric.all_reduce(flat, reduce_op="mean")
     assert isinstance(mean, Tensor)
     pieces = mean.split([tensor.numel() for tensor in tensors])
-    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+    # Each in its tensor's own layout: a fused optimiser goes by the order in memory, not by strides.
+    return [
+        torch.empty_like(tensor, memory_format=torch.preserve_format).copy_(piece.view(tensor.shape))
+        for piece, tensor in zip(pieces, tensors, strict=True)
+    ]
 
 
-def _share_buffers(game: Game) -> None:
-    """Let batch normalisation's running statistics agree over all processes."""
-    if game.fabric.world_size == 1:
-        return
-    buffers = [b for m in game.modules.values() for b in m.buffers() if b.is_floating_point()]
-    if buffers:
-        for buffer, mean in zip(buffers, _share(game, buffers), strict=True):
-            buffer.copy_(mean)
+def _share_numbers(game: Game, numbers: dict[str, float]) -> dict[str, float]:
+    """The mean of each number over all processes."""
+    here = torch.tensor(list(numbers.values()), dtype=torch.float64, device=game.device)
+    (mean,) = _share(game, [here])
+    return dict(zip(numbers, mean.tolist(), strict=True))

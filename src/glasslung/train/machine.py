@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from glasslung.errors import UsageError
+from glasslung.train.ranks import find_ranks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -28,7 +29,7 @@ class Machine:
     precision: str = (
         "auto"  # bfloat16 on a GPU that has it, else 32 bit; benchmarks/training_throughput.py times both
     )
-    processes: int = 1  # more share each round: everyone draws its own batches, gradients are averaged
+    processes: int = 1  # batches whose gradients each turn averages; dealt to as many processes as there are
     deterministic: bool = False  # refuse operations whose result depends on the order of threads
     channels_last: bool = (
         True  # often the quicker layout for 2D convolutions; what it gains, if anything, it tells too
@@ -69,28 +70,31 @@ def quickest_on_cpu() -> str:
 
 
 def open_fabric(machine: Machine) -> Fabric:
-    """The Fabric for a machine; with more than one process use it inside `launch`."""
+    """The Fabric for a machine, ready to use: of this process, or of all that torchrun or SLURM started.
+
+    UsageError where the batches of a turn cannot be dealt evenly to the processes.
+    """
     from lightning_fabric import Fabric
 
+    ranks = find_ranks()
+    if machine.processes % ranks.world:
+        raise UsageError(
+            f"{ranks.world} processes cannot share {machine.processes} batch(es) of a step evenly: take a "
+            "multiple (--shares)"
+        )
     # It says its precision at every start, between the lines of a progress bar; the run's folder keeps it.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    strategy = "auto" if machine.processes == 1 else "ddp_spawn"
     precision: Any = resolve_precision(machine)
-    return Fabric(
-        accelerator=resolve_device(machine), devices=machine.processes, precision=precision, strategy=strategy
+    fabric = Fabric(
+        accelerator=resolve_device(machine),
+        devices=ranks.here,
+        num_nodes=ranks.machines,
+        precision=precision,
+        strategy="auto" if ranks.world == 1 else "ddp",
     )
-
-
-def launch(machine: Machine, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run function(fabric, *arguments) on every process of the machine; the first process' result comes back.
-
-    With several processes they are started anew, so `function` and `arguments` must be importable: a function
-    at the top of a module that builds model and batches itself.
-    """
-    fabric = open_fabric(machine)
-    if machine.processes == 1:
-        return function(fabric, *arguments)
-    return fabric.launch(function, *arguments)
+    if ranks.world > 1:
+        fabric.launch()
+    return fabric
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,10 +43,12 @@ from glasslung.train.checkpoint import (
     steps_made,
 )
 from glasslung.train.game import Game
+from glasslung.train.ranks import find_ranks
 
 SETTINGS, METRICS, STATUS, LOCK, WEIGHTS = "settings.json", "metrics.jsonl", "status.json", "lock", "weights"
 FORMAT = 1
 KEPT = {"study": str, "model": str, "settings": dict, "seed": int, "created": str}  # read back again
+AWAITED_SECONDS = 300.0  # reading a large cohort takes one process longer than another
 LIBRARIES = ("glasslung", "torch", "numpy", "safetensors", "lightning-fabric")
 
 
@@ -105,6 +108,8 @@ class RunDir:
         command   as typed; by default the command of this process
         """
         folder = Path(folder)
+        if not find_ranks().first:
+            return _await(folder)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"{folder} is not empty; choose a new folder, or go on with the run that is there"
@@ -158,8 +163,11 @@ class RunDir:
         """Inside, this process alone may write here; afterwards the status says how it ended.
 
         A process that is killed leaves no lock behind: the system drops it. UsageError when another one
-        writes.
+        writes. Of several processes of one training the first one holds it for all.
         """
+        if not find_ranks().first:
+            yield
+            return
         lock = FileLock(self.folder / LOCK, timeout=0)
         try:
             lock.acquire()
@@ -209,14 +217,17 @@ class RunDir:
 
     def rewind(self, step: int) -> None:
         """Drop every record of `step` or later: the run goes on from there and will log them again."""
+        if not find_ranks().first:
+            return
         kept = [record for record in self.metrics() if record.get("step", -1) < step]
         write_whole(self.folder / METRICS, "".join(json.dumps(record) + "\n" for record in kept))
 
     def save(self, name: str, module: nn.Module) -> Path:
         """Write a network's weights as weights/<name>.safetensors."""
         path = self.folder / WEIGHTS / f"{name}.safetensors"
-        path.parent.mkdir(exist_ok=True)
-        save_tensors(path, module.state_dict())
+        if find_ranks().first:
+            path.parent.mkdir(exist_ok=True)
+            save_tensors(path, module.state_dict())
         return path
 
     def load(self, name: str, module: nn.Module) -> None:
@@ -260,6 +271,16 @@ class RunDir:
             return "new"
         said = str(read_json(self.folder / STATUS).get("state"))
         return "killed" if said == "running" and not self.busy else said
+
+
+def _await(folder: Path) -> RunDir:
+    """The run that the first of several processes begins in a folder, which they all must see."""
+    ends = time.monotonic() + AWAITED_SECONDS
+    while not (folder / SETTINGS).is_file():
+        if time.monotonic() > ends:
+            raise DataError(f"{folder} holds no run begun by the first process: give --out on a shared disk")
+        time.sleep(0.2)
+    return RunDir.open(folder)
 
 
 @dataclass(frozen=True)
@@ -335,6 +356,9 @@ def summarise(run: RunDir) -> RunSummary:
 @contextmanager
 def tensorboard(run: RunDir) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Yields a `log` that writes to metrics.jsonl and, besides, to TensorBoard files in the run's folder."""
+    if not find_ranks().first:
+        yield run.log
+        return
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as problem:
