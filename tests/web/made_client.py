@@ -33,8 +33,16 @@ class Client:
     def get(self, path: str, host: str = "127.0.0.1:8000") -> Answer:
         return self.ask("GET", path, host)
 
-    def ask(self, method: str, path: str, host: str = "127.0.0.1:8000") -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        host: str = "127.0.0.1:8000",
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
         answer = Answer()
+        further = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -45,13 +53,17 @@ class Client:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", host.encode())],
+            "headers": [(b"host", host.encode()), *further],
             "client": ("127.0.0.1", 50000),
             "server": ("127.0.0.1", 8000),
         }
 
+        left = [body]
+
         async def receive():
-            return {"type": "http.request", "body": b"", "more_body": False}
+            if left:
+                return {"type": "http.request", "body": left.pop(), "more_body": False}
+            await asyncio.Event().wait()  # a client that stays until it has its answer
 
         async def send(message):
             if message["type"] == "http.response.start":

@@ -29,10 +29,26 @@ DONE = "scan.json"
 _LOCK = ".lock"
 KEPT_SCAN = "scan.nii.gz"  # a copy of the scan itself, where it was asked for
 CORRECTIONS = "corrections"  # lesions that a reader redrew in the viewer
-_OWN_FILES = (_LOCK, "masks", "story.json", "findings.csv", "lesions.csv", "report.html", CORRECTIONS)
+_OWN_FILES = (
+    _LOCK,
+    "masks",
+    "story.json",
+    "findings.csv",
+    "lesions.csv",
+    "report.html",
+    "report.pdf",
+    "dicom",
+    CORRECTIONS,
+)
 _SCAN = re.compile(r"scan-\d+|\.scan-\w+")
 _OURS = re.compile(r"scan-\d+|\.(scan|partial|damaged|change|serial)-[\w-]+")
 PARTS = ("change", "serial")  # what a scan's folder may hold beside the scan's own files
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """A file of a story's folder, links followed; None where it is not there, or lies outside."""
+    path = (folder / name).resolve()
+    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
 
 
 def fingerprint(path: Path, *settings: object) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from glasslung.data import storycohort
 from glasslung.data.cohort import NEEDED, SPLITS, TABLE_NAME, Cohort, read_cohort
 from glasslung.errors import DataError
 from glasslung.types import Case, Intensity
@@ -101,11 +102,13 @@ SOURCES: dict[str, Callable[[Path], Cohort]] = {
     "cage": cage,
     "covid_semiseg": covid_semiseg,
     "ucsd_covid_ct": ucsd_covid_ct,
+    "stories": storycohort.stories,
 }
 LAYOUTS = {
     "cage": ("healthy/*/*/*.jpg", "ncp/day*/*/*/*.jpg"),
     "covid_semiseg": ("labelled/*/img/*", "series/*/img/*"),
     "ucsd_covid_ct": ("CT_COVID/*", "CT_NonCOVID/*"),
+    "stories": storycohort.LAYOUT,
 }
 
 

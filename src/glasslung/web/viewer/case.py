@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from glasslung.data.results import KEPT_SCAN
+from glasslung.data.results import KEPT_SCAN, inside
 from glasslung.errors import DataError, UsageError
 from glasslung.types import Findings, Geometry, Intensity, Progress, Story, Volume
 
@@ -144,9 +144,3 @@ def _shown(one: Findings, folder: Path, story: Story, scan: Path | None) -> Show
     paths = {what: inside(folder, named[what]) for what in LAYERS if what in named}
     there = {what: path for what, path in paths.items() if path is not None}
     return Shown(one.scan, one.day, one.intensity, one.geometry, scan, there, one)
-
-
-def inside(folder: Path, name: str) -> Path | None:
-    """A file that a story names, links followed; None where it is not there, or lies outside the story."""
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None

@@ -109,7 +109,7 @@ def surface(path: Path, label: int | None) -> bytes:
         last = upright.shape[axis] - 1
         file[:, turned.axes[axis]] = last - fine[:, axis] if turned.flips[axis] else fine[:, axis]
     places = np.c_[file, np.ones(len(file))] @ (RAS @ mask.affine).T
-    return _mz3(places[:, :3], faces)
+    return _mz3(places[:, :3], _outward(places[:, :3], faces))
 
 
 def _block_means(mask: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
@@ -118,6 +118,13 @@ def _block_means(mask: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
     whole = np.pad(mask, short).astype(np.float32)
     z, y, x = (size // step for size, step in zip(whole.shape, steps, strict=True))
     return np.asarray(whole.reshape(z, steps[0], y, steps[1], x, steps[2]).mean((1, 3, 5)))
+
+
+def _outward(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Triangles whose corners run counter-clockwise as seen from outside, whatever the grid's handedness."""
+    a, b, c = (points[faces[:, n]] for n in range(3))
+    volume = float((a * np.cross(b, c)).sum())
+    return faces if volume > 0 else faces[:, ::-1]
 
 
 def _mz3(points: np.ndarray, faces: np.ndarray) -> bytes:

@@ -146,7 +146,7 @@ def _saving_route(app: FastAPI, case: ViewCase, token: str) -> None:
     def keep(n: int, body: bytes, who: str, start: str) -> dict[str, Any]:
         assert case.folder is not None, "asked before"
         with one_at_a_time:
-            kept = corrections.keep_correction(case.folder, case.scans[n], body, who, start)
+            kept = corrections.keep_sent(case.folder, case.scans[n], body, who, start)
         return corrections.told_of(kept)
 
     async def save(request: Request) -> Response:

@@ -14,7 +14,7 @@ from glasslung.explain.heatmaps import AGAINST_RGB, FOR_RGB, FULL_SHARE
 from glasslung.report.figures import TISSUE_RGB
 from glasslung.types import DISCLAIMER, Comparison, Findings, Geometry, Intensity, Story, Trajectory
 from glasslung.web.viewer.case import LESION_LAYERS, Shown, ViewCase
-from glasslung.web.viewer.corrections import corrections_of, told_of
+from glasslung.web.viewer.corrections import corrections_in, told_of
 from glasslung.web.viewer.layers import lesions
 from glasslung.web.viewer.links import link
 
@@ -156,9 +156,7 @@ def relevance_scale(story: Story | None, shown: Shown) -> float | None:
 
 def corrections_told(case: ViewCase, n: int) -> list[dict[str, Any]]:
     """The corrections of a scan, the oldest first."""
-    if case.folder is None:
-        return []
-    return [told_of(one) for one in corrections_of(case.folder, case.scans[n])]
+    return [told_of(one) for one in corrections_in(case.folder, case.scans[n])]
 
 
 def lesion_file(case: ViewCase, n: int, what: str) -> Path | None:
@@ -166,9 +164,7 @@ def lesion_file(case: ViewCase, n: int, what: str) -> Path | None:
     shown = case.scans[n]
     if what in LESION_LAYERS:
         return shown.layers.get(what)
-    if case.folder is None:
-        return None
-    return next((one.path for one in corrections_of(case.folder, shown) if one.path.name == what), None)
+    return next((one.path for one in corrections_in(case.folder, shown) if one.path.name == what), None)
 
 
 def lesions_told(case: ViewCase, n: int, what: str, path: Path) -> dict[str, Any]:

@@ -53,6 +53,7 @@ export class Layers {
     this.rows.set(one.key, { row, check, slider, available: true });
     check.addEventListener("change", () => { this.hidden = false; this.show(one.key); });
     slider.addEventListener("input", () => { check.checked = true; this.hidden = false; this.show(one.key); });
+    slider.addEventListener("pointerup", () => slider.blur());  // so that arrows go on through slices
     this.legend(row.querySelector(".legend"), one.key);
     host.append(row);
     row.querySelector("output").textContent = `${slider.value} %`;

@@ -258,6 +258,7 @@ export class Pane {
 
   wheel(event) {
     event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
     this.heard.chosen(this);
     if (event.ctrlKey || event.metaKey) { this.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15); return; }
     const under = this.under(event);
