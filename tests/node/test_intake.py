@@ -44,6 +44,12 @@ def test_an_object_is_kept_whole_and_names_nobody(node, tmp_path):
     assert list(node.store.incoming().iterdir()) == []
 
 
+def test_a_sender_is_answered_when_the_object_would_survive_a_power_cut(node, tmp_path, disk_waits):
+    disk_waits.clear()
+    bring(node, write_object(tmp_path))
+    assert len(disk_waits) == 2, "the file and its name; the queue's own wait has a test beside it"
+
+
 def test_the_folder_is_for_its_user_alone(node):
     for folder in (node.store.folder, node.store.studies, node.store.results):
         assert folder.stat().st_mode & 0o077 == 0

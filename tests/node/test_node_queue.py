@@ -8,7 +8,7 @@ import time
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.node.queue import Admission, Item, Queue, State
+from glasslung.node.queue import PRAGMAS, Admission, Item, Queue, State
 
 
 @pytest.fixture
@@ -231,6 +231,10 @@ def test_old_studies_are_forgotten_unless_more_has_come(queue):
     assert queue.forget(queue.expired(-1)[0])
     assert queue.studies() == []
     assert queue.files() == []
+
+
+def test_a_transaction_waits_for_the_disk():
+    assert PRAGMAS == ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 def test_a_file_that_is_no_queue_is_told(tmp_path):

@@ -19,6 +19,10 @@ from glasslung.node.node import Node
 from glasslung.node.receiving import SYNTAXES, VERIFICATION, caller
 from glasslung.node.settings import Limits, Peer
 
+# pynetdicom leaves the socket of an association that ends while the other side is ending it, too, to the
+# garbage collector, which tells so whenever it runs.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture
 def node(tmp_path):

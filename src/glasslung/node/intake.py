@@ -133,7 +133,8 @@ class Intake:
 
     def seconds_quiet(self, key: str) -> float:
         """For how long nothing of a study has come, counted from the node's start at the earliest."""
-        return time.monotonic() - self._seen.setdefault(key, time.monotonic())
+        now = time.monotonic()
+        return now - self._seen.setdefault(key, now)
 
 
 def read_header(path: Path) -> Header:

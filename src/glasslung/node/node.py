@@ -73,7 +73,11 @@ class Node:
         self._stop = threading.Event()
         self._broken: BaseException | None = None
         self._not_before: dict[int, float] = {}  # monotonic seconds, by study
-        self._recover()
+        try:
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
 
     def _recover(self) -> None:
         gone = self.store.sweep(self.queue.files())

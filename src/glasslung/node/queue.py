@@ -33,6 +33,7 @@ from typing import NamedTuple
 from glasslung.errors import DataError
 
 VERSION = 1
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 BUSY_SECONDS = 30.0  # another process of ours (status, retry) holds the file for milliseconds
 SCHEMA = """
 CREATE TABLE studies (
@@ -163,7 +164,7 @@ class Queue:
         try:
             self._db = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             path.chmod(0o600)
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for pragma in PRAGMAS:
                 self._db.execute(f"PRAGMA {pragma}")
             self._found()
         except sqlite3.Error as error:

@@ -22,6 +22,7 @@ from glasslung.files import read_json, write_json
 from glasslung.node.settings import GIB, Work
 
 LOOKING_SECONDS = 0.2
+CHILD = ("-m", "glasslung.node.working")
 ENDED = "ended.json"
 TRACE = "trace.txt"
 
@@ -69,7 +70,7 @@ def run_apart(job: Job, work: Work, folder: Path, stopping: Callable[[], bool]) 
     """
     asked = folder / "job.json"
     write_json(asked, _as_json(job, work))
-    command = [sys.executable, "-X", "faulthandler", "-m", "glasslung.node.working", str(asked)]
+    command = [sys.executable, "-X", "faulthandler", *CHILD, str(asked)]
     paths = os.pathsep.join(path for path in sys.path if path)  # the child finds this package where we did
     with (folder / TRACE).open("wb") as trace:
         child = subprocess.Popen(
