@@ -242,7 +242,7 @@ def synthesis(
     seeds: Annotated[int, typer.Option(help="Trainings of every model; more can be added later.")] = 1,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Processor time for each training; 2.5 in full, 1.3 quick.", show_default=False),
+        typer.Option(help="Processor time for each training; 2.5 in full, 1.2 quick.", show_default=False),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the pictures; 64 in full, 32 quick.", show_default=False)

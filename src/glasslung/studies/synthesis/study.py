@@ -82,7 +82,7 @@ class Plan:
 
 
 FULL = Plan(False, Budget(), draws=1000, people=400)
-QUICK = Plan(True, Budget(seconds=80.0, size=32, batch=16, reader_steps=200), draws=300, people=160)
+QUICK = Plan(True, Budget(seconds=70.0, size=32, reader_steps=200), draws=300, people=160)
 
 
 def choose_methods(names: str, plan: Plan) -> dict[str, Method]:
