@@ -1,8 +1,9 @@
 """Train the auto-encoder that the latent explorer asks by default, and measure it beside plainer ones.
 
     python benchmarks/train_shipped_explorer.py CAGE UCSD_COVID_CT --steps 2000 --out
-    src/glasslung/weights/explorer python benchmarks/train_shipped_explorer.py CAGE UCSD_COVID_CT --compare
-    300
+    src/glasslung/weights/explorer
+    python benchmarks/train_shipped_explorer.py CAGE UCSD_COVID_CT --compare 300
+    python benchmarks/train_shipped_explorer.py CAGE UCSD_COVID_CT --measure
 
 Slices of the patients to train on (the collections' own splits, cage dealt by patient) and phantoms, as many
 of each in a batch; figures on patients who were not in training: mean square error in squared grey levels of
@@ -28,16 +29,18 @@ from glasslung.data.batches import GroupBalancedBatches, mirror
 from glasslung.data.cohort import DEFAULT_FRACTIONS, split_by_patient
 from glasslung.data.phantom import draw_patient
 from glasslung.data.phantom.lung_slices import slices as phantom_slices
-from glasslung.data.slices import SliceSet, square_slice
+from glasslung.data.slices import SliceSet
 from glasslung.data.sources import cage, ucsd_covid_ct
 from glasslung.errors import DataError
 from glasslung.files import write_json
 from glasslung.models import build, entry_for
 from glasslung.models.autoencoder import LITERAL
+from glasslung.models.shipped import load_shipped
 from glasslung.train.checkpoint import save_tensors
 from glasslung.train.game import Game
 from glasslung.train.loop import fit
 from glasslung.train.rundir import library_versions
+from glasslung.web.codes import SHIPPED, framed
 from glasslung.web.listing import of_cohort
 from glasslung.web.pictures import grey_of
 
@@ -67,12 +70,12 @@ def read(cohort: Any, splits: Iterable[str]) -> np.ndarray:
     wanted = {
         case.scan for case in cohort.cases if case.split in splits and not (other and case.patient in taught)
     }
-    images = []
+    images, frame = [], framed(SIZE, "pad")
     for entry in of_cohort(cohort).entries:
         if entry.facts["scan"] not in wanted:
             continue
         try:
-            images.append(square_slice(grey_of(entry)[0], SIZE))
+            images.append(frame(grey_of(entry)[0]))
         except DataError as problem:
             print(f"left out: {problem}")
     return np.stack(images)
@@ -199,6 +202,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, default={}, help='as JSON, for example {"kl": 0.0005}')
     parser.add_argument("--out", type=Path)
     parser.add_argument("--compare", type=int, help="steps for each variant, instead of one long training")
+    parser.add_argument("--measure", action="store_true", help="the figures of the shipped one; no training")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     train_on, held_out = sets(wanted.cage, wanted.ucsd)
@@ -210,6 +214,9 @@ def main() -> None:
     )
     for count in (LITERAL.latents, 32, 64):
         print(f"{count} principal components:", components(train_on, held_out, count), flush=True)
+    if wanted.measure:
+        print(told(figures(load_shipped(SHIPPED)[0], held_out)))
+        return
     if wanted.compare:
         for name, settings in VARIANTS.items():
             model = train(train_on, {"steps": wanted.compare, **settings}, wanted.compare, wanted.each)
