@@ -25,9 +25,9 @@ from glasslung.measure.copycheck import check_copies
 from glasslung.measure.featuresets import exact_share_limits, feature_set
 from glasslung.measure.lungfeatures import Reader
 from glasslung.predict.realism import open_reader
+from glasslung.studies.synthesis.training import unseen_of
 from glasslung.train.looks import pooled
 
-HELD_OUT = ("val", "test")
 DEALS = 10
 DRAWS = 50  # of an interval that is not told here
 
@@ -159,7 +159,8 @@ def main() -> None:
     parser.add_argument("--numbers", type=Path)
     wanted = parser.parse_args()
     parts = picture_parts(wanted.pictures, wanted.size, labels=wanted.label)
-    train, unseen = parts["train"].images, next(parts[name] for name in HELD_OUT if name in parts)
+    train, unseen = parts["train"].images, unseen_of(parts)
+    assert unseen is not None
     read = open_reader() if wanted.sights == "all" else None
     began = time.process_time()
     found = {

@@ -49,14 +49,13 @@ from glasslung.studies.synthesis.healthytoill import (
     measure_pairs,
     train_pairs,
 )
-from glasslung.studies.synthesis.training import MakerJob, MakerTraining, train_maker
+from glasslung.studies.synthesis.training import MakerJob, MakerTraining, train_maker, unseen_of
 from glasslung.studies.synthesis.walking import Walk, draw_walk
 from glasslung.studies.synthesis.worth import Asking, worth_of_run
 from glasslung.train.watchdog import WatchSettings
 
 AGES = ((0.0, 0.0), (0.0, 5.0), (5.0, 10.0), (10.0, 14.99))  # days of each group; the first is never ill
 STREAM = 7
-HELD_OUT = ("val", "test")
 SHOWN = 3  # people whose three days are drawn
 
 
@@ -122,7 +121,8 @@ def ends(wanted: argparse.Namespace) -> dict[str, Any]:
     run = open_trained(wanted.run)
     size = int(run.about["settings"]["size"])
     parts = picture_parts(wanted.cohort, size, labels=wanted.label)
-    train, unseen = parts["train"], next(parts[name] for name in HELD_OUT if name in parts)
+    train, unseen = parts["train"], unseen_of(parts)
+    assert unseen is not None
     found: dict[str, Any] = {}
     for name, whole in (("training pictures", train), ("held-out pictures", unseen)):
         rows = np.sort(np.random.default_rng(0).permutation(len(whole))[: wanted.count])

@@ -53,7 +53,7 @@ class WatchSettings:
     every: int = 100  # steps between looks: some per cent of a run's time
     pictures: int = 64  # made at each look, and real ones of each kind beside them
     action: str = "tell"
-    settle: int = 5  # looks by which made pictures must have contrast and differ: at first they never do
+    settle: int = 6  # looks by which made pictures must have contrast and differ: at first they never do
     patience: int = 2  # looks in a row that show a sign before it counts
     black: float = 0.15  # of the real pictures' brightness, below which made ones are black
     constant: float = 0.15  # of the real pictures' contrast

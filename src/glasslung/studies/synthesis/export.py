@@ -35,7 +35,7 @@ from glasslung.measure.copies import Copies
 from glasslung.measure.copycheck import CopyCheck, check_copies
 from glasslung.nn.making import sample_pictures
 from glasslung.predict.trained import Trained, open_trained
-from glasslung.studies.synthesis.training import HELD_OUT, MAKERS, TRAIN
+from glasslung.studies.synthesis.training import MAKERS, TRAIN, unseen_of
 from glasslung.train.rundir import hash_input
 from glasslung.types import DISCLAIMER, Progress
 
@@ -134,15 +134,13 @@ def training_parts(run: Trained, cohort: Path | None, progress: Progress | None)
 
 def copies_among(images: np.ndarray, parts: Mapping[str, SliceSet], seed: int) -> CopyCheck:
     """How many made pictures are copies of training pictures."""
-    unseen = [parts[name] for name in HELD_OUT if name in parts]
-    if not unseen:
+    unseen = unseen_of(parts)
+    if unseen is None:
         raise DataError(
             "no picture was held out, so nobody knows how near a new one would lie; train with a split"
         )
-    held_out = np.concatenate([one.images for one in unseen])
-    whose = np.concatenate([one.patient for one in unseen])
     rng = np.random.default_rng(seed)
-    return check_copies(images, parts[TRAIN].images, held_out, whose, rng=rng)
+    return check_copies(images, parts[TRAIN].images, unseen.images, unseen.patient, rng=rng)
 
 
 def neighbours(images: np.ndarray, train: SliceSet, copies: Copies) -> bytes:
