@@ -16,6 +16,7 @@ What lies in the output folder
     findings.csv     the same figures as a table, one row per scan and region
     lesions.csv      lesions followed from a scan to the next, one row each
     corrections/     lesions that a reader redrew in the viewer: kept, never written or read here
+    dicom/           the results as DICOM, where they were asked for: see `report.dicom`
     forecast.json    where a run was asked what is likely next, with forecast.png: see `forecast.outlook`
 
 Nothing is kept before every scan has passed the gate. A scan's folder counts only when it is complete, and
@@ -44,6 +45,7 @@ from glasslung.analyze.settings import Settings, check_request
 from glasslung.analyze.telling import findings_in, story_of, tell_story
 from glasslung.data import results
 from glasslung.errors import DataError, GlasslungError, UsageError
+from glasslung.files import remove_whole
 from glasslung.types import Progress, Story, Volume
 
 if TYPE_CHECKING:
@@ -129,8 +131,10 @@ def _measure(
     # Only now does the folder change what it tells. Between the old story and the new one there is none, so
     # that no story ever points at another scan's masks.
     _forget_forecast(out)  # before the story: a folder with a forecast alone would not be known as ours
-    for told in ("story.json", "findings.csv", "lesions.csv", "report.html"):
+    for told in ("story.json", "findings.csv", "lesions.csv", "report.html", "report.pdf"):
         (out / told).unlink(missing_ok=True)
+    if (out / "dicom").is_dir():
+        remove_whole(out / "dicom")
     names = {scan.key: scan.name for scan in admitted}
     results.arrange(masks, names)
     for kind, parts in homes.items():

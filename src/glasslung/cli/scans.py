@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,13 +89,20 @@ def analyze(
             help="Keep a copy of each scan in the results, as `glasslung view` shows it.",
         ),
     ] = True,
+    dicom: Annotated[
+        bool,
+        typer.Option(
+            "--dicom",
+            help="Also write the results as DICOM, into OUT/dicom. These files alone name the patient, as "
+            "the scans do.",
+        ),
+    ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Tell the story of one patient's scans: lungs, opacities, course, and how far to trust each answer."""
     from glasslung.analyze import MaskMaking, PrognosisSettings, Settings
     from glasslung.analyze import analyze as tell_story
     from glasslung.data.givenmasks import lesion_labels as labels_named
-    from glasslung.report.page import write_report
 
     masks = MaskMaking(segmenter, tuple(lungs or ()), tuple(lesions or ()), labels_named(lesion_labels))
     settings = Settings(
@@ -111,7 +119,7 @@ def analyze(
     elif seen is not None:
         raise UsageError("--seen is the last scan's day of illness for a forecast; name its run: --forecast")
     with progress_bar() as progress:
-        story = tell_story(scans, out, settings, progress, then=write_report)
+        story = tell_story(scans, out, settings, progress, then=_written(scans, dicom))
     print_story(story)
     show_page(out / "report.html", show)
 
@@ -260,12 +268,33 @@ def report(
     folder: Annotated[
         Path, typer.Argument(help="Folder that `glasslung analyze` wrote.", show_default=False)
     ],
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also as a PDF of a few pages: report.pdf.")] = False,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Draw the report of an analysis again, from its folder alone."""
     from glasslung.report.page import write_report
 
-    show_page(write_report(folder), show)
+    page = write_report(folder)
+    if pdf:
+        from glasslung.report.pdf import write_pdf
+
+        typer.echo(f"pdf: {write_pdf(folder, folder / 'report.pdf').resolve()}")
+    show_page(page, show)
+
+
+def _written(scans: list[Path], dicom: bool) -> Callable[[Path], object]:
+    """What is made of a story when it is whole: its report, and results as DICOM where they are asked for."""
+    from glasslung.report.page import write_report
+
+    def write(out: Path) -> None:
+        write_report(out)
+        if dicom:
+            from glasslung.report.dicom import add_dicom
+
+            for line in add_dicom(out, scans):
+                typer.echo(f"no DICOM results: {line}", err=True)
+
+    return write
 
 
 def _male(sex: str) -> bool | None:

@@ -331,7 +331,7 @@ def test_a_scan_without_lesions_or_diagnosis_has_neither_in_its_results(tmp_path
 
 def test_files_of_another_scan_are_refused_and_nothing_is_written(patient, tmp_path):
     other = write_scan(tmp_path / "other", replace(patient.volume, voxels=patient.volume.voxels + 1))
-    with pytest.raises(DataError, match="none of the 18 files given is the series that was measured"):
+    with pytest.raises(DataError, match="none of the 24 files given is the series that was measured"):
         write_dicom_results(patient.folder, {"scan-01": other}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -417,7 +417,7 @@ def test_no_results_lie_half_written_when_one_object_fails(patient, tmp_path, mo
 def test_paths_are_matched_to_scans_by_content(patient, tmp_path):
     zipped = shutil.make_archive(str(tmp_path / "scan"), "zip", patient.files["scan-01"][0].parent)
     with match_sources(patient.folder, [tmp_path / "scan.zip"]) as sources:
-        assert len(sources["scan-01"]) == 18 and zipped.endswith("scan.zip")
+        assert len(sources["scan-01"]) == 24 and zipped.endswith("scan.zip")
     assert left_out(patient.folder, {}) == ["scan-01: its DICOM files were not given"]
     assert read_story(patient.folder).scans[0].scan == "scan-01"
 

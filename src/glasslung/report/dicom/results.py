@@ -199,6 +199,19 @@ def _replacing(out: Path) -> Iterator[Path]:
     replace_folder(fresh, out)
 
 
+def add_dicom(folder: Path, paths: Sequence[Path], progress: Progress | None = None) -> list[str]:
+    """Write the DICOM results of the scans at these paths into a story's own folder, under `dicom/`.
+
+    Returns why scans have none, a line each. DataError where none has any; the story stays as it is.
+    """
+    try:
+        with match_sources(folder, paths) as sources:
+            write_dicom_results(folder, sources, folder / FOLDER, progress)
+    except DataError as problem:
+        raise DataError(f"the story in {folder} is whole, but has no DICOM results: {problem}") from problem
+    return left_out(folder, sources)
+
+
 # --- sources: which path is which scan ----------------------------------------------------------------------
 
 
@@ -206,8 +219,8 @@ def _replacing(out: Path) -> Iterator[Path]:
 def match_sources(story_folder: Path, paths: Sequence[Path]) -> Iterator[dict[str, list[Path]]]:
     """Scan's name -> its DICOM files, of the scans of a story that lie in these files, folders or zips.
 
-    Paths that are no DICOM are passed over; DataError where none of the paths holds a scan of the story, or
-    one of DICOM files holds none. Zips are unpacked as long as the block lasts.
+    Paths that are no DICOM are passed over; DataError where one that is holds no scan of the story. Zips are
+    unpacked as long as the block lasts.
     """
     story = read_story(story_folder)
     with ExitStack() as open_zips:
@@ -226,7 +239,7 @@ def _scans_in(story: Story, path: Path, open_zips: ExitStack) -> dict[str, list[
     asked = [scan for scan in story.scans if not why_none(scan)]
     files = list(held.files)
     here = [scan for scan in asked if find_origin(files, scan.sha256, scan.shape, scan.scan) is not None]
-    if not here:
+    if not here and len(asked) == len(story.scans):
         raise DataError(
             f"{path.name}: holds no scan of this story; pass the unchanged DICOM files that `analyze` read"
         )

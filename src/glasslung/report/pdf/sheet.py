@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,31 +93,17 @@ class Sheets:
 
     def wrapped(self, text: str, size: float, width: float = TEXT_WIDTH, weight: str = "normal") -> list[str]:
         """Text in lines of at most this width; a word that is longer is cut."""
-        lines, line = [], ""
+        lines, line, reached = [], "", 0.0
+        gap = length_of(" ", size, weight)
         for word in _printable(text).split(" "):
-            for part in self._cut(word, size, width, weight):
-                tried = f"{line} {part}" if line else part
-                if line and self.length(tried, size, weight) > width:
+            for part in _cut(word, size, width, weight):
+                long = length_of(part, size, weight)
+                if line and reached + gap + long > width:
                     lines.append(line)
-                    tried = part
-                line = tried
+                    line, reached = part, long
+                else:
+                    line, reached = (f"{line} {part}", reached + gap + long) if line else (part, long)
         return [*lines, line]
-
-    def length(self, text: str, size: float, weight: str = "normal") -> float:
-        """How long a text is, in points."""
-        from matplotlib.font_manager import FontProperties
-        from matplotlib.textpath import text_to_path
-
-        font = FontProperties(family=FAMILY, size=size, weight=weight)
-        return float(text_to_path.get_text_width_height_descent(text, font, False)[0])
-
-    def _cut(self, word: str, size: float, width: float, weight: str) -> list[str]:
-        parts = []
-        while self.length(word, size, weight) > width:
-            fits = max(1, int(len(word) * width / self.length(word, size, weight)) - 1)
-            parts.append(word[:fits])
-            word = word[fits:]
-        return [*parts, word]
 
     def _lines(
         self,
@@ -279,6 +266,30 @@ class Sheets:
                 ha=align,
                 parse_math=False,
             )
+
+
+@cache
+def length_of(word: str, size: float, weight: str) -> float:
+    """How long a word is, in points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=FAMILY, size=size, weight=weight)
+    # One letter more and taken off again, for a space by itself has no length.
+    whole, bar = (
+        float(text_to_path.get_text_width_height_descent(text, font, False)[0]) for text in (f"{word}|", "|")
+    )
+    return whole - bar
+
+
+def _cut(word: str, size: float, width: float, weight: str) -> list[str]:
+    """A word in pieces of at most this width."""
+    parts = []
+    while length_of(word, size, weight) > width:
+        fits = max(1, int(len(word) * width / length_of(word, size, weight)) - 1)
+        parts.append(word[:fits])
+        word = word[fits:]
+    return [*parts, word]
 
 
 def _printable(text: str) -> str:
