@@ -64,6 +64,7 @@ class Client:
             if left:
                 return {"type": "http.request", "body": left.pop(), "more_body": False}
             await asyncio.Event().wait()  # a client that stays until it has its answer
+            raise AssertionError("nobody sets it")
 
         async def send(message):
             if message["type"] == "http.response.start":

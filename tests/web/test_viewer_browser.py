@@ -157,7 +157,7 @@ def test_a_lesion_and_a_day_are_gone_to(viewer):
     viewer.show("axial")
     viewer.page.locator("#found-rows tr").nth(1).click()
     place = np.array(viewer.tell("viewer.panes.active.place"))
-    label, (z, y, x) = BOXES[1]
+    label = BOXES[1][0]
     volume, _, lesions = drawn(2)
     index = np.linalg.inv(volume.affine) @ [-place[0], -place[1], place[2], 1]
     assert lesions[tuple(np.rint(index[:3]).astype(int))] == label

@@ -143,7 +143,7 @@ def test_a_file_that_became_a_link_out_of_the_story_is_not_shown(tmp_path):
     assert answer.status == 404
 
 
-# --- corrections ----------------------------------------------------------------------------------------------
+# --- corrections --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
