@@ -45,8 +45,8 @@ def identified(
         ds.AccessionNumber, ds.InstitutionName, ds.ReferringPhysicianName = ACCESSION, PLACE, "Dr^Wunderlich"
         ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = date
         ds.StudyTime = ds.SeriesTime = time
-        ds.AcquisitionTime = ds.ContentTime = f"{int(time) + n:06d}"
-        ds.AcquisitionDateTime = f"{date}{int(time) + n:06d}.250000+0100"
+        ds.AcquisitionTime = ds.ContentTime = f"{int(time) + n % 25:06d}"
+        ds.AcquisitionDateTime = f"{date}{int(time) + n % 25:06d}.250000+0100"
         ds.StudyInstanceUID, ds.SeriesInstanceUID = study, f"{study}.5"
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{study}.5.{n + 1}"
         ds.FrameOfReferenceUID = f"{study}.9"

@@ -33,6 +33,7 @@ class TextSettings:
                       its highest: text is white most often, and 1000 HU or so where somebody minded
     dark              grey below which dark marks are looked for
     contrast          between a letter and what lies around it, share of the slice's range
+    contrast_white    the same for letters at the highest grey of all, which read as white on near-white
     """
 
     lowest: int = 5
@@ -46,6 +47,7 @@ class TextSettings:
     levels: tuple[float, ...] = (0.4, 0.55, 0.7, 0.85, 0.99)
     dark: float = 0.01
     contrast: float = 0.3
+    contrast_white: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,15 @@ def text_rows(pixels: np.ndarray, settings: TextSettings) -> list[list[_Mark]]:
         return []
     values = (values - low) / (high - low)
     rows: list[list[_Mark]] = []
-    for mask in (values <= settings.dark, *(values >= level for level in settings.levels)):
-        rows += _rows_of(_marks(mask, values, settings), settings)
+    for mask in (values <= settings.dark, *(values >= level for level in settings.levels[:-1])):
+        rows += _rows_of(_marks(mask, values, settings, settings.contrast), settings)
+    rows += _rows_of(
+        _marks(values >= settings.levels[-1], values, settings, settings.contrast_white), settings
+    )
     return rows
 
 
-def _marks(mask: np.ndarray, values: np.ndarray, settings: TextSettings) -> list[_Mark]:
+def _marks(mask: np.ndarray, values: np.ndarray, settings: TextSettings, contrast: float) -> list[_Mark]:
     from scipy import ndimage
 
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
@@ -90,21 +95,21 @@ def _marks(mask: np.ndarray, values: np.ndarray, settings: TextSettings) -> list
         fits = settings.lowest <= mark.height <= settings.tallest
         if fits and mark.right - mark.left <= settings.widest * mark.height:
             around = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in (ys, xs))
-            if _is_drawn(labels[around] == number, values[around], settings):
+            if _is_drawn(labels[around] == number, values[around], settings.stroke, contrast):
                 found.append(mark)
     return found
 
 
-def _is_drawn(own: np.ndarray, values: np.ndarray, settings: TextSettings) -> bool:
+def _is_drawn(own: np.ndarray, values: np.ndarray, stroke: float, contrast: float) -> bool:
     """Thin strokes that stand out sharply from what lies around them."""
     from scipy import ndimage
 
     thick = ndimage.distance_transform_edt(np.pad(own, 1)).max()
     ring = ndimage.binary_dilation(own, np.ones((3, 3))) & ~own
     return bool(
-        thick <= settings.stroke
+        thick <= stroke
         and ring.any()
-        and abs(float(np.median(values[ring])) - float(values[own].mean())) >= settings.contrast
+        and abs(float(np.median(values[ring])) - float(values[own].mean())) >= contrast
     )
 
 

@@ -23,7 +23,7 @@ from glasslung.errors import DataError
 
 PIXEL_GROUP = 0x7FE0
 METHOD = "glasslung; DICOM PS3.15 basic profile; allow-list for CT"
-SMALLEST, LARGEST = 1e-12, 1e8  # of numbers that a CT header can mean, whatever the unit
+SMALLEST, LARGEST = 1e-12, 1e8  # of binary numbers that a CT header can mean, whatever the unit
 MANY = 64  # values of an attribute that may have any number of them
 LONG_WORD = 5  # letters or digits; shorter ones are inside other words by chance
 OLDEST_TOLD = 89  # years; older patients are few enough to be found, so all of them are told as 90
@@ -236,14 +236,19 @@ def _numbers(value: Any, texts: list[str], person: Person) -> Any:
     """Numbers, as they are written; None where one is none, or is a number of the patient."""
     if not all(map(_NUMBER.fullmatch, texts)) or any(map(person.has_number, texts)):
         return None
+    numbers = _many(value)
+    binary = [isinstance(each, int | float) and not hasattr(each, "original_string") for each in numbers]
     # Letters read as a binary number (eight of them as one double) give values far from any measure.
-    if not all(float(text) == 0 or SMALLEST <= abs(float(text)) <= LARGEST for text in texts):
+    if not all(_is_plain(each) for each, is_binary in zip(numbers, binary, strict=True) if is_binary):
         return None
     plain = [
-        each if isinstance(each, int | float) and not hasattr(each, "original_string") else text
-        for each, text in zip(_many(value), texts, strict=True)
+        each if is_binary else text for each, text, is_binary in zip(numbers, texts, binary, strict=True)
     ]
     return plain if len(plain) > 1 else plain[0]
+
+
+def _is_plain(number: float) -> bool:
+    return number == 0 or SMALLEST <= abs(number) <= LARGEST
 
 
 def _moved(text: str, rule: Rule, person: Person) -> str | None:

@@ -16,10 +16,11 @@ from glasslung.data.deidentification.moments import read_time
 from glasslung.data.deidentification.nifti_cleaning import nifti_texts
 from glasslung.data.deidentification.picture_cleaning import picture_texts
 from glasslung.data.deidentification.setting_aside import Reason, reason_against
-from glasslung.data.formats.damage import told_plainly
+from glasslung.data.formats.damage import LIMITS, told_plainly
 from glasslung.data.formats.decoder_process import Decoder, decode, is_fragile
+from glasslung.data.formats.dicom_header import DEFLATED
 from glasslung.data.formats.pictures import read_grey
-from glasslung.data.formats.survey import Kind, kind_of
+from glasslung.data.formats.survey import HEAD_BYTES, Kind, kind_of
 from glasslung.errors import DataError, GlasslungError
 
 DEFERRED_BYTES = 1 << 16  # larger values are left on disk until they are asked for
@@ -85,9 +86,13 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder in a fixed order, hidden ones too; links are given and not followed."""
     if folder.is_file():
         yield folder
-    for here, folders, names in os.walk(folder):
+    for here, folders, names in os.walk(folder, onerror=_stop):
         folders.sort()
         yield from (Path(here, name) for name in sorted(names))
+
+
+def _stop(error: OSError) -> None:
+    raise DataError("a folder of the input cannot be opened; check that you may read all of it") from error
 
 
 def _flag_whole_series(files: list[Found]) -> None:
@@ -134,10 +139,19 @@ def read_dicom(path: Path) -> Any:
     import pydicom
 
     with told_plainly(path, "it is no readable DICOM file"):
+        _check_deflated(path)
         dataset = pydicom.dcmread(path, force=True, defer_size=DEFERRED_BYTES)
         if not len(dataset):
             raise DataError(f"{path.name}: holds no attributes; copy it again from its source")
         return dataset
+
+
+def _check_deflated(path: Path) -> None:
+    """A deflated header may unfold to a thousand times its size."""
+    with path.open("rb") as file:
+        deflated = DEFLATED.encode() in file.read(HEAD_BYTES)
+    if deflated and path.stat().st_size > LIMITS.deflated_dicom_bytes:
+        raise DataError(f"{path.name}: a large deflated DICOM file; unpack it (gdcmconv --raw) first")
 
 
 def syntax_of(dataset: Any) -> str:
