@@ -15,8 +15,9 @@ from pynetdicom.dsutils import encode
 
 from glasslung.errors import UsageError
 from glasslung.node import intake as intake_room
+from glasslung.node.dimse import VERIFICATION
 from glasslung.node.node import Node
-from glasslung.node.receiving import SYNTAXES, VERIFICATION, caller
+from glasslung.node.receiving import SYNTAXES, caller
 from glasslung.node.settings import Limits, Peer
 
 # pynetdicom leaves the socket of an association that ends while the other side is ending it, too, to the

@@ -17,6 +17,7 @@ from glasslung.node.exchange import (
 )
 from glasslung.node.settings import Destination, Place
 
+VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
 SYNTAXES = ["1.2.840.10008.1.2.1", IMPLICIT]
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve, PS3.4 C.6.2
@@ -93,6 +94,7 @@ def _associate(place: Place, own_title: str, contexts: dict[str, list[str]], nam
     quiet_library()
     ae = AE(own_title)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = SECONDS
+    ae.add_requested_context(VERIFICATION)  # everybody takes it: an answer to the others is then heard
     for sop_class, syntaxes in contexts.items():
         ae.add_requested_context(sop_class, syntaxes)
     association = ae.associate(place.address, place.port, ae_title=place.title)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from glasslung.errors import UsageError
-from glasslung.node.dimse import quiet_library
+from glasslung.node.dimse import VERIFICATION, quiet_library
 from glasslung.node.intake import CT_CLASSES, Intake, RefusedObject
 from glasslung.node.queue import Admission
 from glasslung.node.settings import MIB, NodeSettings, Peer
@@ -35,7 +35,6 @@ SYNTAXES = (
     "1.2.840.10008.1.2.4.91",  # JPEG 2000
 )
 """What is negotiated; deflated is not: a small file could unfold to any size."""
-VERIFICATION = "1.2.840.10008.1.1"
 PDU_BYTES = 128 << 10
 CALLING_TITLE_NOT_RECOGNISED = (0x01, 0x01, 0x03)  # rejected for good, by the service user; PS3.8 table 9-21
 
