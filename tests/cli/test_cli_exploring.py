@@ -35,6 +35,19 @@ def test_export(folder, tmp_path):
     assert page.stat().st_size > 1_000_000
 
 
+def test_a_folder_of_pictures_is_learned_and_walked_by_two_verbs(folder, tmp_path):
+    (folder / "a" / "broken.png").unlink()
+    run, page = tmp_path / "run", tmp_path / "page.html"
+    train = ["train", "autoencoder", "--cohort", str(folder), "--out", str(run), "--steps", "2"]
+    done = CliRunner().invoke(app, [*train, "--size", "32", "--batch", "4", "--mirror"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["explore", str(run), "--export", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "12 pictures, 0 left out" in done.output and "32 latents of slices of 32 pixels" in done.output
+    with pytest.raises(GlasslungError, match="asked for: 64"):
+        CliRunner().invoke(app, [*train, "--size", "64", "--batch", "4", "--mirror"], catch_exceptions=False)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -183,7 +183,7 @@ def train(
     from glasslung.studies.segmentation.volumes import USUAL, VolumeJob, train_volumes, training_remarks
     from glasslung.studies.settings import parse_settings
     from glasslung.studies.synthesis.training import MAKERS, MakerJob, train_maker
-    from glasslung.studies.training import Job, train_model
+    from glasslung.studies.training import AGELESS, Job, train_model
     from glasslung.train.machine import Machine
     from glasslung.train.ranks import find_ranks
 
@@ -253,6 +253,8 @@ def train(
     elif batches is StayBatch:
         raise UsageError(f"{model} learns from features and stays: see `glasslung.studies.prognosis.network`")
     else:
+        if model in AGELESS:  # its pictures are made square here, in the size that is asked for
+            settings |= {"size": size} if given.pop("--size") else {}
         refuse(model, SLICES, given)
         ages = age_training(model, steps, batch, mirror, ema, split_seed or 0, checkpoint_every)
         job = Job(model, data, ages, settings, seed, machine)
