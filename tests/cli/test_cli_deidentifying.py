@@ -33,6 +33,19 @@ def test_a_folder_is_deidentified_and_nobody_is_named(scans, tmp_path):
     assert {row["input"] for row in rows} == {*map(str, files), str(folder / "notes.txt")}
 
 
+def test_one_file_is_enough(scans, tmp_path):
+    words = ("deidentify", scans[1][0], tmp_path / "out", "--keys", tmp_path / "key.json")
+    done = glasslung_here(*words)
+    assert done.returncode == 0 and "1 of 1 files" in done.stdout
+
+
+def test_links_that_cannot_be_written_leave_nothing(scans, tmp_path):
+    (tmp_path / "file").write_text("")
+    words = ("deidentify", scans[1][0], tmp_path / "out", "--keys", tmp_path / "key.json")
+    assert "--links" in one_line(glasslung_here(*words, "--links", tmp_path / "file" / "l.csv"))
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "key.json"}
+
+
 @pytest.mark.parametrize(
     ("more", "fact"),
     [
@@ -43,6 +56,8 @@ def test_a_folder_is_deidentified_and_nobody_is_named(scans, tmp_path):
         (("in", "full", "--keys", "k.json"), "not empty"),
         (("in", "out", "--keys", "k.json"), "all 1 files were set aside: 1 x no scan"),
         (("empty", "out", "--keys", "k.json"), "holds no files"),
+        (("in/a.txt", "out", "--keys", "k.json"), "all 1 files were set aside: 1 x no scan"),
+        (("in", "full/a.txt/out", "--keys", "k.json"), "cannot be written"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_leave_nothing(tmp_path, more, fact):

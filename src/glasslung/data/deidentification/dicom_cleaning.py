@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from glasslung.data.deidentification.actions import Action
 from glasslung.data.deidentification.headers import Count, Options, Person, clean_header
 from glasslung.data.deidentification.streams import NATIVE, clean_pixels
 from glasslung.data.deidentification.survey import read_dicom, syntax_of
@@ -34,7 +35,7 @@ def clean_dicom(
         content = io.BytesIO()
         made.save_as(content, enforce_file_format=True)
     for name in _meta_removed(dataset):
-        count[name, "X"] += 1
+        count[name, Action.NEW_UID if name == "MediaStorageSOPInstanceUID" else Action.REMOVED] += 1
     return content.getvalue(), count, told
 
 

@@ -113,11 +113,11 @@ def deidentify(places: Places, options: Options, keep_flagged: bool, tell: Tell)
         _clean_all(run, work / LEDGER, tell)
         try:
             _finish(run, tell)
-        except DataError:
+            if places.links is not None:
+                write_links(places.links, run.became)
+        except (DataError, UsageError):
             shutil.rmtree(work, ignore_errors=True)  # nothing in it may be handed on
             raise
-        if places.links is not None:
-            write_links(places.links, run.became)
         replace_folder(run.work, places.out)
         shutil.rmtree(work)
     patients = {found.patient for found in surveyed.files if _is_written_dicom(found, run)}

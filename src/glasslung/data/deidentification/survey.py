@@ -86,6 +86,7 @@ def files_below(folder: Path) -> Iterator[Path]:
     """All files of a folder in a fixed order, hidden ones too; links are given and not followed."""
     if folder.is_file():
         yield folder
+        return
     for here, folders, names in os.walk(folder, onerror=_stop):
         folders.sort()
         yield from (Path(here, name) for name in sorted(names))
