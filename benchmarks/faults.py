@@ -32,7 +32,7 @@ from typing import NoReturn
 import numpy as np
 
 TICK = os.sysconf("SC_CLK_TCK")
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.1
 NO_NETWORK = ("--segmenter", "none", "--classifier", "none", "--prognosis", "none")
 WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?( UTC)?")
 

@@ -151,7 +151,8 @@ class Keeper:
         return self._process
 
     def _start(self) -> subprocess.Popen[str]:
-        self._said.truncate(0)
+        self._said.seek(0)
+        self._said.truncate()
         self._cases, self._lines = 0, queue.SimpleQueue()
         threads = {name: str(self._settings.threads) for name in _THREADS}
         process = subprocess.Popen(
