@@ -64,16 +64,19 @@ class Series:
 
 
 def read_result(path: Path) -> Result:
-    """What a file of ours is, by its file meta."""
+    """What a file of ours is, by its file meta; DataError where it is gone or damaged."""
     from pydicom.filereader import read_file_meta_info
 
-    meta = read_file_meta_info(path)
-    return Result(
-        path,
-        str(meta.MediaStorageSOPClassUID),
-        str(meta.MediaStorageSOPInstanceUID),
-        str(meta.TransferSyntaxUID),
-    )
+    from glasslung.data.formats.damage import told_plainly
+
+    with told_plainly(path, "the result is damaged", "`glasslung node retry` makes it anew"):
+        meta = read_file_meta_info(path)
+        return Result(
+            path,
+            str(meta.MediaStorageSOPClassUID),
+            str(meta.MediaStorageSOPInstanceUID),
+            str(meta.TransferSyntaxUID),
+        )
 
 
 def check_status(status: int, kind: str, name: str) -> None:

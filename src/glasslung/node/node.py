@@ -4,7 +4,7 @@
     settling    a study is complete when nothing of it has come for a while
     working     the patient's earlier studies are found, an analysis runs in a process of its own
     sending     results go to every destination, with tries and waits
-    keeping     what was sent long ago is removed
+    keeping     what was sent or set aside long ago is removed
 
 Each of these is a step that may be called at any time and leaves queue and folder whole; `run` calls them in
 threads of their own until it is asked to stop. After kill -9 at any point the same command goes on: what an
@@ -30,7 +30,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from glasslung.errors import GlasslungError, UsageError
+from glasslung.errors import DataError, GlasslungError, UsageError
 from glasslung.node.dicomweb import Watcher
 from glasslung.node.earlier import fetch_earlier
 from glasslung.node.exchange import RefusedResult, Unreachable
@@ -59,18 +59,19 @@ class Node:
     def __init__(self, settings: NodeSettings, analyse: Analyse = run_apart) -> None:
         self.settings, self.analyse = settings, analyse
         self.store = Store(settings.folder)
-        self._lock = FileLock(settings.folder / ".lock")
+        self._lock = FileLock(settings.folder / ".lock", thread_local=False)
         try:
             self._lock.acquire(timeout=0)
         except Timeout as problem:
             raise UsageError(
                 f"another node holds {settings.folder}: stop it, or choose another folder"
-            ) from (problem)
+            ) from problem
         self.queue = Queue(settings.folder / QUEUE)
         self.intake = Intake(self.store, self.queue, settings.limits)
         self.receiver = Receiver(settings, self.store, self.intake)
         self._watcher = Watcher(settings.watch, self.queue, self.intake) if settings.watch else None
         self._stop = threading.Event()
+        self._asked_to_stop = False
         self._broken: BaseException | None = None
         self._not_before: dict[int, float] = {}  # monotonic seconds, by study
         try:
@@ -112,7 +113,8 @@ class Node:
             for thread in threads:
                 thread.start()
             ready(self.receiver.port)
-            self._stop.wait()
+            while not (self._asked_to_stop or self._stop.is_set()):
+                time.sleep(LOOKING_SECONDS)
         finally:
             self._stop.set()
             self.receiver.stop()
@@ -123,8 +125,11 @@ class Node:
             raise self._broken
 
     def stop(self) -> None:
-        """Ask `run` to end: the analysis under way is ended, and begins again with the next start."""
-        self._stop.set()
+        """Ask `run` to end: the analysis under way is ended, and begins again with the next start.
+
+        May be called from a signal's handler: it takes no lock.
+        """
+        self._asked_to_stop = True
 
     def close(self) -> None:
         """Let go of queue and folder."""
@@ -166,6 +171,7 @@ class Node:
 
     def work(self) -> Study | None:
         """Analyse the next complete study; which it was, None where there is none."""
+        self.queue.recover()  # of an analysis whose end could not be written down
         study = self.queue.claim(self._resting())
         if study is None:
             return None
@@ -173,9 +179,11 @@ class Node:
         began = time.monotonic()
         try:
             done = self._analyse(study)
-        except (StoppedWork, RefusedWork, LostWork, Unreachable) as problem:
+        except GlasslungError as problem:
             self._keep_trace(study)
             self._end_badly(study, problem)
+        except OSError as error:
+            self._end_badly(study, LostWork(f"the node's own disk failed ({error.strerror})"))
         else:
             self._end_well(study, done, time.monotonic() - began)
         finally:
@@ -258,7 +266,7 @@ class Node:
                 count += self._send_to(name, study, files)
             except Unreachable as problem:
                 down = str(problem)
-            except RefusedResult as problem:
+            except (RefusedResult, DataError) as problem:
                 self.queue.fail(study, str(problem))
                 LOG.warning("study %s is set aside: %s", study.key, problem)
                 return count
@@ -289,12 +297,12 @@ class Node:
             LOG.warning("study %s: %s; trying again in %.0f s", study.key, reason, wait)
 
     def keep(self) -> int:
-        """Remove studies that were sent long ago; how many."""
+        """Remove studies that were sent, or set aside, long ago; how many."""
         old = self.queue.expired(self.settings.keep_days * DAY)
         gone = [study for study in old if self.queue.forget(study)]
         for study in gone:
             self.store.drop(study.key)
-            LOG.info("study %s is removed: it was sent %g days ago", study.key, self.settings.keep_days)
+            LOG.info("study %s is removed: %s %g days ago", study.key, study.state, self.settings.keep_days)
         return len(gone)
 
     # --- waits ----------------------------------------------------------------------------------------------

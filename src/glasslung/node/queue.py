@@ -152,6 +152,7 @@ INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uid) DO UPDATE SET name = excluded.name, series = excluded.series, bytes = excluded.bytes,
     sha256 = excluded.sha256, patient = excluded.patient, day = excluded.day
 """
+_ENDED = (State.SENT, State.KEPT, State.FAILED)
 _COMPARABLE = (State.COMPLETE, State.SENDING, State.SENT, State.KEPT)
 
 
@@ -455,16 +456,16 @@ class Queue:
         return again
 
     def expired(self, seconds: float) -> list[Study]:
-        """Studies that were sent, or kept, so long ago by this machine's clock."""
+        """Studies with which nothing has been done for so long, by this machine's clock."""
         past = time.time() - seconds
-        return [study for study in self.studies(State.SENT, State.KEPT) if study.changed < past]
+        return [study for study in self.studies(*_ENDED) if study.changed < past]
 
     def forget(self, study: Study) -> bool:
         """Take the study out of the queue, before its files go; False where it was re-opened meanwhile."""
         with self._transaction() as db:
             gone = db.execute(
-                "DELETE FROM studies WHERE number = ? AND revision = ? AND state IN (?, ?)",
-                (study.number, study.revision, State.SENT, State.KEPT),
+                "DELETE FROM studies WHERE number = ? AND revision = ? AND state IN (?, ?, ?)",
+                (study.number, study.revision, *_ENDED),
             )
             return gone.rowcount > 0
 

@@ -150,8 +150,8 @@ class NodeSettings:
     listen        the address of this machine at which it listens
     peers, destinations  see above
     watch, earlier       see above; None: no server is asked
-    keep_days     objects and results of a study that was sent are removed after so many days; within them a
-                  patient's next scan is compared without asking the archive
+    keep_days     a study that was sent or set aside is removed after so many days; within them a patient's
+                  next scan is compared without asking the archive
     """
 
     folder: Path

@@ -10,7 +10,7 @@ folder = "glasslung-node"   # objects, queue, stories, results: on a disk with r
 title = "GLASSLUNG"         # this node's AE title; the archive must know it, with this machine's address
 port = 11112
 listen = "127.0.0.1"        # address of this machine at which it listens; "0.0.0.0": all of them
-keep_days = 30.0            # what was sent is removed after so many days
+keep_days = 30.0            # what was sent or set aside is removed after so many days
 
 # Who may send. One table for each; addresses are IP addresses or networks, names are not looked up.
 [[peers]]
