@@ -9,10 +9,10 @@
 codes through the ages: the share of lung at least as dense as ground glass along each, beside that of the
 phantoms it learned from and of others. The folder goes on where it was stopped.
 
-`ends` asks a run (VEEGAN has a reconstructor) for the codes of training and of held-out pictures, by the
-reconstructor and by descent, and tells the error beside that of the mean training picture and of the nearest
-one. `pairs` trains Pix2Pix. `worth` asks a run that was told the class. `--numbers FILE` writes figures as
-JSON.
+`ends` asks a run, or a training of the study (STUDY/outcomes/veegan-0.safetensors), for the codes of training
+and of held-out pictures, by the reconstructor and by descent, and tells the error beside that of the mean
+training picture and of the nearest one. `pairs` trains Pix2Pix. `worth` asks a run that was told the class.
+`--numbers FILE` writes figures as JSON.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from glasslung.data.phantom import draw_patient, slices
 from glasslung.data.pictureset import picture_parts
 from glasslung.data.picturesheet import as_png, grid
 from glasslung.data.slices import GROUP_NAMES
-from glasslung.files import whole_folder, write_json
+from glasslung.files import read_json, whole_folder, write_json
 from glasslung.measure.featuresets import mean_interval
 from glasslung.measure.lesionload import GLASS_GREY, opacity_share
 from glasslung.measure.statistics import Interval
+from glasslung.models import build
 from glasslung.nn.making import sample_pictures
 from glasslung.nn.walks import Search, find_codes
 from glasslung.predict.trained import open_trained
@@ -52,6 +53,7 @@ from glasslung.studies.synthesis.healthytoill import (
 from glasslung.studies.synthesis.training import MakerJob, MakerTraining, train_maker, unseen_of
 from glasslung.studies.synthesis.walking import Walk, draw_walk
 from glasslung.studies.synthesis.worth import Asking, worth_of_run
+from glasslung.train.checkpoint import load_tensors
 from glasslung.train.watchdog import WatchSettings
 
 AGES = ((0.0, 0.0), (0.0, 5.0), (5.0, 10.0), (10.0, 14.99))  # days of each group; the first is never ill
@@ -116,10 +118,21 @@ def stages(wanted: argparse.Namespace) -> dict[str, Any]:
     return {"walk": told, "affected share by age": loads, "training": asdict(training), "settings": settings}
 
 
+def model_of(place: Path) -> tuple[Any, int]:
+    """A run's model, or that of a training of `glasslung study synthesis`, and the side of its pictures."""
+    if place.suffix != ".safetensors":
+        run = open_trained(place)
+        return run.model, int(run.about["settings"]["size"])
+    asked = read_json(place.with_suffix(".json"))["asked"]
+    size = int(asked["budget"]["size"])
+    model = build(asked["model"], 0, **({"size": size} | asked["settings"]))
+    model.load_state_dict(load_tensors(place))
+    return model, size
+
+
 def ends(wanted: argparse.Namespace) -> dict[str, Any]:
     """Errors of both ways to a code, root mean square in grey from 0 to 1."""
-    run = open_trained(wanted.run)
-    size = int(run.about["settings"]["size"])
+    model, size = model_of(wanted.run)
     parts = picture_parts(wanted.cohort, size, labels=wanted.label)
     train, unseen = parts["train"], unseen_of(parts)
     assert unseen is not None
@@ -127,10 +140,10 @@ def ends(wanted: argparse.Namespace) -> dict[str, Any]:
     for name, whole in (("training pictures", train), ("held-out pictures", unseen)):
         rows = np.sort(np.random.default_rng(0).permutation(len(whole))[: wanted.count])
         one = whole.take(rows)
-        searched = find_codes(run.model, one.images, search=Search())
+        searched = find_codes(model, one.images, search=Search())
         answers = {"optimised": searched.error}
-        if hasattr(run.model, "code_of"):
-            answers["reconstructor"] = find_codes(run.model, one.images).error
+        if hasattr(model, "code_of"):
+            answers["reconstructor"] = find_codes(model, one.images).error
         answers["mean training picture"] = error(one.images, train.images.mean(0)[None])[:, 0]
         apart = error(one.images, train.images)
         if whole is train:

@@ -18,20 +18,28 @@ from glasslung.data.greyranges import (
 from glasslung.errors import DataError, ShapeError
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
-RGB = np.repeat(RAMP[..., None], 3, 2)
-KINDS = {
-    "l.png": (Image.fromarray(RAMP), 0.0),
-    "rgb.png": (Image.fromarray(RGB), 0.0),
-    "rgba.png": (Image.fromarray(np.dstack([RGB, np.full_like(RAMP, 255)])), 0.0),
-    "la.png": (Image.fromarray(np.dstack([RAMP, np.full_like(RAMP, 255)])), 0.0),
-    "p.png": (Image.fromarray(RAMP).convert("P"), 0.0),
-    "i16.png": (Image.fromarray(RAMP.astype(np.uint16) * 257), 0.0),
-    "i16.tif": (Image.fromarray(RAMP.astype(np.uint16) * 257), 0.0),
-    "f.tif": (Image.fromarray(RAMP.astype(np.float32) / 255), 0.0),
-    "l.jpg": (Image.fromarray(RAMP), 6.0),
-    "rgb.jpg": (Image.fromarray(RGB), 6.0),
-    "rgb.bmp": (Image.fromarray(RGB), 0.0),
-}
+
+
+def kinds_of(grey: np.ndarray) -> dict[str, tuple[Image.Image, float]]:
+    """One picture (H, W) uint8 in every kind of file, and by how many greys of 255 each may be off."""
+    rgb, opaque = np.repeat(grey[..., None], 3, 2), np.full_like(grey, 255)
+    return {
+        "l.png": (Image.fromarray(grey), 0.0),
+        "rgb.png": (Image.fromarray(rgb), 0.0),
+        "rgba.png": (Image.fromarray(np.dstack([rgb, opaque])), 0.0),
+        "la.png": (Image.fromarray(np.dstack([grey, opaque])), 0.0),
+        "p.png": (Image.fromarray(grey).convert("P"), 0.0),
+        "i16.png": (Image.fromarray(grey.astype(np.uint16) * 257), 0.0),
+        "i16.tif": (Image.fromarray(grey.astype(np.uint16) * 257), 0.0),
+        "l.tif": (Image.fromarray(grey), 0.0),
+        "f.tif": (Image.fromarray(grey.astype(np.float32) / 255), 0.0),
+        "l.jpg": (Image.fromarray(grey), 6.0),
+        "rgb.jpg": (Image.fromarray(rgb), 6.0),
+        "rgb.bmp": (Image.fromarray(rgb), 0.0),
+    }
+
+
+KINDS = kinds_of(RAMP)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -101,14 +109,33 @@ def test_a_constant_set_is_refused_and_a_wrong_shape_too():
 
 
 @pytest.mark.real
+def test_a_real_slice_is_the_same_greys_in_every_kind_of_file(real, tmp_path):
+    """Kinds that the collections at hand do not hold: their own slices, saved anew."""
+    paths = [
+        *sorted(real.glob("ucsd_covid_ct/CT_*/*"))[:120:40],
+        *sorted(real.glob("cage/ncp/**/*.jp*g"))[:1],
+    ]
+    assert len(paths) == 4
+    for number, path in enumerate(paths):
+        grey = np.rint(read_unit_grey(path) * 255).astype(np.uint8)
+        for name, (picture, tolerance) in kinds_of(grey).items():
+            if name.endswith(".jpg"):
+                continue  # lossy: how much, depends on the slice
+            picture.save(tmp_path / f"{number}-{name}")
+            found = read_unit_grey(tmp_path / f"{number}-{name}")
+            assert np.abs(found * 255 - grey).max() <= tolerance + 1e-3, (path.name, name)
+        Image.fromarray(grey > 127).save(tmp_path / f"{number}-1.png")
+        assert np.array_equal(read_unit_grey(tmp_path / f"{number}-1.png"), (grey > 127).astype(np.float32))
+
+
+@pytest.mark.real
 def test_real_files_of_every_kind_reach_black_and_white(real):
     """Fails where a kind of file is scaled by the wrong white: the literal scaling, for all of them."""
-    folder = real / "ucsd_covid_ct"
     kinds: dict[tuple[str, str], list] = {}
-    for path in sorted(folder.glob("CT_*/*")):
+    for path in [*sorted(real.glob("ucsd_covid_ct/CT_*/*")), *sorted(real.glob("cage/**/*.jp*g"))[:20]]:
         with Image.open(path) as picture:
             kinds.setdefault((str(picture.format), picture.mode), []).append(path)
-    assert {("PNG", "L"), ("PNG", "RGB"), ("JPEG", "RGB")} <= kinds.keys()
+    assert {("PNG", "L"), ("PNG", "RGB"), ("JPEG", "RGB"), ("JPEG", "L")} <= kinds.keys()
     for files in kinds.values():
         values = np.concatenate([read_unit_grey(path).ravel() for path in files[:8]])[None, None]
         check_greys(values)
