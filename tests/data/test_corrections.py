@@ -1,6 +1,7 @@
 """Lesions that a reader redrew: kept whole, found by what the scan holds, not believed when damaged."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,5 +85,7 @@ def test_nobody_and_a_strange_start_are_refused(story):
     scan = read_story(story).scans[0]
     with pytest.raises(UsageError, match="name"):
         keep_correction(story, scan, redrawn(0), " ", "lesions")
+    with pytest.raises(DataError, match="no analysis does"):
+        keep_correction(story, replace(scan, scan="../../elsewhere"), redrawn(0), "A", "")
     with pytest.raises(DataError, match="no mask of this scan"):
         keep_correction(story, scan, redrawn(0), "A", "../story.json")

@@ -63,19 +63,8 @@ def test_the_two_commands_that_learn_from_corrections(folder, monkeypatch):
     done = CliRunner().invoke(app, ["cohort", str(folder), "--out", str(table)], catch_exceptions=False)
     assert done.exit_code == 0 and "2 scans of 1 patients" in done.output
     assert [case.lesions is not None for case in read_cohort(table).cases] == [True, True]
-    tiny = [
-        "--set",
-        "width=4",
-        "--set",
-        "levels=3",
-        "--box",
-        "16,16,16",
-        "--spacing",
-        "6,5,5",
-        "--batch",
-        "1",
-    ]
-    asked = ["train", "unet3d", "--cohort", str(table), "--out", str(run), "--steps", "1", *tiny]
-    done = CliRunner().invoke(app, asked, catch_exceptions=False)
+    tiny = ["--set", "width=4", "--set", "levels=3", "--box", "16,16,16", "--spacing", "6,5,5"]
+    asked = ["train", "unet3d", "--cohort", str(table), "--out", str(run), "--steps", "1", "--batch", "1"]
+    done = CliRunner().invoke(app, [*asked, *tiny], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert (run / "weights" / "unet3d.safetensors").is_file()

@@ -137,6 +137,5 @@ def test_one_scale_of_relevance_and_doubts_in_words(story):
             serial=type("Sheet", (), {"full": 0.5, "unit": "log-odds per per cent of the lungs"})(),
         )
         assert relevance_scale(serial, case.scans[0]) == pytest.approx(0.5 * 100 / 100_000)
-    assert doubts_of(replace(made.scans[0], lung_quality=BAD)) == [
-        "the mask of the lungs is not trusted: it leaks"
-    ]
+    said = doubts_of(replace(made.scans[0], lung_quality=BAD))
+    assert said == ["the mask of the lungs is not trusted: it leaks"]

@@ -143,6 +143,20 @@ def test_a_file_that_became_a_link_out_of_the_story_is_not_shown(tmp_path):
     assert answer.status == 404
 
 
+def test_a_damaged_mask_is_told_in_one_line_and_all_else_stays(tmp_path):
+    write_made_story(tmp_path / "story")
+    (tmp_path / "story" / "masks" / "scan-01" / "lesions.nii.gz").write_bytes(b"damaged")
+    (tmp_path / "story" / "masks" / "scan-02" / "lungs.nii.gz").write_bytes(b"damaged")
+    with open_case(tmp_path / "story", ()) as case:
+        client = Client(server.make_viewer(case))
+        for path in ("/scan/0/lesions/lesions.json", "/scan/1/facts.json", "/scan/0/surface/lesions-1.mz3"):
+            answer = client.get(path)
+            assert answer.status == 422 and "\n" not in answer.json()["problem"]
+        assert client.get("/scan/0/facts.json").status == 200
+        assert client.get("/scan/1/volume/scan.nii.gz").status == 200
+        assert send(client, mask_of(1), n=1).status == 422
+
+
 # --- corrections --------------------------------------------------------------------------------------------
 
 
@@ -237,7 +251,7 @@ def test_more_than_a_mask_can_hold_is_not_even_read(own, monkeypatch):
     assert send(own[2], bytes(2000)).status == 413
 
 
-# --- many at once ---------------------------------------------------------------------------------------------
+# --- many at once -------------------------------------------------------------------------------------------
 
 
 def test_a_hundred_clients_at_once_each_get_what_they_asked_for(address, story):
@@ -286,7 +300,7 @@ def test_what_many_ask_for_is_computed_once():
     assert made == [1] and once.get(("key",), make) == "answer"
 
 
-# --- a scan alone ---------------------------------------------------------------------------------------------
+# --- a scan alone -------------------------------------------------------------------------------------------
 
 
 def test_a_scan_alone_is_shown_and_cannot_be_corrected(story, tmp_path):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from glasslung.files import read_json, write_json
 from glasslung.types import DISCLAIMER, Findings, Lesion
 
 LONGEST_NAME = 80
+SCAN_NAME = re.compile(r"scan-\d+")
 ENDING = ".nii.gz"
 
 
@@ -65,6 +67,8 @@ def keep_correction(folder: Path, scan: Findings, mask: np.ndarray, who: str, st
     name = " ".join(who.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise UsageError(f"a correction needs the reader's name, 1 to {LONGEST_NAME} characters")
+    if not SCAN_NAME.fullmatch(scan.scan):  # it becomes a file's name
+        raise DataError(f"{folder} calls a scan {scan.scan!r}, which no analysis does: not saved")
     lungs, affine = read_labels(folder / scan.masks["lungs"])
     _check(mask, lungs.shape)
     began = _beginning(folder, scan, start)

@@ -64,11 +64,21 @@ def make_viewer(case: ViewCase, reader: str = "") -> FastAPI:
     app = FastAPI(openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=NAMES)
     guard_all(app)
+    _tell_damage(app)
     token = secrets.token_urlsafe(32)
     _page_routes(app, case, reader, token)
     _scan_routes(app, case, Once())
     _saving_route(app, case, token)
     return app
+
+
+def _tell_damage(app: FastAPI) -> None:
+    """A file that cannot be read is told in one line; all else of the case stays in view."""
+    from fastapi.responses import JSONResponse
+
+    @app.exception_handler(DataError)
+    async def tell(request: Request, problem: Exception) -> JSONResponse:
+        return JSONResponse({"problem": str(problem)}, 422)
 
 
 def _page_routes(app: FastAPI, case: ViewCase, reader: str, token: str) -> None:

@@ -72,13 +72,21 @@ async function open(n) {
   if (!mayLeave()) return;
   say("");
   if (panes.mode === "serial" && panes.shown.includes(n)) panes.activate(await panes.pane(n));
-  else await panes.show(panes.mode, n);
+  else await show(panes.mode, n);
+}
+
+async function show(mode, n) {
+  try {
+    await panes.show(mode, n);
+  } catch (problem) {
+    say(problem.message);
+  }
 }
 
 async function view(mode) {
   if (!several && mode === "serial") return;
   if (!mayLeave()) return;
-  await panes.show(mode, panes.now);
+  await show(mode, panes.now);
 }
 
 function mayLeave() {
@@ -95,7 +103,7 @@ async function edit() {
   if (editor.pane) { editor.leave(); return; }
   if (!told.canSave || !panes.active?.ready) return;
   if (!told.scans[panes.now].layers.includes("lungs")) { say("Only a scan with a mask of its lungs can be corrected."); return; }
-  if (panes.mode === "serial" || panes.mode === "solid") await panes.show("planes", panes.now);
+  if (panes.mode === "serial" || panes.mode === "solid") await show("planes", panes.now);
   say("");
   await editor.enter(panes.active);
   showEditing(true);
@@ -148,6 +156,6 @@ try {
   window.viewer.ready = true;
 } catch (problem) {
   at("waiting")?.remove();
-  say(`The scan cannot be shown: ${problem.message}`);
+  say(problem.message);
   throw problem;
 }

@@ -23,7 +23,7 @@ const OPTIONS = {
 };
 
 export class Pane {
-  // state: what all panes share {case, layers, windows}; heard: {moved(pane), chosen(pane), windowed(dx, dy)}
+  // state: what all panes share {case, layers, windows}; heard: what it tells, see Panes
   constructor(state, n, heard) {
     Object.assign(this, { state, n, heard, scan: state.case.scans[n], images: new Map(), coming: new Map() });
     this.box = document.createElement("div");
@@ -48,7 +48,7 @@ export class Pane {
     this.nv = new Niivue(OPTIONS);
     this.state.layers.teach(this.nv);
     await this.nv.attachToCanvas(this.canvas, true);
-    this.facts = await (await fetch(`/scan/${this.n}/facts.json`)).json();
+    this.facts = await this.ask();
     const { low, high } = this.state.windows;
     const image = await NVImage.loadFromUrl({
       url: `/scan/${this.n}/volume/scan.nii.gz`, name: "scan.nii.gz", colormap: "gray", cal_min: low, cal_max: high, colorbarVisible: false,
@@ -60,6 +60,14 @@ export class Pane {
     await Promise.all(ORDER.map((key) => this.showLayer(key)));
     this.tell();
     return this;
+  }
+
+  // What is known of the scan; where a mask is damaged, the scan alone is shown and the damage told.
+  async ask() {
+    const told = await (await fetch(`/scan/${this.n}/facts.json`)).json();
+    if (!told.problem) return told;
+    this.heard.say(told.problem);
+    return { link: { extent: null, levels: null, how: "" }, corrections: [], relevance_full: null };
   }
 
   close() {
@@ -77,7 +85,7 @@ export class Pane {
     if (strength > 0 && !this.images.has(key) && !this.coming.has(key)) {
       const coming = this.state.layers.open(key, this.n, this.scan, this.facts);
       this.coming.set(key, coming);
-      const image = await coming;
+      const image = await coming.catch(() => { this.heard.say(`${key} of ${this.scan.name} cannot be shown: its file is damaged`); return null; });
       this.coming.delete(key);
       this.images.set(key, image);
       if (image) this.insert(image);
@@ -107,8 +115,13 @@ export class Pane {
     this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.nv.updateGLVolume(); });
   }
 
+  // Pictures beside scans in Hounsfield units, which no window fits both, keep their own.
   setWindow({ low, high }) {
     if (!this.ready) return;
+    if (this.scan.hu !== this.state.case.scans[0].hu) {
+      const [own] = this.scan.windows;
+      [low, high] = [own.level - own.width / 2, own.level + own.width / 2];
+    }
     const image = this.nv.volumes[0];
     image.cal_min = low;
     image.cal_max = high;

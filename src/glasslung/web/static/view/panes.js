@@ -22,14 +22,21 @@ export class Panes {
       this.forgetOldest();
       const pane = new Pane(this.state, n, {
         moved: (one) => this.follow(one), zoomed: (one) => this.zoomAll(one), chosen: (one) => this.activate(one),
-        windowed: (dx, dy) => this.state.windows.shift(dx, dy), hovered: (one, under) => this.hover(one, under),
+        say: this.heard.say, windowed: (dx, dy) => this.state.windows.shift(dx, dy), hovered: (one, under) => this.hover(one, under),
         opened: (one) => { if (this.mode === "serial") this.show("planes", one.n); },
       });
       this.open.set(n, pane);
       pane.box.style.visibility = "hidden";  // until it is where it shall be
-      await pane.open(this.stage);
+      pane.opened = pane.open(this.stage);
     }
-    return this.open.get(n);
+    const pane = this.open.get(n);
+    try {
+      return await pane.opened;
+    } catch (problem) {
+      pane.close();
+      this.open.delete(n);
+      throw new Error(`${pane.scan.name} cannot be shown: ${problem.message}`);
+    }
   }
 
   // The scan that was opened longest ago and is not in view gives its memory back.
@@ -79,7 +86,7 @@ export class Panes {
 
   // Links of all scans are asked for once: a place may be carried over scans that are not in view.
   async allLinks() {
-    const ask = async (_, k) => (await (await fetch(`/scan/${k}/facts.json`)).json()).link;
+    const ask = async (_, k) => (await (await fetch(`/scan/${k}/facts.json`)).json()).link || {};
     this.linked ||= Promise.all(this.state.case.scans.map(ask));
     this.links = await this.linked;
   }

@@ -43,7 +43,7 @@ export class Solid {
     for (const [name, rgba255, opacity] of wanted) {
       const answer = await fetch(`/scan/${n}/surface/${name}.mz3`);
       const content = await answer.arrayBuffer();
-      if (content.byteLength) made.push(await NVMesh.readMesh(content, `${name}.mz3`, this.nv.gl, opacity, rgba255));
+      if (answer.ok && content.byteLength) made.push(await NVMesh.readMesh(content, `${name}.mz3`, this.nv.gl, opacity, rgba255));
     }
     if (this.n !== n) return;  // another scan was asked for meanwhile
     for (const mesh of [...this.nv.meshes]) this.nv.removeMesh(mesh);

@@ -27,6 +27,7 @@ export class Table {
     if (!this.cache.has(key)) this.cache.set(key, fetch(`/scan/${n}/lesions/${which}.json`).then((answer) => answer.json()));
     const found = await this.cache.get(key);
     if (this.n !== n || this.which !== which || this.tab !== "now") return;
+    if (found.problem) { this.fill([], [], found.problem); return; }
     this.showNow(found);
   }
 
