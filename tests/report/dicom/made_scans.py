@@ -22,7 +22,7 @@ from glasslung.explain.heatmaps import write_relevance
 from glasslung.measure.regions import LesionMask, measure_scan
 from glasslung.types import Findings, Lesion, Lungs, Story, Volume
 
-SMALL = made_stories.Drawn(0.9, 0, slices=24, side=32, lesions=made_stories.SURE)
+SMALL = made_stories.Drawn(0.9, 0, slices=24, side=40, lesions=made_stories.SURE)
 LABEL = DicomLabel("P001", "GLASSLUNG^PHANTOM", dt.datetime(2020, 3, 10, 9, 30))
 
 

@@ -12,7 +12,7 @@ import made_stories
 import numpy as np
 import pydicom
 import pytest
-from made_scans import LABEL, Made, findings_of, make_patient, relevance_of, tell, write_scan
+from made_scans import LABEL, SMALL, Made, findings_of, make_patient, relevance_of, tell, write_scan
 
 from glasslung.data.formats import DicomLabel, read_scan, write_mask, write_volume
 from glasslung.data.formats.nifti import read_nifti
@@ -173,14 +173,16 @@ def hashes(folder):
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
 
 
-def test_a_second_run_writes_the_same_bytes_over_the_first(patient, out):
+def test_a_second_run_writes_the_same_bytes_over_the_first(patient, out, monkeypatch):
+    quickly(monkeypatch, out)
     before = hashes(out)
     write_dicom_results(patient.folder, patient.files, out)
     assert hashes(out) == before
     assert [path.name for path in out.parent.iterdir()] == ["out"], "nothing is left beside it"
 
 
-def test_another_mask_becomes_another_object(patient, out, tmp_path):
+def test_another_mask_becomes_another_object(patient, out, tmp_path, monkeypatch):
+    quickly(monkeypatch, out)
     folder = shutil.copytree(patient.folder, tmp_path / "story")
     lesions = patient.lesions.copy()
     lesions[np.argwhere(lesions)[0][0]] = 0
@@ -225,14 +227,15 @@ def test_dcmtk_reads_the_structured_report_and_the_pages(out, tmp_path):
 # --- other scans --------------------------------------------------------------------------------------------
 
 
-def quickly(monkeypatch):
-    """Without drawing pages, which do not matter here."""
-    monkeypatch.setattr("glasslung.report.dicom.results.pdf_of_story", lambda folder: b"%PDF-1.4 pages")
+def quickly(monkeypatch, before=None):
+    """Without drawing pages, which do not matter here; those of an earlier set serve."""
+    pages = b"%PDF-1.4 pages" if before is None else (before / "report.pdf").read_bytes()
+    monkeypatch.setattr("glasslung.report.dicom.results.pdf_of_story", lambda folder: pages)
 
 
 def test_names_in_any_alphabet_are_inherited(tmp_path, monkeypatch):
     quickly(monkeypatch)
-    made = make_patient(tmp_path / "a")
+    made = make_patient(tmp_path / "a", drawn=replace(SMALL, slices=8))
     for file in made.files["scan-01"]:
         header = pydicom.dcmread(file)
         header.SpecificCharacterSet = ["ISO 2022 IR 6", "ISO 2022 IR 87"]
@@ -254,7 +257,7 @@ def _sha(files):
 
 def test_a_header_without_identity_gives_objects_without_one(tmp_path, monkeypatch):
     quickly(monkeypatch)
-    made = make_patient(tmp_path / "a")
+    made = make_patient(tmp_path / "a", drawn=replace(SMALL, slices=8))
     for file in made.files["scan-01"]:
         header = pydicom.dcmread(file)
         del header.PatientID, header.PatientBirthDate, header.AccessionNumber, header.StudyID
@@ -308,7 +311,7 @@ def test_a_multi_frame_scan_in_any_order_of_frames(tmp_path, monkeypatch):
 
 def test_a_scan_without_lesions_or_diagnosis_has_neither_in_its_results(tmp_path, monkeypatch):
     quickly(monkeypatch)
-    made = make_patient(tmp_path, diagnosed=False)
+    made = make_patient(tmp_path, drawn=replace(SMALL, slices=8), diagnosed=False)
     scan = made.story.scans[0]
     bare = replace(
         scan,
@@ -351,7 +354,8 @@ def test_the_scan_is_found_among_files_of_other_series(patient, tmp_path, monkey
     assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source.SeriesInstanceUID
 
 
-def test_a_mask_that_lies_elsewhere_is_refused(patient, tmp_path):
+def test_a_mask_that_lies_elsewhere_is_refused(patient, tmp_path, monkeypatch):
+    quickly(monkeypatch)
     folder = shutil.copytree(patient.folder, tmp_path / "story")
     moved = patient.volume.affine.copy()
     moved[:3, 3] += 3.0
@@ -362,7 +366,8 @@ def test_a_mask_that_lies_elsewhere_is_refused(patient, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["story"]
 
 
-def test_a_story_cannot_lead_out_of_its_folder(patient, tmp_path):
+def test_a_story_cannot_lead_out_of_its_folder(patient, tmp_path, monkeypatch):
+    quickly(monkeypatch)
     folder = shutil.copytree(patient.folder, tmp_path / "story")
     scan = replace(patient.story.scans[0], masks={"lungs": "../../secret.nii.gz"})
     write_story(replace(patient.story, scans=(scan,)), folder)

@@ -61,12 +61,22 @@ def find_origin(files: Sequence[Path], sha256: str, shape: tuple[int, int, int],
     where   name of the scan, for messages
     Raises DataError where the slices are there and do not say where they lie, or lack a UID.
     """
-    frames = [frame for file in files for frame in read_frames(file)]
-    for stack in stacks_of(frames):
-        for part in _parts(stack):
-            if (len(part.frames), *part.first.size) == tuple(shape) and _digest(part) == sha256:
-                return _origin_of(part, where)
+    for stack in stacks_by_content(files).get(sha256, []):
+        if (len(stack.frames), *stack.first.size) == tuple(shape):
+            return _origin_of(stack, where)
     return None
+
+
+def stacks_by_content(files: Sequence[Path]) -> dict[str, list[Stack]]:
+    """Every stack of slices in these files, as the reader would take it, under the hash of its files."""
+    digests: dict[Path, str] = {}
+    found: dict[str, list[Stack]] = {}
+    for stack in stacks_of([frame for file in files for frame in read_frames(file)]):
+        for part in _parts(stack):
+            paths = {frame.path for frame in part.frames}
+            digests |= {path: file_digest(path) for path in paths if path not in digests}
+            found.setdefault(combined_digest(digests[path] for path in paths), []).append(part)
+    return found
 
 
 def _parts(stack: Stack) -> list[Stack]:
@@ -78,10 +88,6 @@ def _parts(stack: Stack) -> list[Stack]:
         return split_by_phase(single)
     except DataError:  # no scan was read from slices that cannot be told apart
         return []
-
-
-def _digest(stack: Stack) -> str:
-    return combined_digest(file_digest(path) for path in {frame.path for frame in stack.frames})
 
 
 def _origin_of(stack: Stack, where: str) -> Origin:

@@ -99,8 +99,8 @@ def make_inheritable(header: Any) -> None:
     from pydicom.valuerep import DA, TM
 
     header.decode()
-    DA(header.get("StudyDate") or None), DA(header.get("PatientBirthDate") or None)
-    TM(header.get("StudyTime") or None)
+    for keyword, kind in (("StudyDate", DA), ("PatientBirthDate", DA), ("StudyTime", TM)):
+        kind(header.get(keyword) or None)
     for keyword in EMPTY_IF_MISSING:
         if keyword not in header:
             setattr(header, keyword, "")

@@ -33,8 +33,14 @@ class Drawn:
     seg: Any
     segments: tuple[Segment, ...]
 
-    def number(self, name: str) -> int | None:
-        """The number of the segment of that name; None where nothing was drawn."""
+    def number(self, name: str, region: str) -> int | None:
+        """The number of the segment that is this finding, all of it, in this region; None where none is."""
+        itself = name == region.capitalize()
+        if region != "both lungs" and not itself:
+            return None
+        lungs = [n for n, one in enumerate(self.segments, 1) if one.mask == "lungs"]
+        if region == "both lungs" and itself:
+            return lungs[0] if len(lungs) == 1 else None  # sides that were not told apart are one segment
         names = [one.name for one in self.segments]
         return names.index(name) + 1 if name in names else None
 
@@ -129,8 +135,7 @@ class _GroupWriter:
         )
 
         site, side = codes.site(region.name)
-        whole = region.name == "both lungs" or name == region.name.capitalize()
-        number = self.drawn.number(name) if whole else None
+        number = self.drawn.number(name, region.name)
         told: dict[str, Any] = {
             "finding_type": finding,
             "finding_category": codes.anatomy() if finding == codes.lung() else codes.abnormality(),
@@ -138,7 +143,8 @@ class _GroupWriter:
             "measurements": list(measured),
         }
         if number is None:
-            where = name if name == region.name.capitalize() else f"{name}, {region.name}"
+            whole = region.name == "both lungs" or name == region.name.capitalize()
+            where = name if whole else f"{name}, {region.name}"
             return MeasurementsAndQualitativeEvaluations(self._tracked(where), **told)
         told["referenced_segment"] = self._segment(number)
         return VolumetricROIMeasurementsAndQualitativeEvaluations(

@@ -19,7 +19,7 @@ import numpy as np
 
 from glasslung.data.formats.archive import unpacked
 from glasslung.data.formats.damage import silenced, told_plainly
-from glasslung.data.formats.dicom_origin import Origin, find_origin
+from glasslung.data.formats.dicom_origin import Origin, find_origin, stacks_by_content
 from glasslung.data.formats.geometry import check_same_grid
 from glasslung.data.formats.nifti import read_nifti
 from glasslung.data.formats.reading import read_labels
@@ -68,15 +68,17 @@ def write_dicom_results(
     story = read_story(story_folder)
     scans = _asked(story, sources)
     _check_place(out)
+    tell("finding the scans' slices", 0.0)
+    origins = {scan.scan: _origin(scan, sources[scan.scan]) for scan in scans}
     maker, names = maker_of(story), list[str]()
     with _replacing(out) as part:
         pdf = pdf_of_story(story_folder)
         (part / PDF_FILE).write_bytes(pdf)
         for n, scan in enumerate(scans):
             tell(f"{scan.scan}: DICOM results", n / len(scans))
-            origin = _origin(scan, sources[scan.scan])
+            of_this = origins[scan.scan], maker, pdf if scan is scans[-1] else None
             with silenced():  # the libraries quote what they find odd in a header, and it may name somebody
-                for made in _objects(story_folder, scan, origin, maker, pdf if scan is scans[-1] else None):
+                for made in _objects(story_folder, scan, *of_this):
                     made.dataset.save_as(part / made.name, enforce_file_format=True)
                     names.append(made.name)
     return [out / name for name in names]
@@ -238,7 +240,8 @@ def _scans_in(story: Story, path: Path, open_zips: ExitStack) -> dict[str, list[
         return {}
     asked = [scan for scan in story.scans if not why_none(scan)]
     files = list(held.files)
-    here = [scan for scan in asked if find_origin(files, scan.sha256, scan.shape, scan.scan) is not None]
+    content = stacks_by_content(files)
+    here = [scan for scan in asked if scan.sha256 in content]
     if not here and len(asked) == len(story.scans):
         raise DataError(
             f"{path.name}: holds no scan of this story; pass the unchanged DICOM files that `analyze` read"
