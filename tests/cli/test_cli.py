@@ -45,3 +45,4 @@ def test_ctrl_c_leaves_a_folder_that_the_next_run_finishes(course, tmp_path):
     assert "goes on from here" in told
     assert not [p for p in (out / "masks").rglob("*") if out.exists()]
     assert glasslung(*command[3:]).returncode == 0
+    assert (out / "masks" / "scan-01" / "scan.nii.gz").is_file()  # what `glasslung view` shows

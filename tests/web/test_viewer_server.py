@@ -139,8 +139,14 @@ def test_a_file_that_became_a_link_out_of_the_story_is_not_shown(tmp_path):
     (home / "lesions.nii.gz").unlink()
     (home / "lesions.nii.gz").symlink_to(tmp_path / "secret.nii.gz")
     with open_case(tmp_path / "story", ()) as case:
-        answer = Client(server.make_viewer(case)).get("/scan/0/volume/lesions.nii.gz")
-    assert answer.status == 404
+        client = Client(server.make_viewer(case))
+        assert client.get("/scan/0/volume/lesions.nii.gz").status == 404
+        assert client.get("/scan/1/volume/lesions.nii.gz").status == 200
+        later = tmp_path / "story" / "masks" / "scan-02" / "lesions.nii.gz"
+        later.unlink()
+        later.symlink_to(tmp_path / "secret.nii.gz")
+        for path in ("volume/lesions.nii.gz", "lesions/lesions.json", "surface/lesions-1.mz3"):
+            assert client.get(f"/scan/1/{path}").status == 404
 
 
 def test_a_damaged_mask_is_told_in_one_line_and_all_else_stays(tmp_path):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from glasslung.cli.options import IntensityName, SeriesName, intensity_named
 from glasslung.cli.telling import progress_bar
 
 
@@ -31,17 +32,20 @@ def view(
     reader: Annotated[
         str, typer.Option(help="Name under which corrections are saved; else that of this login.")
     ] = "",
+    series: SeriesName = "",
+    intensity: IntensityName = "",
     port: Annotated[int, typer.Option(help="Of the server on 127.0.0.1; 0: any free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Look at scans with all that was found in them, follow lesions over the days, and correct them."""
     from glasslung.web.server import open_socket, serve
-    from glasslung.web.viewer.case import open_case
+    from glasslung.web.viewer.case import Reading, open_case
     from glasslung.web.viewer.server import make_viewer
 
+    reading = Reading(series or None, intensity_named(intensity))
     with closing(open_socket(port)) as listening, ExitStack() as opened:
         with progress_bar() as progress:
-            case = opened.enter_context(open_case(place, tuple(scan or ()), progress))
+            case = opened.enter_context(open_case(place, tuple(scan or ()), reading, progress))
         app = make_viewer(case, reader or _login())
         serve(app, listening, lambda address: _tell(address, browser))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,6 +39,11 @@ class Shown:
     layers: dict[str, Path] = field(default_factory=dict)
     findings: Findings | None = None
 
+    def file(self, what: str) -> Path | None:
+        """The file of a layer, or of the scan; None where there is none, or a link took its place since."""
+        path = self.scan if what == "scan" else self.layers.get(what)
+        return path if path is not None and path.is_file() and path.resolve() == path else None
+
     @property
     def label(self) -> str:
         """'day 9', or the scan's name where the day is not known."""
@@ -54,8 +59,21 @@ class ViewCase:
     story: Story | None = None
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How scans are read: which series of a DICOM folder, and what grey values mean where no file says so."""
+
+    series: str | None = None
+    intensity: Intensity | None = None
+
+
+AS_FILES_SAY = Reading()
+
+
 @contextmanager
-def open_case(place: Path, scans: Sequence[Path], progress: Progress | None = None) -> Iterator[ViewCase]:
+def open_case(
+    place: Path, scans: Sequence[Path], reading: Reading = AS_FILES_SAY, progress: Progress | None = None
+) -> Iterator[ViewCase]:
     """Open the folder of a story, or any scan; copies that had to be made are gone when the block ends.
 
     scans  of the story, where it keeps no copies, in any order
@@ -64,21 +82,22 @@ def open_case(place: Path, scans: Sequence[Path], progress: Progress | None = No
     if not place.exists():
         raise UsageError(f"{place} does not exist: give the folder of a story, or a scan")
     tell = progress or (lambda what, done: None)
-    with TemporaryDirectory(prefix="glasslung-view-") as work:
+    with TemporaryDirectory(prefix="glasslung-view-") as temporary:
+        work = Path(temporary).resolve()
         if (place / "story.json").is_file():
-            yield _story_case(place, scans, Path(work), tell)
+            yield _story_case(place, scans, work, reading, tell)
             return
         if scans:
             raise UsageError(f"--scan goes with the folder of a story, and {place} is none: leave it out")
-        yield _scan_case(place, Path(work), tell)
+        yield _scan_case(place, work, reading, tell)
 
 
-def _scan_case(place: Path, work: Path, tell: Progress) -> ViewCase:
+def _scan_case(place: Path, work: Path, reading: Reading, tell: Progress) -> ViewCase:
     """A scan without a story, alone."""
     from glasslung.data.formats import read_scan
 
     tell(f"reading {place.name}", 0.1)
-    volume = read_scan(place)
+    volume = read_scan(place, series=reading.series, intensity=reading.intensity)
     kept = _write(volume, work / KEPT_SCAN, tell)
     return ViewCase((Shown("scan", None, volume.intensity, volume.geometry, kept),))
 
@@ -94,12 +113,17 @@ def _write(volume: Volume, path: Path, tell: Progress) -> Path:
 # --- a story ------------------------------------------------------------------------------------------------
 
 
-def _story_case(folder: Path, given: Sequence[Path], work: Path, tell: Progress) -> ViewCase:
+def _story_case(
+    folder: Path, given: Sequence[Path], work: Path, reading: Reading, tell: Progress
+) -> ViewCase:
     from glasslung.data.story import read_story
 
     story = read_story(folder)
     kept = _kept_scans(folder, story)
-    lent = _lent_scans(given, story, work, tell) if given else {}
+    alike = {one.intensity for one in story.scans}
+    if len(alike) == 1 and reading.intensity is None:  # the story says what such files may leave untold
+        reading = replace(reading, intensity=story.scans[0].intensity)
+    lent = _lent_scans(given, story, work, reading, tell) if given else {}
     files = [lent.get(one.sha256) or kept.get(one.scan) for one in story.scans]
     shown = tuple(_shown(one, folder, story, file) for one, file in zip(story.scans, files, strict=True))
     if not any(one.scan for one in shown):
@@ -115,7 +139,9 @@ def _kept_scans(folder: Path, story: Story) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path is not None}
 
 
-def _lent_scans(given: Sequence[Path], story: Story, work: Path, tell: Progress) -> dict[str, Path]:
+def _lent_scans(
+    given: Sequence[Path], story: Story, work: Path, reading: Reading, tell: Progress
+) -> dict[str, Path]:
     """Scans that were given, hash of the content -> a NIfTI of each; DataError for one of another story."""
     from glasslung.data.formats import read_scan
 
@@ -125,7 +151,7 @@ def _lent_scans(given: Sequence[Path], story: Story, work: Path, tell: Progress)
         tell(f"reading {path.name}", n / len(given))
         if not path.exists():
             raise UsageError(f"--scan {path} does not exist: give a scan of this story")
-        volume = read_scan(path, intensity=None if len(known) > 1 else story.scans[0].intensity)
+        volume = read_scan(path, series=reading.series, intensity=reading.intensity)
         one = known.get(volume.source.sha256)
         if one is None:
             raise DataError(f"--scan {path.name} is none of this story's scans, by its content: leave it out")

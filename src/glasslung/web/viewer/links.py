@@ -30,7 +30,7 @@ def read_mask_volume(path: Path) -> Volume:
 
 def lungs_extent(shown: Shown) -> dict[str, list[float]] | None:
     """First and last millimetre of the lungs along x, y and z (RAS); None where no lungs were drawn."""
-    path = shown.layers.get("lungs")
+    path = shown.file("lungs")
     if path is None:
         return None
     mask = read_mask_volume(path)

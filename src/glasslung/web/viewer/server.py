@@ -125,10 +125,10 @@ def _scan_routes(app: FastAPI, case: ViewCase, once: Once) -> None:
     @app.get("/scan/{scan}/volume/{what}.nii.gz")
     def volume(scan: str, what: str) -> Response:
         shown = case.scans[number(scan)]
-        if what == "outline" and "lungs" in shown.layers:
-            path = shown.layers["lungs"]
-            return _found(once.get(("outline", shown.name), lambda: outline(path)), NIFTI)
-        return _streamed(shown.scan if what == "scan" else shown.layers.get(what))
+        lungs = shown.file("lungs")
+        if what == "outline" and lungs is not None:
+            return _found(once.get(("outline", shown.name), lambda: outline(lungs)), NIFTI)
+        return _streamed(shown.file(what))
 
     @app.get("/scan/{scan}/correction/{name}")
     def correction(scan: str, name: str) -> Response:
@@ -139,7 +139,7 @@ def _scan_routes(app: FastAPI, case: ViewCase, once: Once) -> None:
     def solid(scan: str, what: str) -> Response:
         n = number(scan)
         layer, label = SURFACES.get(what, ("", None))
-        path = case.scans[n].layers.get(layer)
+        path = case.scans[n].file(layer)
         if path is None:
             raise _missing()
         content = once.get(("surface", n, what), lambda: surface(path, label))
@@ -197,7 +197,7 @@ async def _bounded(request: Request) -> bytes:
 def _streamed(path: Path | None) -> Response:
     from fastapi.responses import FileResponse
 
-    if path is None or not path.is_file():
+    if path is None:
         raise _missing()
     return FileResponse(path, media_type=NIFTI)
 

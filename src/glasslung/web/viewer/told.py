@@ -137,7 +137,7 @@ def relevance_scale(story: Story | None, shown: Shown) -> float | None:
 
     A story of one scan has no common scale; then it is what all but few places lie below. None: no map.
     """
-    path = shown.layers.get("relevance")
+    path = shown.file("relevance")
     if path is None or shown.findings is None:
         return None
     serial = None if story is None else story.serial
@@ -163,10 +163,10 @@ def lesion_file(case: ViewCase, n: int, what: str) -> Path | None:
     """The mask called so: a layer of lesions, or the file of a correction; None for anything else."""
     shown = case.scans[n]
     if what in LESION_LAYERS:
-        return shown.layers.get(what)
+        return shown.file(what)
     return next((one.path for one in corrections_in(case.folder, shown) if one.path.name == what), None)
 
 
 def lesions_told(case: ViewCase, n: int, what: str, path: Path) -> dict[str, Any]:
     """The lesions of a mask one by one."""
-    return lesions(path, case.scans[n].layers.get("lungs"), kinds=what != "opacities")
+    return lesions(path, case.scans[n].file("lungs"), kinds=what != "opacities")
