@@ -23,7 +23,7 @@ def alike(home):
     assert not [text for text in PLANTED if text.encode() in everything]
 
 
-@pytest.mark.parametrize("coder", [("dcmcjpeg", "+e1"), ("dcmcjpls",), ("dcmcrle",)])
+@pytest.mark.parametrize("coder", [("dcmcjpeg", "+e1"), ("dcmcrle",)])
 def test_coded_pixels_go_through_as_they_are(tmp_path, coder):
     if shutil.which(coder[0]) is None:
         pytest.skip(f"{coder[0]} (dcmtk) is not installed")
