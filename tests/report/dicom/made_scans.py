@@ -90,7 +90,7 @@ def make_patient(
     back = slice(None, None, -1) if _reversed(scan, volume) else slice(None)
     lungs, opacities = Lungs(lungs.mask[back].copy(), lungs.quality), opacities[back].copy()
     assert np.array_equal(scan.voxels, volume.voxels[back]), "the scan came back as it was written"
-    lesions = made_stories.learned(opacities)
+    lesions = with_every_kind(made_stories.learned(opacities))
     relevance = relevance_of(lesions)
     found = findings_of(root / "story", scan, lungs, opacities, lesions, relevance, drawn, diagnosed)
     story = tell(root / "story", found)
@@ -131,6 +131,15 @@ def _without_slice(
 def _reversed(scan: Volume, volume: Volume) -> bool:
     """Whether the reader put the slices the other way round."""
     return float(scan.affine[:3, 0] @ volume.affine[:3, 0]) < 0
+
+
+def with_every_kind(lesions: np.ndarray) -> np.ndarray:
+    """The same lesions, a few voxels of which are of each kind."""
+    out = lesions.copy()
+    haze = np.argwhere(lesions == Lesion.GROUND_GLASS)
+    for n, kind in enumerate((Lesion.CONSOLIDATION, Lesion.CRAZY_PAVING)):
+        out[tuple(haze[10 * n : 10 * n + 10].T)] = kind
+    return out
 
 
 def relevance_of(lesions: np.ndarray) -> np.ndarray:
