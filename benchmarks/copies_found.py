@@ -23,8 +23,6 @@ from glasslung.files import write_json
 from glasslung.measure.copies import copy_rate
 from glasslung.measure.copycheck import check_copies
 from glasslung.measure.featuresets import exact_share_limits, feature_set
-from glasslung.measure.lungfeatures import Reader
-from glasslung.predict.realism import open_reader
 from glasslung.studies.synthesis.training import unseen_of
 from glasslung.train.looks import pooled
 
@@ -112,14 +110,14 @@ def planted(train: np.ndarray, change: Change, count: int) -> np.ndarray:
     return np.stack([change(train[row], rng) for row in rows]).astype(np.float32)
 
 
-def sensitivities(train: np.ndarray, unseen: Any, read: Reader | None, count: int) -> dict[str, Any]:
+def sensitivities(train: np.ndarray, unseen: Any, count: int) -> dict[str, Any]:
     """Share of planted copies that are found, by the union, by each sight, and by 16 x 16 greys as before."""
     found: dict[str, Any] = {}
     both = feature_set(np.concatenate([pooled(train), pooled(train[:, :, ::-1])]))
     known = feature_set(pooled(unseen.images), unseen.patient)
     for name, change in CHANGES.items():
         made, rng = planted(train, change, count), np.random.default_rng(0)
-        one = check_copies(made, train, unseen.images, unseen.patient, rng=rng, read=read, draws=DRAWS)
+        one = check_copies(made, train, unseen.images, unseen.patient, rng=rng, draws=DRAWS)
         plain = copy_rate(feature_set(pooled(made)), both, known, rng=rng, draws=DRAWS)
         right = one.nearest % len(train) == np.random.default_rng(0).permutation(len(train))[:count]
         found[name] = {
@@ -133,7 +131,7 @@ def sensitivities(train: np.ndarray, unseen: Any, read: Reader | None, count: in
     return found
 
 
-def false_alarms(train: np.ndarray, unseen: Any, read: Reader | None) -> dict[str, float]:
+def false_alarms(train: np.ndarray, unseen: Any) -> dict[str, float]:
     """Share of unseen pictures called copies when the floor is set by other patients' unseen pictures."""
     rates = []
     patients = np.unique(unseen.patient)
@@ -142,7 +140,7 @@ def false_alarms(train: np.ndarray, unseen: Any, read: Reader | None) -> dict[st
         first = np.isin(unseen.patient, order[: len(order) // 2])
         floor, judged = unseen.take(first), unseen.take(~first)
         rng = np.random.default_rng(0)
-        one = check_copies(judged.images, train, floor.images, floor.patient, rng=rng, read=read, draws=DRAWS)
+        one = check_copies(judged.images, train, floor.images, floor.patient, rng=rng, draws=DRAWS)
         rates.append(one.rate.value)
     return {"mean": float(np.mean(rates)), "most": float(np.max(rates)), "deals": DEALS}
 
@@ -155,20 +153,18 @@ def main() -> None:
     parser.add_argument("--label", action="append", default=[])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--count", type=int, default=150)
-    parser.add_argument("--sights", choices=("all", "without reader"), default="all")
     parser.add_argument("--numbers", type=Path)
     wanted = parser.parse_args()
     parts = picture_parts(wanted.pictures, wanted.size, labels=wanted.label)
     train, unseen = parts["train"].images, unseen_of(parts)
     assert unseen is not None
-    read = open_reader() if wanted.sights == "all" else None
     began = time.process_time()
     found = {
         "train": len(train),
         "unseen": len(unseen),
         "unseen patients": len(np.unique(unseen.patient)),
-        "planted": sensitivities(train, unseen, read, wanted.count),
-        "false alarms": false_alarms(train, unseen, read),
+        "planted": sensitivities(train, unseen, wanted.count),
+        "false alarms": false_alarms(train, unseen),
     }
     print(f"{len(train)} to train on, {len(unseen)} unseen, {time.process_time() - began:.0f} s")
     for name, one in found["planted"].items():  # type: ignore[attr-defined]
