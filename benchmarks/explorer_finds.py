@@ -21,10 +21,10 @@ from glasslung.data.phantom import draw_patient
 from glasslung.data.phantom.lung_slices import slices as phantom_slices
 from glasslung.measure.nearby import Telling
 from glasslung.measure.statistics import bootstrap_by_patient, exact_limits
-from glasslung.web.codes import reader_of
-from glasslung.web.listing import Entry, Listing
-from glasslung.web.pictures import read_listing
-from glasslung.web.scene import OUTLIERS, Scene, make_scene
+from glasslung.web.explorer.codes import reader_of
+from glasslung.web.explorer.listing import Entry, Listing
+from glasslung.web.explorer.pictures import read_listing
+from glasslung.web.explorer.scene import OUTLIERS, Scene, make_scene
 
 SIZE, DAYS = 64, (0.0, 4.0, 9.0, 14.0)
 PATIENTS, PLANTED = 75, 10  # of a repeat; four slices of each patient

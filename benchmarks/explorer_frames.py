@@ -34,13 +34,13 @@ from PIL import Image
 from glasslung.data.phantom import draw_patient
 from glasslung.data.phantom.lung_slices import lung_grey, slice_of
 from glasslung.data.sources import open_cohort
-from glasslung.web.codes import SHIPPED, Codes, framed
-from glasslung.web.explorer import Wish, open_explorer
-from glasslung.web.listing import list_place
-from glasslung.web.page import export_page
-from glasslung.web.pictures import read_listing
-from glasslung.web.scene import Scene, make_scene
-from glasslung.web.walks import as_grey
+from glasslung.web.explorer.codes import SHIPPED, Codes, framed
+from glasslung.web.explorer.listing import list_place
+from glasslung.web.explorer.opening import Wish, open_explorer
+from glasslung.web.explorer.page import export_page
+from glasslung.web.explorer.pictures import read_listing
+from glasslung.web.explorer.scene import Scene, make_scene
+from glasslung.web.explorer.walks import as_grey
 
 FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 STAGES = (("t0", 0.0, False), ("t1", 3.0, True), ("t2", 7.0, True), ("t3", 12.0, True))

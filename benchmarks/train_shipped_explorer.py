@@ -40,9 +40,9 @@ from glasslung.train.checkpoint import save_tensors
 from glasslung.train.game import Game
 from glasslung.train.loop import fit
 from glasslung.train.rundir import library_versions
-from glasslung.web.codes import SHIPPED, framed
-from glasslung.web.listing import of_cohort
-from glasslung.web.pictures import grey_of
+from glasslung.web.explorer.codes import SHIPPED, framed
+from glasslung.web.explorer.listing import of_cohort
+from glasslung.web.explorer.pictures import grey_of
 
 SIZE = 64
 HELD_OUT = {"cage": ("test",), "ucsd": ("val",)}

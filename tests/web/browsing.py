@@ -45,7 +45,7 @@ def chromium() -> Iterator[object]:
 @contextmanager
 def served(scene) -> Iterator[str]:
     """The address of a running explorer."""
-    from glasslung.web.server import make_app
+    from glasslung.web.explorer.server import make_app
 
     with serving(make_app(scene)) as address:
         yield address
@@ -54,7 +54,7 @@ def served(scene) -> Iterator[str]:
 @contextmanager
 def serving(app) -> Iterator[str]:
     """The address of any application of ours, running."""
-    from glasslung.web.server import address_of, make_server, open_socket
+    from glasslung.web.serving import address_of, make_server, open_socket
 
     listening, ready = open_socket(0), threading.Event()
     server = make_server(app, ready.set)

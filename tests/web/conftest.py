@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from made_pictures import save_run, write_cohort
 
-from glasslung.web.atlas import make_atlases
-from glasslung.web.explorer import Wish, open_explorer
+from glasslung.web.explorer.atlas import make_atlases
+from glasslung.web.explorer.opening import Wish, open_explorer
 
 SMALL = {"size": 32, "latents": 5, "channels": [8, 8, 8, 8]}
 

@@ -13,8 +13,8 @@ from glasslung.cli.telling import progress_bar
 from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
-    from glasslung.web.explorer import Wish
-    from glasslung.web.scene import Scene
+    from glasslung.web.explorer.opening import Wish
+    from glasslung.web.explorer.scene import Scene
 
 
 def explore(
@@ -48,9 +48,10 @@ def explore(
     seed: Seed = 0,
 ) -> None:
     """Walk among pictures as a model sees them: neighbours, outliers, batch effects, interpolations."""
-    from glasslung.web.explorer import Wish
-    from glasslung.web.page import check_export, export_page
-    from glasslung.web.server import make_app, open_socket, serve
+    from glasslung.web.explorer.opening import Wish
+    from glasslung.web.explorer.page import check_export, export_page
+    from glasslung.web.explorer.server import make_app
+    from glasslung.web.serving import open_socket, serve
 
     if names and export is None:
         raise UsageError("--names is for --export; the page on this machine tells them anyway")
@@ -67,7 +68,7 @@ def explore(
 
 def _opened(wish: Wish) -> Scene:
     """The scene, and a few lines on what it holds."""
-    from glasslung.web.explorer import open_explorer
+    from glasslung.web.explorer.opening import open_explorer
 
     with progress_bar() as progress:
         scene = open_explorer(wish, progress)

@@ -38,7 +38,7 @@ def view(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Look at scans with all that was found in them, follow lesions over the days, and correct them."""
-    from glasslung.web.server import open_socket, serve
+    from glasslung.web.serving import open_socket, serve
     from glasslung.web.viewer.case import Reading, open_case
     from glasslung.web.viewer.server import make_viewer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from glasslung.web.page import STATIC, asset, digest
+from glasslung.web.assets import STATIC, asset, digest
 
 SCRIPTS = (
     *("main", "panes", "pane", "solid", "links", "layers", "windows"),

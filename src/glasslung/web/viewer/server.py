@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from glasslung.errors import DataError, UsageError
 from glasslung.types import Lesion
-from glasslung.web.server import KINDS, NAMES, guard_all, row_below, static_file
+from glasslung.web.assets import KINDS, static_file
+from glasslung.web.serving import NAMES, guard_all, row_below
 from glasslung.web.viewer import corrections, told
 from glasslung.web.viewer.case import ViewCase
 from glasslung.web.viewer.layers import outline, surface

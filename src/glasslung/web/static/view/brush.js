@@ -1,5 +1,7 @@
 // The brush: a disc in one plane, painted into the drawing of a pane; every stroke can be undone and redone.
 
+import { IN_PLANE } from "view/pane";
+
 const TEXTURE_OF_DRAWINGS = 7;  // the unit on which NiiVue keeps its drawing
 
 export class Brush {
@@ -47,7 +49,7 @@ export class Brush {
 
   disc(centre) {
     const { nv } = this.pane, { dims, pixDims } = nv.back;
-    const across = this.plane === 0 ? 0 : this.plane === 1 ? 0 : 1, down = this.plane === 0 ? 1 : 2;
+    const [across, down] = IN_PLANE[this.plane];
     const reach = (axis) => Math.floor(this.mm / 2 / pixDims[axis + 1] + 0.5);
     for (let i = -reach(across); i <= reach(across); i++) {
       for (let j = -reach(down); j <= reach(down); j++) {

@@ -18,10 +18,10 @@ const labels = (colours, names) => ({
   A: [0, ...colours.map(() => 255)], I: [0, ...colours.map((_, n) => n + 1)], labels: ["", ...names],
 });
 const FADING = 1;  // NiiVue's word for: the weaker the value, the clearer, up to cal_min
-// Values beyond the full colour are the full colour; NiiVue would make them denser than the slider says.
-function clamp(image, full) {
+// NiiVue fades by the square of a value; from the root it fades evenly. Beyond the full colour it stays full.
+function even(image, full) {
   const most = full / (image.hdr.scl_slope || 1), { img } = image;
-  for (let n = 0; n < img.length; n++) img[n] = Math.min(Math.max(img[n], -most), most);
+  for (let n = 0; n < img.length; n++) img[n] = Math.sign(img[n]) * most * Math.sqrt(Math.min(Math.abs(img[n]) / most, 1));
 }
 const rise = ([r, g, b]) => ({ R: [r, r], G: [g, g], B: [b, b], A: [0, 255], I: [0, 255] });
 
@@ -123,8 +123,10 @@ export class Layers {
     if (key === "relevance") Object.assign(options, this.heat(facts));
     if (key === "infection") Object.assign(options, { colormap: "glass-infection", cal_min: 1, cal_max: 1.01 });
     const image = await NVImage.loadFromUrl(options);
-    if (key === "relevance") clamp(image, options.cal_min);
-    if (key === "relevance" || key === "infection") image.colormapType = FADING;
+    if (key === "relevance" || key === "infection") {
+      even(image, options.cal_min);
+      image.colormapType = FADING;
+    }
     const table = this.table(key);
     if (table) image.setColormapLabel(table);
     image.layerKey = key;

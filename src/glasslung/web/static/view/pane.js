@@ -5,6 +5,7 @@ import { ORDER } from "view/layers";
 
 export const CROSS_MM = 0.6;
 const AXIAL = 0, CORONAL = 1, SAGITTAL = 2;
+export const IN_PLANE = [[0, 1], [0, 2], [1, 2]];  // the two of x, y, z that a plane shows
 const AXIS = [2, 1, 0];  // through which of x, y, z a plane is stepped
 const HERO = [
   { sliceType: SLICE_TYPE.AXIAL, position: [0, 0, 0.6, 1] },
@@ -168,25 +169,35 @@ export class Pane {
     this.heard.moved(this);
   }
 
+  // The cross stays where it is on the screen.
   zoom(factor) {
-    const [x, y, z, now] = this.nv.scene.pan2Dxyzmm;
-    const next = Math.min(Math.max(now * factor, 1), 12);
-    const at = this.place, centre = this.middle();
-    // the crosshair stays where it is on the screen
-    const shift = [x, y, z].map((mm, axis) => (next === 1 ? 0 : mm + (centre[axis] - at[axis]) * (1 / now - 1 / next) * now));
-    this.setView([...shift, next]);
+    const { pan, nearness: zoom } = this;
+    const next = Math.min(Math.max(zoom * factor, 1), 12), at = this.flat;
+    this.setPan(next === 1 ? [0, 0, 0] : pan.map((mm, axis) => mm + at[axis] * (zoom - next)), next);
     this.heard.zoomed(this);
   }
 
+  // Where the cross is as NiiVue lays planes out, without the scan's tilt.
+  get flat() { return [...this.nv.frac2mm(this.nv.scene.crosshairPos)].slice(0, 3); }
+  get pan() { return [...this.nv.scene.pan2Dxyzmm].slice(0, 3); }
+  get nearness() { return this.nv.scene.pan2Dxyzmm[3]; }
+  setPan(pan, zoom) { this.nv.setPan2Dxyzmm([...pan, zoom]); this.tell(); }
+
   middle() { return this.nv.frac2mm([0.5, 0.5, 0.5], 0, true); }
-  get view() { return [...this.nv.scene.pan2Dxyzmm]; }
-  setView(view) {
+  // How near, and where the cross lies beside the middle of the picture: the same for another scan's own cross.
+  get view() {
+    const centre = this.nv.frac2mm([0.5, 0.5, 0.5]), { pan, flat, nearness } = this;
+    return { nearness, beside: pan.map((mm, axis) => mm + flat[axis] * nearness - centre[axis]) };
+  }
+
+  setView({ nearness, beside }) {
     if (!this.ready) return;
-    this.nv.setPan2Dxyzmm(view);
+    const centre = this.nv.frac2mm([0.5, 0.5, 0.5]), { flat } = this;
+    this.setPan(nearness === 1 ? [0, 0, 0] : beside.map((mm, axis) => mm + centre[axis] - flat[axis] * nearness), nearness);
   }
 
   reset() {
-    this.setView([0, 0, 0, 1]);
+    this.setPan([0, 0, 0], 1);
     const at = this.facts.link.extent;
     this.go(at ? ["x", "y", "z"].map((axis) => (at[axis][0] + at[axis][1]) / 2) : this.middle().slice(0, 3));
   }
@@ -223,7 +234,7 @@ export class Pane {
     this.heard.chosen(this);
     const under = this.under(event);
     const how = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : this.brush ? "paint" : "cross";
-    this.held = { how, under, x: event.clientX, y: event.clientY, view: this.view };
+    this.held = { how, under, x: event.clientX, y: event.clientY, pan: this.pan };
     if (how === "cross" && under) this.cross(under.frac);
     if (how === "paint" && under) this.brush.begin(under);
   }
@@ -240,7 +251,7 @@ export class Pane {
       Object.assign(this.held, { x: event.clientX, y: event.clientY });
     } else if (this.held.how === "cross" && same) this.cross(under.frac);
     else if (this.held.how === "paint" && same) this.brush.go(under);
-    else if (this.held.how === "pan") this.pan(dx, dy);
+    else if (this.held.how === "pan") this.move(dx, dy);
   }
 
   release() {
@@ -255,17 +266,15 @@ export class Pane {
     this.heard.moved(this);
   }
 
-  pan(dx, dy) {
-    const { under, view } = this.held;
+  move(dx, dy) {
+    const { under, pan } = this.held;
     if (!under) return;
-    const slice = this.nv.screenSlices[under.tile];
-    const mm = Math.abs(slice.fovMM[0] / slice.leftTopWidthHeight[2]) * (this.nv.uiData.dpr || 1);
-    const [across, down] = under.plane === AXIAL ? [0, 1] : under.plane === CORONAL ? [0, 2] : [1, 2];
-    const next = [...view];
-    const mirrored = under.plane !== SAGITTAL ? -1 : slice.leftTopWidthHeight[2] < 0 ? -1 : 1;
-    next[across] += mirrored * dx * mm;
-    next[down] -= dy * mm;
-    this.setView(next);
+    const { leftTopWidthHeight: box, fovMM } = this.nv.screenSlices[under.tile];
+    const scale = this.nearness * (this.nv.uiData.dpr || 1), [across, down] = IN_PLANE[under.plane];
+    const next = [...pan];
+    next[across] += (dx * scale * fovMM[0]) / box[2];  // the width is below 0 where the picture is mirrored
+    next[down] -= (dy * scale * fovMM[1]) / box[3];
+    this.setPan(next, this.nearness);
     this.heard.zoomed(this);
   }
 

@@ -67,7 +67,7 @@ export class Panes {
     for (const k of this.shown) await this.pane(k);
     if (turn !== this.turn) return;  // something else was asked for meanwhile
     this.arrange();
-    const from = before || { mm: this.placeToBegin(n), n, view: [0, 0, 0, 1] };
+    const from = before || { mm: this.placeToBegin(n), n, view: { nearness: 1, beside: [0, 0, 0] } };
     await this.allLinks();
     for (const k of this.shown) {
       const pane = this.open.get(k);
@@ -75,8 +75,8 @@ export class Panes {
       pane.nv.resizeListener();
       pane.setWindow(this.state.windows);
       pane.nv.setCrosshairWidth(this.cross ? CROSS_MM : 0);
-      pane.setView(from.view);
       pane.go(carried(from.mm, from.n, k, this.links));
+      pane.setView(from.view);
       pane.box.style.visibility = "";
     }
     await this.showSolid(turn);

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glasslung.errors import DataError, UsageError
-from glasslung.web.layout import lay_out
+from glasslung.web.explorer.layout import lay_out
 
 
 def test_pca_keeps_the_three_largest_directions_and_can_place_what_lies_between():

@@ -7,7 +7,7 @@ from scipy.signal import correlate2d
 from torch import nn
 
 from glasslung.models import build
-from glasslung.web.pagedecoder import decoder_of, linear_decoder
+from glasslung.web.explorer.pagedecoder import decoder_of, linear_decoder
 
 
 def slow_decode(decoder, code):
@@ -66,7 +66,7 @@ def test_components_are_one_dense_layer():
 def test_what_the_page_cannot_run_stays_away(monkeypatch):
     model = build("autoencoder", 0, size=16, latents=2)
     codes = np.zeros((1, 2), np.float32)
-    monkeypatch.setattr("glasslung.web.pagedecoder.MOST_NUMBERS", 1000)
+    monkeypatch.setattr("glasslung.web.explorer.pagedecoder.MOST_NUMBERS", 1000)
     assert decoder_of(model, codes) is None
     monkeypatch.undo()
     model.decoder.append(nn.Softplus())

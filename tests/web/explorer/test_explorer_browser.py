@@ -10,7 +10,7 @@ import pytest
 from browsing import Watched, chromium, correlation, served
 from PIL import Image
 
-from glasslung.web.page import export_page
+from glasslung.web.explorer.page import export_page
 
 MODES = ("exported", "live")
 

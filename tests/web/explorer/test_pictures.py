@@ -10,9 +10,9 @@ from made_pictures import disc, discs, write_cohort
 from PIL import Image
 
 from glasslung.errors import DataError
-from glasslung.web.codes import plain
-from glasslung.web.listing import MOST, list_place, of_folder
-from glasslung.web.pictures import THUMB, read_listing, thumbnail
+from glasslung.web.explorer.codes import plain
+from glasslung.web.explorer.listing import MOST, list_place, of_folder
+from glasslung.web.explorer.pictures import THUMB, read_listing, thumbnail
 
 
 def every_kind(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glasslung.web.atlas import make_atlases
+from glasslung.web.explorer.atlas import make_atlases
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, None), (10, None), (10, 2), (9, 3), (5, 2)])

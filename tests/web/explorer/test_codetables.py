@@ -5,7 +5,7 @@ import pytest
 from made_pictures import write_codes
 
 from glasslung.errors import DataError
-from glasslung.web.codetables import code_columns, read_codes
+from glasslung.web.explorer.codetables import code_columns, read_codes
 
 HEAD = ["image", "z0", "z1", "z10", "z2", "label"]
 

@@ -19,9 +19,9 @@ import numpy as np
 from glasslung.data.pictureset import square_unit
 from glasslung.data.slices import square_slice
 from glasslung.errors import DataError, UsageError
-from glasslung.web.pagedecoder import PageDecoder, decoder_of, linear_decoder
-from glasslung.web.pictures import THUMB, Collection, Frame
-from glasslung.web.walks import DecodedWalk, LadderWalk, Walker
+from glasslung.web.explorer.pagedecoder import PageDecoder, decoder_of, linear_decoder
+from glasslung.web.explorer.pictures import THUMB, Collection, Frame
+from glasslung.web.explorer.walks import DecodedWalk, LadderWalk, Walker
 
 if TYPE_CHECKING:
     from glasslung.predict.trained import Trained

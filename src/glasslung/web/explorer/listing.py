@@ -21,7 +21,7 @@ from glasslung.data.slices import GROUP_NAMES
 from glasslung.data.sources import LAYOUTS, open_cohort
 from glasslung.errors import DataError
 from glasslung.types import Case, Intensity
-from glasslung.web.codetables import CodeTable, header_of, read_codes
+from glasslung.web.explorer.codetables import CodeTable, header_of, read_codes
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm")
 TABLES = (".csv", ".parquet", ".npz")

@@ -9,8 +9,9 @@ import pytest
 from made_pictures import write_codes
 
 from glasslung.errors import UsageError
-from glasslung.web.explorer import Wish, open_explorer
-from glasslung.web.page import MODULES, asset, export_page, whole_page
+from glasslung.web.assets import asset
+from glasslung.web.explorer.opening import Wish, open_explorer
+from glasslung.web.explorer.page import MODULES, export_page, whole_page
 
 
 def told_in(page):

@@ -18,12 +18,12 @@ from glasslung.data.slices import GROUP_NAMES
 from glasslung.errors import DataError
 from glasslung.measure.nearby import LEAST_UNITS, Neighbours, Telling, nearest, told_by_neighbours
 from glasslung.types import DISCLAIMER, Progress
-from glasslung.web.atlas import Atlases, make_atlases
-from glasslung.web.codes import Codes
-from glasslung.web.layout import Layout, lay_out
-from glasslung.web.listing import STAGES
-from glasslung.web.pagedecoder import packed
-from glasslung.web.pictures import Collection
+from glasslung.web.explorer.atlas import Atlases, make_atlases
+from glasslung.web.explorer.codes import Codes
+from glasslung.web.explorer.layout import Layout, lay_out
+from glasslung.web.explorer.listing import STAGES
+from glasslung.web.explorer.pagedecoder import packed
+from glasslung.web.explorer.pictures import Collection
 
 KEPT_NEIGHBOURS = 12  # shown for a picture that is clicked
 OUTLIERS = 40  # listed, the farthest first

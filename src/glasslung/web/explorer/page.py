@@ -7,17 +7,15 @@ addresses of the server, or to the scripts themselves as data.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from glasslung.errors import UsageError
 from glasslung.files import write_whole
-from glasslung.web.scene import Scene, as_json
+from glasslung.web.assets import STATIC, asset, digest
+from glasslung.web.explorer.scene import Scene, as_json
 
-STATIC = "static"
 SCRIPTS = ("main", "cloud", "legend", "panel", "walk", "decoder", "scene", "marks", "pace")
 MODULES = {
     "three": "three/three.module.js",
@@ -27,11 +25,6 @@ MODULES = {
 }
 START = 'import "explore/main";'
 RELATIVE = "'./three.core.js'"  # how three.js names its other half, which a script that is data cannot find
-
-
-def asset(name: str) -> str:
-    """A file of the page as text."""
-    return (files("glasslung.web") / STATIC / name).read_text(encoding="utf-8")
 
 
 def live_page() -> tuple[str, str]:
@@ -104,7 +97,3 @@ def _script_safe(told: dict[str, Any]) -> str:
 
 def _data(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -9,8 +9,9 @@ from made_pictures import discs
 from PIL import Image
 
 from glasslung.errors import UsageError
-from glasslung.web.explorer import Wish, open_explorer
-from glasslung.web.server import HOST, make_app, open_socket
+from glasslung.web.explorer.opening import Wish, open_explorer
+from glasslung.web.explorer.server import make_app
+from glasslung.web.serving import HOST, open_socket
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glasslung.errors import UsageError
-from glasslung.web.walks import DecodedWalk, LadderWalk, between
+from glasslung.web.explorer.walks import DecodedWalk, LadderWalk, between
 
 STEPS = 9
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from browsing import Watched, chromium
 
-from glasslung.web.page import export_page
+from glasslung.web.explorer.page import export_page
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 FINGER = 40  # CSS pixels that a finger hits

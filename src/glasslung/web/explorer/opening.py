@@ -11,11 +11,11 @@ import numpy as np
 from glasslung.errors import DataError, UsageError
 from glasslung.files import read_json
 from glasslung.types import Progress
-from glasslung.web.codes import reader_of
-from glasslung.web.layout import check_layout
-from glasslung.web.listing import Entry, Listing, list_place
-from glasslung.web.pictures import read_listing
-from glasslung.web.scene import KIND, MADE, REAL, Scene, make_scene
+from glasslung.web.explorer.codes import reader_of
+from glasslung.web.explorer.layout import check_layout
+from glasslung.web.explorer.listing import Entry, Listing, list_place
+from glasslung.web.explorer.pictures import read_listing
+from glasslung.web.explorer.scene import KIND, MADE, REAL, Scene, make_scene
 
 RUN_FILE = "settings.json"
 
@@ -27,7 +27,7 @@ class Wish:
     place   a run's folder, a folder of pictures, a cohort, or a table
     model   who makes the codes: a run's folder, a shipped name, 'pixels', 'texture', or 'auto'
     made    further places, whose pictures are made ones; all others are real then
-    layout  one of `web.layout.LAYOUTS`
+    layout  one of `web.explorer.layout.LAYOUTS`
     """
 
     place: Path

@@ -18,7 +18,7 @@ from glasslung.data.formats.pictures import read_pictures
 from glasslung.data.slices import pad_square
 from glasslung.errors import DataError
 from glasslung.types import Progress
-from glasslung.web.listing import Entry, LeftOut, Listing, check_count
+from glasslung.web.explorer.listing import Entry, LeftOut, Listing, check_count
 
 Frame = Callable[[np.ndarray], np.ndarray]
 """frame(grey (H, W) uint8) -> (S, S) float32 in [0, 1]."""

@@ -13,8 +13,8 @@ from glasslung.errors import DataError, UsageError
 from glasslung.models import build
 from glasslung.nn.making import make_pictures
 from glasslung.studies.training import Job, TrainingSettings, ageless_slices, train_model
-from glasslung.web.explorer import Wish, open_explorer
-from glasslung.web.scene import as_json, kind_of
+from glasslung.web.explorer.opening import Wish, open_explorer
+from glasslung.web.explorer.scene import as_json, kind_of
 
 
 def test_a_run_opens_what_it_was_trained_on(scene):

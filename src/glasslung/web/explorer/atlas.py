@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glasslung.web.pictures import THUMB
+from glasslung.web.explorer.pictures import THUMB
 
 SIDE = 64  # thumbnails in a row: 4096 pixels, the largest texture that all chips with WebGL2 in use can hold
 
