@@ -26,7 +26,7 @@ def coarse(monkeypatch):
     monkeypatch.setattr(grounds, "SHAPE", (16, 48, 48))
 
 
-@pytest.mark.parametrize("people", [24, 60, 240])
+@pytest.mark.parametrize("people", [26, 60, 240])
 def test_no_patient_is_in_two_parts_and_every_part_holds_both_labels(people):
     plan = plan_phantoms(people, 3)
     assert len({scan.seed for scan in plan}) == len(plan) == people
@@ -56,27 +56,27 @@ def test_a_site_says_nothing_about_the_label():
 def test_the_same_seed_is_the_same_plan_and_another_seed_another_one():
     assert plan_phantoms(30, 4) == plan_phantoms(30, 4)
     assert {scan.seed for scan in plan_phantoms(30, 4)} != {scan.seed for scan in plan_phantoms(30, 5)}
-    with pytest.raises(UsageError, match="24 patients or more"):
+    with pytest.raises(UsageError, match="26 patients or more"):
         plan_phantoms(10, 0)
 
 
 def test_phantom_exams_hold_the_truth_and_are_drawn_once(coarse, tmp_path):
-    first = phantom_ground(24, 0, tmp_path, size=32)
-    assert first.parts == ("train", "val", "test", "external") and len(first.exams) == 24
+    first = phantom_ground(26, 0, tmp_path, size=32)
+    assert first.parts == ("train", "val", "test", "external") and len(first.exams) == 26
     for row, scan in enumerate(first.plan):
         assert first.exams.words[row] == scan.disease and first.exams.split[row] == scan.part
         assert first.exams.label[row] == int(scan.disease == "covid")
         healthy = scan.disease == "healthy"
         assert (first.exams.extra["severity"][row] == "none") or not healthy
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "scans").iterdir()}
-    again = phantom_ground(24, 0, tmp_path, size=32)
+    again = phantom_ground(26, 0, tmp_path, size=32)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "scans").iterdir()} == before
     np.testing.assert_array_equal(again.exams.exams[3].image, first.exams.exams[3].image)
-    assert sum(line["scans"] for line in first.told()["by part, site, word"]) == 24
+    assert sum(line["scans"] for line in first.told()["by part, site, word"]) == 26
 
 
 def test_a_scan_is_drawn_again_as_it_was_and_its_exam_fits_it(coarse):
-    ground = phantom_ground(24, 0, None, size=32)
+    ground = phantom_ground(26, 0, None, size=32)
     some = ground.scans_of("external", 3)
     assert {scan.disease for _, scan in some} == set(MIX)
     row, scan = next((row, scan) for row, scan in some if scan.disease == "covid")
@@ -99,8 +99,11 @@ def made_cohort(words: list[str], splits: list[str]) -> Cohort:
 
 def test_a_cohort_without_both_labels_or_with_a_leak_is_refused():
     one_class = made_cohort(["covid"] * 4, ["train", "train", "val", "val"])
-    with pytest.raises(DataError, match="part 'train' of made has not both"):
+    with pytest.raises(DataError, match="part 'train' of made has 2 patient"):
         cohort_ground(one_class)
+    lonely = made_cohort(["covid", "other"] * 3 + ["other"], ["train"] * 4 + ["test"] * 3)
+    with pytest.raises(DataError, match=r"part 'test' of made has 1 .* and 2 without it; it needs 2 of each"):
+        cohort_ground(lonely)
     leaking = made_cohort(["covid", "other"] * 2, ["train", "train", "val", "val"])
     cases = (replace(leaking.cases[0], patient="p2"), *leaking.cases[1:])
     with pytest.raises(LeakError):

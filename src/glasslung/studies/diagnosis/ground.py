@@ -32,7 +32,8 @@ PARTS = {TRAIN: 0.5, VALIDATION: 0.2, TEST: 0.3}  # of the others: figures need 
 LATEST_DAY = {"covid": 18.0, "bacterial": 9.0, "healthy": 9.0}  # the bacterial course is over by then
 FIRST_DAY = 2.0  # nobody is scanned before there is anything to see
 MOST_BREATH = 0.4  # of full expiration: nobody holds the breath at quite the same place
-FEWEST = 24  # patients: fewer leave a part of a disease without anybody
+LEAST_ASKED = 2  # patients of a label in the part that is scored: with one, none is left to cross-validate
+FEWEST = 26  # phantoms: fewer leave the part that is scored with one patient of a label
 SEVERITY = ((0.0, "none"), (0.1, "mild"), (0.25, "moderate"), (1.0, "severe"))
 """Bands of the share of the lungs that is lesion, by their upper ends."""
 MOST_LEAKING = 0.02  # of the patients: captions show one patient under two names; more is no slip
@@ -207,12 +208,16 @@ def cohort_ground(
         cohort = split_by_patient(cohort, PARTS, SPLIT_SEED, ("label",))
     cases, left = _without_leaks(cohort)
     check_disjoint({part: [case for case in cases if case.split == part] for part in PARTS})
-    for part in (TRAIN, TEST if any(case.split == TEST for case in cases) else VALIDATION):
-        kinds = {label_of(case.label) for case in cases if case.split == part} - {-1}
-        if kinds != {0, 1}:
+    asked = TEST if any(case.split == TEST for case in cases) else VALIDATION
+    for part, least in ((TRAIN, 1), (asked, LEAST_ASKED)):
+        sick, others = (
+            len({case.patient for case in cases if case.split == part and label_of(case.label) == kind})
+            for kind in (1, 0)
+        )
+        if min(sick, others) < least:
             raise DataError(
-                f"the part {part!r} of {cohort.name} has not both scans with 'covid' and scans without; "
-                "split again with `glasslung split`, or add scans"
+                f"the part {part!r} of {cohort.name} has {sick} patient(s) with 'covid' and {others} without "
+                f"it; it needs {least} of each: split again with `glasslung split`, or add patients"
             )
     found = read_exams(replace(cohort, cases=cases), folder, making, progress)
     return DiagnosisGround(cohort.name, found, left=left)

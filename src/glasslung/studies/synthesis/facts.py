@@ -39,9 +39,9 @@ def facts(about: Mapping[str, Any], methods: Mapping[str, Any]) -> Facts:
         asked=f"{budget['samples']} made pictures of each training.",
         output="Pictures of lungs that nobody has.",
         metrics=(
-            "Kernel distance with the floor of real halves, precision, recall, density, coverage, likeness of "
-            "two made pictures, copies of training pictures; on features that ship, and again on those of a "
-            "network that learned within the study."
+            "Kernel distance with the floor of real halves, precision, recall, density, coverage, likeness "
+            "of two made pictures, copies of training pictures; on features that ship, and again on those of "
+            "a network that learned within the study."
         ),
         uncertainty=f"95 % intervals by resampling patients and samples, {plan['draws']} draws.",
         internal="Beside held-out pictures of other patients.",
