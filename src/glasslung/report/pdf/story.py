@@ -35,7 +35,7 @@ from glasslung.report.patientcourse import threshold_log_odds
 from glasslung.report.pdf.sheet import BODY_PT, INK, QUIET, SMALL_PT, WARN, Sheets
 from glasslung.report.summary import cannot_say, paragraph, title, verdict
 from glasslung.report.tables import glance_figures
-from glasslung.report.wording import NOTHING, number, percent, sentence
+from glasslung.report.wording import NOTHING, listing, number, percent, sentence
 from glasslung.types import DISCLAIMER, Diagnosis, Findings, Lesion, Story, Trajectory
 
 MOST_IN_ROWS = 4  # scans whose pictures stand below each other: the first, the last, and two between
@@ -320,12 +320,24 @@ def _remarks(scan: Findings) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def _drawn_by(story: Story) -> dict[str, list[str]]:
+    """Who drew lungs and lesions -> the scans where they did."""
+    told: dict[str, list[str]] = {}
+    for scan in story.scans:
+        if scan.origin is not None:
+            lungs = "given masks" if scan.origin.lungs == "given" else scan.origin.lungs
+            lesions = {"none": "not drawn", "given": "by given masks"}.get(
+                scan.origin.lesions, f"by the network {scan.origin.network}"
+            )
+            told.setdefault(f"lungs by {lungs}, lesions {lesions}", []).append(scan.scan)
+    return told
+
+
 def _methods(sheets: Sheets, story: Story) -> None:
     sheets.heading("How it was made")
+    for who, scans in _drawn_by(story).items():
+        sheets.paragraph(f"{listing(scans)}: {who}.", SMALL_PT, QUIET)
     last = story.scans[-1]
-    if last.origin is not None:
-        by = f"network {last.origin.network}" if last.origin.network else last.origin.lesions
-        sheets.paragraph(f"Lungs by {last.origin.lungs}; lesions by {by}.", SMALL_PT, QUIET)
     if last.severity is not None:
         sheets.paragraph(f"CT severity score: {last.severity.definition}", SMALL_PT, QUIET)
     asked = next((scan.diagnosis for scan in reversed(story.scans) if scan.diagnosis is not None), None)
