@@ -6,7 +6,7 @@ import json
 
 import pytest
 from made_nodes import idle, states, tell
-from made_objects import SEG, made_settings, uid_of, write_object, write_result
+from made_objects import SEG, ct_object, made_settings, uid_of, write_object, write_result
 from made_orthanc import TITLE, Orthanc, free_port
 
 from glasslung.node import dimse
@@ -34,9 +34,11 @@ def archive(tmp_path_factory):
         orthanc.upload(folder / day)
     write_object(folder / "other", patient="AB", day="20200302")
     orthanc.upload(folder / "other")
-    # An archive's study is rarely CT alone.
-    write_result(folder / "seg" / "seg.dcm", "of 5 March")
-    orthanc.upload(folder / "seg")
+    seg = ct_object(patient="A", day="20200305", slice_=9, sop_class=SEG)  # a study is rarely CT alone
+    seg.SeriesInstanceUID, seg.Modality = uid_of("seg"), "SEG"
+    (folder / "seg").mkdir()
+    seg.save_as(folder / "seg" / "seg.dcm", enforce_file_format=True)
+    assert orthanc.upload(folder / "seg") == orthanc_id(orthanc, "A", "20200305")
     yield orthanc
     orthanc.stop()
 

@@ -178,14 +178,12 @@ class Node:
         LOG.info("study %s: analysis begins", study.key)
         began = time.monotonic()
         try:
-            done = self._analyse(study)
+            self._end_well(study, self._analyse(study), began)
         except GlasslungError as problem:
             self._keep_trace(study)
             self._end_badly(study, problem)
         except OSError as error:
             self._end_badly(study, LostWork(f"the node's own disk failed ({error.strerror})"))
-        else:
-            self._end_well(study, done, time.monotonic() - began)
         finally:
             self.store.end_job(study.key)
         return study
@@ -225,7 +223,7 @@ class Node:
             return f"told without what the archive may have: {problem}"
         return ""
 
-    def _end_well(self, study: Study, done: Done, seconds: float) -> None:
+    def _end_well(self, study: Study, done: Done, began: float) -> None:
         deliveries = [
             (place.name, path.name)
             for place in self.settings.destinations
@@ -235,7 +233,7 @@ class Node:
             self.store.drop_revisions(study.key, keep=study.name)
             LOG.info(
                 "study %s: analysed in %.0f s, %d results%s",
-                study.key, seconds, len(done.files), f"; {done.remark}" * bool(done.remark),
+                study.key, time.monotonic() - began, len(done.files), f"; {done.remark}" * bool(done.remark),
             )  # fmt: skip
         else:
             LOG.info("study %s: more has come meanwhile, it is analysed again", study.key)
@@ -316,8 +314,7 @@ class Node:
 
     def _resting(self) -> frozenset[int]:
         now = time.monotonic()
-        self._not_before = {number: when for number, when in self._not_before.items() if when > now}
-        return frozenset(self._not_before)
+        return frozenset(number for number, when in list(self._not_before.items()) if when > now)
 
 
 def open_queue(folder: Path) -> Queue:

@@ -316,9 +316,10 @@ class Queue:
     def recover(self) -> list[Study]:
         """After a start: an analysis that was running when the node went down begins again."""
         lost = self.studies(State.ANALYSING)
-        with self._transaction() as db:
-            for study in lost:
-                self._set(db, study.number, State.RECEIVED)
+        if lost:
+            with self._transaction() as db:
+                for study in lost:
+                    self._set(db, study.number, State.RECEIVED)
         return lost
 
     def complete(self, study: Study) -> bool:

@@ -80,7 +80,6 @@ class Receiver:
             raise UsageError(
                 f"{where[0]} port {where[1]} cannot be listened at ({error.strerror}); choose another port"
             ) from error
-        self._ae = ae
         ae._servers.append(self._server)
         _in_thread(self._server.serve_forever)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glasslung.errors import GlasslungError
+from glasslung.errors import GlasslungError, UsageError
 from glasslung.files import read_json, write_json
 from glasslung.node.settings import GIB, Work
 
@@ -135,7 +135,8 @@ def main(asked: Path) -> None:
     except MemoryError:
         ended |= {"problem": "the analysis wanted more memory than memory_gib allows", "again": True}
     except GlasslungError as problem:
-        ended["problem"] = " ".join(str(problem).split())
+        # A usage error may pass: another analysis may still be writing, one that a killed node left behind.
+        ended |= {"problem": " ".join(str(problem).split()), "again": isinstance(problem, UsageError)}
     write_json(asked.parent / ENDED, ended)
 
 
@@ -165,12 +166,10 @@ def _tell(job: Job, task: dict[str, Any]) -> str:
 
 def _write(job: Job) -> list[Path]:
     """The DICOM results of the scan that came last: earlier ones had theirs when they came."""
-    from glasslung.data.story import read_story
-    from glasslung.report.dicom import write_dicom_results
+    from glasslung.report.dicom import match_sources, write_dicom_results
 
-    scan = read_story(job.story).scans[-1].scan
-    files = sorted(job.scans[-1].iterdir())
-    return write_dicom_results(job.story, {scan: files}, job.results)
+    with match_sources(job.story, job.scans[-1:]) as sources:
+        return write_dicom_results(job.story, sources, job.results)
 
 
 def _end_with_the_node() -> None:
