@@ -55,11 +55,16 @@ def walk(
         bool, typer.Option("--stages", help="Through all ages of a conditional model, one code.")
     ] = False,
     group: Annotated[int, typer.Option(help="Which kind, of a conditional model.")] = 0,
+    optimise: Annotated[
+        bool,
+        typer.Option("--optimise", help="Look for the pictures' codes by descent: nearer than VEEGAN's."),
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Walk through the codes of a model: a strip, a film, and what the walk may be called."""
     from glasslung.studies.synthesis.walking import Walk, draw_walk
 
-    told = draw_walk(model, out, Walk(steps, way, seed, group, stages), pictures or ())
+    wanted = Walk(steps, way, seed, group, stages, optimise=optimise)
+    told = draw_walk(model, out, wanted, pictures or ())
     typer.echo(f"{told['called']}: {told['why']}")
     typer.echo(f"pictures: {out.resolve()}")

@@ -42,6 +42,8 @@ def test_between_two_real_pictures_a_reconstructor_is_asked_and_its_error_told(t
     run = run_of(tmp_path / "run", "veegan")
     told = draw_walk(run, tmp_path / "out", Walk(4), files[:2])
     assert told["ends"] == "reconstructor" and len(told["error_at_ends"]) == 2
+    sought = draw_walk(run, tmp_path / "sought", Walk(4, optimise=True), files[:2])
+    assert sought["ends"] == "optimised" and len(sought["error_at_ends"]) == 2
     with pytest.raises(UsageError, match="give two, not 3"):
         draw_walk(run, tmp_path / "more", Walk(4), files)
 
