@@ -49,10 +49,6 @@ class Seat:
         """What becomes of a case."""
         return self._keeper.do(job)
 
-    def close(self) -> None:
-        """End the worker."""
-        self._keeper.close()
-
 
 def ray_crew(address: str, settings: ArchiveSettings, limits: Limits, marker: Path) -> Crew:
     """A crew on a Ray cluster.
