@@ -51,7 +51,8 @@ export class Solid {
     const lungs = made.find((mesh) => mesh.name === "lungs.mz3");
     if (lungs) this.nv.reverseFaces(lungs.id);  // their far wall alone: what lies inside is not veiled
     this.nv.setRenderAzimuthElevation(180, 12);
-    this.caption.textContent = made.length ? "3D · seen from the front, drag to turn" : "3D · no mask to be shown";
+    const day = scan.day === null ? "" : ` · ${scan.label}`;
+    this.caption.textContent = `${scan.name}${day}\n${made.length ? "3D, drag to turn; A is the patient's front" : "3D, no mask to be shown"}`;
     this.go(this.at);
   }
 
