@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import time
 from io import BytesIO
 
 import pydicom
@@ -92,6 +94,35 @@ def test_a_wrong_address_is_cut_off(tmp_path, caplog):
         node.receiver.stop()
         node.close()
     assert "127.0.0.1" in caplog.text
+
+
+def test_a_pdu_that_announces_gigabytes_is_not_waited_for(node, caplog):
+    caplog.set_level(logging.WARNING, "glasslung.node")
+    with socket.create_connection(("127.0.0.1", node.receiver.port), timeout=15) as heard:
+        heard.sendall(b"\x01\x00\xff\xff\xff\xff" + bytes(1000))
+        with contextlib.suppress(ConnectionResetError):
+            assert heard.recv(1) == b""
+    assert "announces a PDU" in caplog.text
+    assert store(node, ct_object()) == [0]
+
+
+def test_too_many_connections_are_cut_off(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "glasslung.node")
+    limits = Limits(associations=1, stop_gib=0, resume_gib=0, idle_seconds=5)
+    node = Node(made_settings(tmp_path / "node", limits=limits))
+    node.receiver.start()
+    with contextlib.ExitStack() as connections:
+        for _ in range(4):
+            where = ("127.0.0.1", node.receiver.port)
+            connections.enter_context(socket.create_connection(where, timeout=15))
+        end = time.monotonic() + 15
+        while len(node.receiver._server.active_associations) < 4 and time.monotonic() < end:
+            time.sleep(0.02)
+        with socket.create_connection(where, timeout=15) as one_more:
+            assert one_more.recv(1) == b""
+    assert "too many" in caplog.text
+    node.receiver.stop()
+    node.close()
 
 
 def test_a_title_belongs_to_its_own_addresses():

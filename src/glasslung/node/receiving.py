@@ -36,6 +36,8 @@ SYNTAXES = (
 )
 """What is negotiated; deflated is not: a small file could unfold to any size."""
 PDU_BYTES = 128 << 10
+LONGEST_PDU = 1 << 20  # larger than any that was negotiated, and than any proposal of 128 contexts
+CONNECTIONS = 4  # times the associations allowed: what is above these, but below that, is rejected politely
 CALLING_TITLE_NOT_RECOGNISED = (0x01, 0x01, 0x03)  # rejected for good, by the service user; PS3.8 table 9-21
 
 
@@ -50,10 +52,9 @@ class Receiver:
     def start(self) -> None:
         """Listen, in threads of its own; UsageError where the port is taken."""
         from pynetdicom import AE, evt
-        from pynetdicom.transport import ThreadedAssociationServer
 
         quiet_library()
-        limits, admitted = self.settings.limits, self._is_known_address
+        limits = self.settings.limits
         ae = AE(self.settings.title)
         ae.require_called_aet = True
         ae.maximum_associations = limits.associations
@@ -62,11 +63,6 @@ class Receiver:
         ae.add_supported_context(VERIFICATION)
         for sop_class in CT_CLASSES:
             ae.add_supported_context(sop_class, list(SYNTAXES))
-
-        class Server(ThreadedAssociationServer):
-            def verify_request(self, request: Any, client_address: Any) -> bool:
-                return admitted(client_address[0])
-
         handlers: list[tuple[Any, Callable[[Any], Any]]] = [
             (evt.EVT_REQUESTED, self._check_caller),
             (evt.EVT_DATA_RECV, self._count),
@@ -75,12 +71,11 @@ class Receiver:
         ]
         where = (self.settings.listen, self.settings.port)
         try:
-            self._server = ae.make_server(where, evt_handlers=handlers, server_class=Server)
+            self._server = _make_server(ae, where, handlers, self._is_admitted)
         except OSError as error:
             raise UsageError(
                 f"{where[0]} port {where[1]} cannot be listened at ({error.strerror}); choose another port"
             ) from error
-        ae._servers.append(self._server)
         _in_thread(self._server.serve_forever)
 
     @property
@@ -92,15 +87,22 @@ class Receiver:
         """End all associations and stop listening."""
         if self._server is not None:
             for association in self._server.active_associations:
-                association.abort()
+                if association.is_established:
+                    association.abort()
+                else:  # whoever has called and not yet said what for
+                    association.kill()
             self._server.shutdown()
             self._server = None
 
-    def _is_known_address(self, address: str) -> bool:
+    def _is_admitted(self, address: str) -> bool:
+        """Whether a connection is listened to at all: a peer's address, and not too many of them."""
         known = any(peer.calls_from(address) for peer in self.settings.peers)
         if not known:
             LOG.warning("cut off: a call from %s, which is no peer's address", address)
-        return known
+        busy = len(self._server.active_associations) >= CONNECTIONS * self.settings.limits.associations
+        if known and busy:
+            LOG.warning("cut off: a call from %s, too many connections are open", address)
+        return known and not busy
 
     def _check_caller(self, event: Any) -> None:
         """Reject a title that no peer at this address has."""
@@ -144,6 +146,35 @@ class Receiver:
         if admission is Admission.REPLACED:
             LOG.warning("%s has sent an object anew with another content", _who(event))
         return SUCCESS
+
+
+def _make_server(
+    ae: Any, where: tuple[str, int], handlers: list[Any], admitted: Callable[[str], bool]
+) -> Any:
+    """pynetdicom's server, which reads nothing of who is not admitted, and no PDU that is too long."""
+    from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
+
+    class Server(ThreadedAssociationServer):
+        def verify_request(self, request: Any, client_address: Any) -> bool:
+            return admitted(client_address[0])
+
+    class Handler(RequestHandler):
+        def _create_association(self) -> Any:
+            association = super()._create_association()
+            heard = association.dul.socket.recv
+
+            def bounded(count: int) -> Any:
+                if count > LONGEST_PDU:  # the library would collect up to 4 GiB on the sender's word
+                    LOG.warning("cut off: %s announces a PDU of %d bytes", self.client_address[0], count)
+                    raise OSError("the PDU is too long")
+                return heard(count)
+
+            association.dul.socket.recv = bounded
+            return association
+
+    server = ae.make_server(where, evt_handlers=handlers, server_class=Server, request_handler=Handler)
+    ae._servers.append(server)
+    return server
 
 
 def caller(peers: Sequence[Peer], title: str, address: str) -> bool:
