@@ -237,6 +237,27 @@ def test_old_studies_go_with_all_their_files(make, archive, tmp_path):
     assert list(node.settings.folder.rglob("*.dcm")) == []
 
 
+def test_an_object_that_comes_while_its_study_is_removed_is_not_lost(make, archive, tmp_path, monkeypatch):
+    node = make(keep_days=0.0)
+    bring(node, write_object(tmp_path))
+    idle(node)
+    time.sleep(0.01)
+    drop = node.store.drop
+    comer = threading.Thread(target=bring, args=(node, write_object(tmp_path, slice_=1)))
+
+    def slow_drop(key):
+        comer.start()
+        comer.join(0.3)  # it waits: the study is being removed
+        drop(key)
+
+    monkeypatch.setattr(node.store, "drop", slow_drop)
+    assert node.keep() == 1
+    comer.join(30)
+    (study,) = node.queue.studies()
+    assert study.objects == 1
+    assert len(list(node.store.studies.rglob("*.dcm"))) == 1
+
+
 def test_what_is_under_way_does_not_go(make, tmp_path):
     node = make(keep_days=0.0)
     bring(node, write_object(tmp_path))
@@ -257,7 +278,13 @@ def test_files_without_a_row_are_swept_away(make, tmp_path, archive):
     stray = node.store.studies / KEY / "stray.dcm"
     stray.write_bytes(b"half")
     (node.store.incoming() / "part").write_bytes(b"half")
+    for left in (node.store.stories, node.store.results):
+        (left / "gone-3").mkdir()
+    (node.store.traces / "gone.txt").write_text("of a study that was removed while the power went")
+    (node.store.traces / f"{KEY}.txt").write_text("of one that is there")
     again = make()
+    assert [path.name for path in node.store.traces.iterdir()] == [f"{KEY}.txt"]
+    assert not list(node.store.folder.rglob("gone*"))
     assert not stray.exists()
     assert not (node.store.folder / "incoming" / "part").exists()
     assert idle(again)

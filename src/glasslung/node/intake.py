@@ -53,11 +53,14 @@ class Header:
 
 
 class Intake:
-    """The door of the store. `settled` tells for how long nothing of a study has come."""
+    """The door of the store.
+
+    lock  held while files and rows of studies change together: who removes a study holds it, too
+    """
 
     def __init__(self, store: Store, queue: Queue, limits: Limits) -> None:
         self.store, self.queue, self.limits = store, queue, limits
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._full = False
         self._seen: dict[str, float] = {}  # monotonic seconds: no clock that can be set counts here
 
@@ -94,7 +97,7 @@ class Intake:
             header = read_header(part)
             _check_header(header, expected)
             item = _item(header, part)
-            with self._lock:  # the file and its row, one object at a time
+            with self.lock:  # the file and its row, one object at a time
                 admission = self._keep(part, item, fetched)
             self._seen[item.key] = time.monotonic()
             return admission

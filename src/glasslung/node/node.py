@@ -296,12 +296,15 @@ class Node:
 
     def keep(self) -> int:
         """Remove studies that were sent, or set aside, long ago; how many."""
-        old = self.queue.expired(self.settings.keep_days * DAY)
-        gone = [study for study in old if self.queue.forget(study)]
-        for study in gone:
-            self.store.drop(study.key)
+        gone = 0
+        for study in self.queue.expired(self.settings.keep_days * DAY):
+            with self.intake.lock:  # or an object that comes just now would go with it
+                if not self.queue.forget(study):
+                    continue
+                self.store.drop(study.key)
             LOG.info("study %s is removed: %s %g days ago", study.key, study.state, self.settings.keep_days)
-        return len(gone)
+            gone += 1
+        return gone
 
     # --- waits ----------------------------------------------------------------------------------------------
 

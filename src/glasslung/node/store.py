@@ -119,6 +119,9 @@ class Store:
         rows: dict[str, set[str]] = {}
         for study, name in known:
             rows.setdefault(study, set()).add(name)
+        for left in (*self.stories.iterdir(), *self.results.iterdir(), *self.traces.iterdir()):
+            if _study_of(left) not in rows:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         return sum(self.sweep_study(one.name, rows.get(one.name, set())) for one in self.studies.iterdir())
 
     def sweep_study(self, study: str, known: Collection[str]) -> int:
@@ -143,6 +146,11 @@ def write_incoming(store: Store, pieces: Iterable[bytes | memoryview]) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
+
+
+def _study_of(path: Path) -> str:
+    """Whose story, results or last words these are: '<study>-<revision>', '<study>.txt'."""
+    return path.stem.partition("-")[0]
 
 
 def _name_to_disk(folder: Path) -> None:
