@@ -151,6 +151,18 @@ def test_recall_and_distance_are_their_definitions():
     assert mean_distance(real) == pytest.approx(sum(pairs) / len(pairs), abs=1e-7)
 
 
+def test_kinds_that_differ_do_not_hide_that_each_is_one_picture():
+    small = np.repeat(
+        np.random.default_rng(0).random((2, 5)), 3, 0
+    )  # two kinds, one picture each, three times
+    kinds = np.repeat([0, 1], 3)
+    assert mean_distance(small) > 0.1 and mean_distance(small, kinds) == pytest.approx(0, abs=1e-7)
+    mixed = np.random.default_rng(1).random((5, 4))
+    alone = [mean_distance(mixed[:3]) * 6, mean_distance(mixed[3:]) * 2]
+    assert mean_distance(mixed, np.array([0, 0, 0, 1, 1])) == pytest.approx(sum(alone) / 8)
+    assert mean_distance(mixed, np.arange(5)) == 0  # no two of a kind
+
+
 def test_a_look_is_a_line_of_json_and_back():
     look = replace(WELL, on_held_out=math.nan)
     back = Look.of_record(json.loads(json.dumps(look.record(), allow_nan=False)))

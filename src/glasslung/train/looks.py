@@ -48,7 +48,8 @@ class Look:
     fed          99th percentile of the real pictures as the networks are fed them, 0 black to 1 white
     bright       99th percentile of made pictures; real_bright of real ones
     contrast     mean standard deviation inside a made picture; real_contrast of real ones
-    apart        mean distance of two made pictures; real_apart of two real ones (root mean square, pooled)
+    apart        mean distance of two made pictures of one kind; real_apart of two real ones (root mean
+                 square, pooled)
     recall       share of real pictures within reach of a made one
     kept_...     the same of pictures by the averaged weights, which are what is kept; NaN where none are
     on_real, on_made, on_held_out  mean scores; on_held_out NaN where nothing is held out
@@ -153,11 +154,11 @@ def take_look(
     unseen = np.array([np.nan])
     if len(reference.held_out):
         unseen = scores(model, reference.held_out, reference.held_out_group if kinds > 1 else None)
-    small_real = pooled(reference.real)
-    view, kept = _view(made, small_real), {}
+    small_real, real_group = pooled(reference.real), reference.real_group if kinds > 1 else None
+    view, kept = _view(made, group, small_real), {}
     if averaged is not None:
         with averaged():
-            also = _view(sample_pictures(model, count, CODE_SEED)[2], small_real)
+            also = _view(sample_pictures(model, count, CODE_SEED)[2], group, small_real)
         kept = {f"kept_{name}": value for name, value in also._asdict().items()}
     return Look(
         step=step,
@@ -167,7 +168,7 @@ def take_look(
         contrast=view.contrast,
         real_contrast=float(reference.real.std((1, 2)).mean()),
         apart=view.apart,
-        real_apart=mean_distance(small_real),
+        real_apart=mean_distance(small_real, real_group),
         recall=view.recall,
         on_real=float(on_real.mean()),
         on_made=float(on_made.mean()),
@@ -178,10 +179,10 @@ def take_look(
     )
 
 
-def _view(made: np.ndarray, small_real: np.ndarray) -> View:
+def _view(made: np.ndarray, group: np.ndarray, small_real: np.ndarray) -> View:
     small = pooled(made)
     bright, contrast = float(np.percentile(made, BRIGHT)), float(made.std((1, 2)).mean())
-    return View(bright, contrast, mean_distance(small), recall(small_real, small))
+    return View(bright, contrast, mean_distance(small, group), recall(small_real, small))
 
 
 def scores(model: nn.Module, images: np.ndarray, group: np.ndarray | None) -> np.ndarray:
@@ -218,10 +219,14 @@ def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(squares.clip(0) / first.shape[1]))
 
 
-def mean_distance(small: np.ndarray) -> float:
-    """How different two pictures of a set are on average, in grey: (N, F), N 2 or more."""
-    count = len(small)
-    return float(_distances(small, small).sum() / (count * (count - 1)))
+def mean_distance(small: np.ndarray, group: np.ndarray | None = None) -> float:
+    """How different two pictures of a set are on average, in grey: (N, F), N 2 or more.
+
+    group  (N,): only pictures of one kind are compared, for kinds differ even where each is one picture
+    """
+    kinds = np.zeros(len(small), np.int64) if group is None else group
+    pairs = (kinds[:, None] == kinds[None]) & ~np.eye(len(small), dtype=bool)
+    return float(_distances(small, small)[pairs].mean()) if pairs.any() else 0.0
 
 
 def recall(real: np.ndarray, made: np.ndarray) -> float:

@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, TrainingError, UsageError
+from glasslung.nn.discriminators import batch_spread
 from glasslung.predict.trained import open_trained
-from glasslung.studies.synthesis.training import MakerJob, MakerTraining, train_maker
+from glasslung.studies.synthesis.training import KindsInTurn, MakerJob, MakerTraining, train_maker
 from glasslung.train.checkpoint import load_tensors
 from glasslung.train.machine import Machine
 from glasslung.train.watchdog import WatchSettings
@@ -77,6 +79,22 @@ def test_every_maker_trains(pictures, tmp_path, model, more):
     run = train_maker(job(pictures, model, 2, settings=more), tmp_path / "run")
     assert (run.folder / "weights" / f"{model}.safetensors").is_file()
     assert {record["player"] for record in run.metrics()} == {"generator", "discriminator"}
+
+
+def test_a_batch_goes_through_the_kinds_in_turn_so_that_the_spread_is_of_one_kind():
+    """A discriminator that compared kinds with one another would not see that each is one picture."""
+    images = np.repeat(np.array([0.1, 0.4, 0.6, 0.9], np.float32), 5)[:, None, None] * np.ones((20, 16, 16))
+    names = tuple(str(number) for number in range(20))
+    kinds = np.repeat(np.arange(4), 5)
+    slices = SliceSet(
+        images.astype(np.float32), kinds, np.full(20, np.nan, np.float32), np.arange(20), names, names
+    )
+    batch = next(KindsInTurn(slices, 4, np.random.default_rng(0), (0, 1, 2, 3)))
+    assert batch.group.tolist() == [0, 1, 2, 3] * 4
+    assert torch.allclose(batch.image[:, 0, 0, 0], torch.tensor([0.1, 0.4, 0.6, 0.9]).repeat(4))
+    assert float(batch_spread(batch.image).max()) == pytest.approx(1e-4)  # the floor under the root
+    in_blocks = batch.image[batch.group.argsort(stable=True)]
+    assert float(batch_spread(in_blocks).min()) > 0.2
 
 
 def test_labels_choose_pictures_and_the_run_tells_how_many(pictures, tmp_path):

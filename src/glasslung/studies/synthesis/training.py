@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from glasslung.data.pictureset import picture_parts
 from glasslung.data.slices import SliceSet
 from glasslung.errors import DataError, UsageError
 from glasslung.models import build, entry_for
+from glasslung.nn.batches import SliceBatch
 from glasslung.studies.settings import typed_settings
 from glasslung.studies.training import check_there, run_for, settings_of
 from glasslung.train.game import Game
@@ -40,6 +41,22 @@ TRAIN, HELD_OUT = "train", ("val", "test")
 LEAST_EACH = 4  # pictures of a group: fewer are learned by heart at once
 BATCH_STREAM = 2
 AVERAGED = ("leangan", "conditionalgan")  # without batch statistics, so averaged weights work at once
+
+
+class KindsInTurn(GroupBalancedBatches):
+    """The same batches, one picture of every group after another.
+
+    The discriminator takes the spread over every n-th picture of a batch: with the groups one after another
+    it would compare one group with the next, and pictures that are alike within their group would never give
+    themselves away.
+    """
+
+    def __next__(self) -> SliceBatch:
+        """The next batch."""
+        batch = super().__next__()
+        order = np.arange(len(batch)).reshape(len(self.rows), -1).T.ravel()
+        fields = {name: getattr(batch, name)[order] for name in batch.__dataclass_fields__}
+        return replace(batch, **fields)
 
 
 @dataclass(frozen=True)
@@ -164,7 +181,7 @@ def new_game(job: MakerJob, config: Any, slices: SliceSet) -> Game:
     model = build(
         job.model, job.seed, **{name: getattr(config, name) for name in config.__dataclass_fields__}
     )
-    stream = GroupBalancedBatches(
+    stream = KindsInTurn(
         slices,
         training.batch // len(groups),
         np.random.default_rng([job.seed, BATCH_STREAM]),
