@@ -1,6 +1,6 @@
 """Kill what runs long, at random points, and compare what it ends with to a run that nobody disturbed.
 
-    python benchmarks/faults.py FOLDER [--only analyze-cohort,train,node] [--kills 50] [--seed 0]
+    python benchmarks/faults.py FOLDER [--only analyze-cohort,train] [--kills 50] [--seed 0]
 
 Each program works on phantoms of a few voxels. It is started, killed (SIGKILL: nothing can be caught) when it
 has used up a random part of the processor time that an undisturbed run takes, and started again, until it
@@ -9,7 +9,8 @@ empty folder, until it was killed often enough. Points are drawn in processor ti
 nothing. FOLDER keeps every round: the same command goes on where it was stopped.
 
 A start is a fork of this process, which has the libraries already: half a life would be imports otherwise.
-What a program starts itself (the workers of analyze-cohort) is started fresh as ever.
+What a program starts itself (the workers of analyze-cohort) is started fresh as ever. The node, which needs
+peers that speak DICOM, is killed by `node_killed.py`.
 """
 
 from __future__ import annotations

@@ -22,21 +22,21 @@ class Measured:
     cpu_seconds   processor seconds of a scan
     pair_seconds  of laying it on the one before
     memory_gb     most that a worker held
-    scan_mb, story_mb, report_mb   the scan itself; masks, maps and pictures; story.json, tables and report.html
+    scan_mb, story_mb, report_mb   the scan; its masks, maps and pictures; story.json, tables and report
     ledger_kb, csv_kb, parquet_kb  a scan's share of these
-    ledger_ms     one outcome written to the ledger by the process that leads
+    ledger_ms     one case written to the ledger by the process that leads, wall
     """
 
-    cpu_seconds: float = 27.0
+    cpu_seconds: float = 42.0
     pair_seconds: float = 34.0
     memory_gb: float = 1.9
     scan_mb: float = 99.5
-    story_mb: float = 9.5
-    report_mb: float = 2.3
-    ledger_kb: float = 6.0
-    csv_kb: float = 2.5
-    parquet_kb: float = 0.5
-    ledger_ms: float = 5.0
+    story_mb: float = 45.4
+    report_mb: float = 1.3
+    ledger_kb: float = 12.3
+    csv_kb: float = 2.8
+    parquet_kb: float = 1.7
+    ledger_ms: float = 33.0
 
 
 @dataclass(frozen=True)

@@ -178,6 +178,11 @@ def test_somebody_elses_folder_and_the_scans_own_are_left_alone(run):
     assert [path.name for path in run.out.iterdir()] == ["thesis.txt"]
     (run.out / "thesis.txt").unlink()
     run.out.rmdir()
+    scan = run.table / "a0.nii.gz"
+    scan.unlink()
+    (scan / "results").mkdir(parents=True)  # a scan that is a folder
+    with pytest.raises(UsageError, match="lies inside a scan of the cohort"):
+        analyze_cohort(read_cohort(run.table), scan / "results", RULES, Limits())
     run.out.write_text("a file")
     with pytest.raises(UsageError, match="is a file"):
         run()

@@ -100,14 +100,17 @@ def test_a_full_or_read_only_disk_stops_everything(cohort, tmp_path, monkeypatch
 
 
 def test_one_scan_that_vanished_is_set_aside_and_a_vanished_cohort_stops_everything(tmp_path):
-    (tmp_path / "in").mkdir()
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
     cohort = read_cohort(write_phantoms(tmp_path / "in"))
     job = jobs(cohort, tmp_path / "out")[1]
     (tmp_path / "in" / "p2-5.nii.gz").unlink()
     answer = Analyst(RULES).answer(job)
     assert (answer["state"], answer["kind"]) == ("set aside", "data")
     assert "does not exist" in answer["reason"]
-    shutil.rmtree(tmp_path / "in")
-    answer = Analyst(RULES).answer(job)
-    assert answer["state"] == "stop"
-    assert "is gone: bring the cohort's folder back" in answer["reason"]
+    for name in ("out", "in"):
+        shutil.rmtree(tmp_path / name)
+        answer = Analyst(RULES).answer(job)
+        assert answer["state"] == "stop"
+        assert answer["reason"] == f"{tmp_path / name} is gone: bring that folder back"
+        (tmp_path / name).mkdir()

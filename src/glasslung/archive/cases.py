@@ -55,6 +55,7 @@ class PatientCase:
             "key": self.key,
             "folder": str((out / self.folder).absolute()),
             "root": str(cohort.folder.absolute()),
+            "out": str(out.absolute()),
             "scans": [_place(cohort, row.image) for row in self.rows],
             "lungs": _masks(cohort, [row.lungs for row in self.rows]) if given_masks else [],
             "lesions": _masks(cohort, [row.lesions for row in self.rows]) if given_masks else [],

@@ -118,8 +118,8 @@ def check_output(cohort: Cohort, out: Path) -> None:
     strange = {name for name in others if not _is_part(name)}
     if strange:
         raise UsageError(f"--out {out} holds other files: choose an empty or a new folder")
-    inside = [row for row in cohort.cases if out.resolve().is_relative_to(cohort.path(row.image).resolve())]
-    if inside:
+    above = {str(folder) for path in (out.absolute(), out.resolve()) for folder in (path, *path.parents)}
+    if any(str(cohort.path(row.image).absolute()) in above for row in cohort.cases):
         raise UsageError(f"--out {out} lies inside a scan of the cohort: choose a folder outside it")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,7 +52,7 @@ class Limits:
     """
 
     workers: int = 1
-    memory_gb: float = 8.0  # a full-size patient takes 1 to 3: see docs/scale.md
+    memory_gb: float = 8.0  # one with full-size scans takes about 2: see docs/scale.md
     minutes: float = 60.0  # a full-size scan takes one to three on one thread, a patient may have many
 
     def __post_init__(self) -> None:
@@ -63,8 +62,3 @@ class Limits:
             raise UsageError(f"--memory {self.memory_gb:g}: a worker needs {LEAST_GB:g} GB or more")
         if not self.minutes > 0:
             raise UsageError(f"--minutes {self.minutes:g}: give the minutes that one patient may take")
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

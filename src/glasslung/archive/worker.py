@@ -112,11 +112,11 @@ def _aside(kind: str, reason: str) -> Answer:
 
 def _place_at_fault(job: Job, problem: BaseException) -> Answer | None:
     """What stops the whole run, where not the case failed but the place it lies or is written in."""
-    root, out = Path(job["root"]), Path(job["folder"])
-    if not root.is_dir():
-        return {"state": STOP, "reason": f"{root} is gone: bring the cohort's folder back"}
+    for place in (job["root"], job["out"]):
+        if not Path(place).is_dir():
+            return {"state": STOP, "reason": f"{place} is gone: bring that folder back"}
     full = next((e for e in _causes(problem) if isinstance(e, OSError) and e.errno in NO_ROOM), None)
-    full = full or _unwritable(next(p for p in out.parents if p.is_dir()))
+    full = full or _unwritable(Path(job["out"]))
     if full is None:
         return None
     return {"state": STOP, "reason": f"the output folder cannot be written ({full.strerror}): mend that"}
