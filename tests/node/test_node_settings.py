@@ -56,8 +56,11 @@ def test_every_commented_key_of_the_template_is_known(tmp_path):
     assert settings.earlier.url
 
 
-def test_a_folder_is_beside_the_file(tmp_path):
-    assert read(tmp_path, WHOLE).folder == tmp_path / "n"
+def test_paths_are_beside_the_file(tmp_path):
+    settings = read(tmp_path, WHOLE + '[watch]\nurl = "https://x/"\nauthorization_file = "token"\n')
+    assert settings.folder == tmp_path / "n"
+    assert settings.watch.authorization_file == tmp_path / "token"
+    assert read(tmp_path, WHOLE + '[work]\nsegmenter = "lesions-hu"\nclassifier = "none"\n').work
 
 
 def test_peers_call_from_their_networks_alone(tmp_path):
@@ -88,6 +91,10 @@ def test_peers_call_from_their_networks_alone(tmp_path):
         (WHOLE + "[limits]\nobject_mib = 0\n", "object_mib = 0"),
         (WHOLE + "[work]\nminutes = nan\n", "minutes"),
         (WHOLE + '[watch]\nurl = "ftp://x/"\n', "no http"),
+        (WHOLE + '[watch]\nurl = "http://x:99999/"\n', "no http"),
+        (WHOLE + '[watch]\nurl = "http://[x/"\n', "no http"),
+        (WHOLE + '[earlier]\naddress = "10.0.0.9"\n', "needs title"),
+        (WHOLE + '[work]\nsegmenter = "lesion-hu"\n', "neither a shipped name"),
         (WHOLE + '[watch]\nurl = "https://me:secret@x/"\n', "authorization_file"),
         (WHOLE + '[watch]\nurl = "http://x/"\nauthorization_file = "t"\n', "use https"),
         (WHOLE + "[watch]\nevery_seconds = 5\n", "watch has no url"),

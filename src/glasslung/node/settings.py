@@ -169,7 +169,7 @@ class NodeSettings:
 
 
 def read_settings(path: Path) -> NodeSettings:
-    """The settings of a node's TOML file; a folder in it is relative to the file.
+    """The settings of a node's TOML file; folder and authorization files are relative to the file.
 
     Raises UsageError, in one line, for a file that cannot be read and for whatever in it makes no sense.
     """
@@ -181,10 +181,25 @@ def read_settings(path: Path) -> NodeSettings:
         ) from error
     if not isinstance(table.get("folder"), str):
         raise UsageError(f"{path}: say where the node keeps its studies: folder = '...'")
-    settings = _settings(table, str(path))
-    checked = replace(settings, folder=path.parent / settings.folder)
-    check_settings(checked, str(path))
-    return checked
+    settings = _beside(_settings(table, str(path)), path.parent)
+    check_settings(settings, str(path))
+    return settings
+
+
+def _beside(settings: NodeSettings, home: Path) -> NodeSettings:
+    """The same with every relative path taken from the settings file's folder."""
+
+    def moved(place: Any) -> Any:
+        file = None if place is None else place.authorization_file
+        return place if file is None else replace(place, authorization_file=home / file)
+
+    return replace(
+        settings,
+        folder=home / settings.folder,
+        destinations=tuple(moved(one) for one in settings.destinations),
+        watch=moved(settings.watch),
+        earlier=moved(settings.earlier),
+    )
 
 
 def _settings(table: Mapping[str, Any], where: str) -> NodeSettings:
@@ -245,7 +260,12 @@ def check_settings(settings: NodeSettings, where: str = "settings") -> None:
     if not settings.destinations:
         refuse("results go nowhere: give a [[destinations]]")
     for title in (settings.title, *(peer.title for peer in settings.peers)):
-        if not title.strip() or len(title) > LONGEST_TITLE or "\\" in title or not title.isascii():
+        if (
+            not title.strip()
+            or len(title) > LONGEST_TITLE
+            or "\\" in title
+            or not (title.isascii() and title.isprintable())
+        ):
             refuse(f"{title!r} is no AE title: 1 to {LONGEST_TITLE} characters of ASCII")
     for peer in settings.peers:
         _check_addresses(peer, refuse)
@@ -258,9 +278,20 @@ def check_settings(settings: NodeSettings, where: str = "settings") -> None:
             refuse(f"destination {one.name!r}: results are some of {', '.join(KINDS)}")
     if settings.watch is not None:
         _check_place(settings.watch, "watch", refuse, web=True)
-    if settings.earlier.url or settings.earlier.title:
+    if settings.earlier.url or settings.earlier.title or settings.earlier.address:
         _check_place(settings.earlier, "earlier", refuse)
+    _check_networks(settings.work, refuse)
     _check_numbers(settings, refuse)
+
+
+def _check_networks(work: Work, refuse: Any) -> None:
+    """A name that nobody knows would set every study aside, one after the other."""
+    from glasslung.predict.opening import FOLDER, NONE
+
+    for what in ("segmenter", "classifier", "prognosis"):
+        name = getattr(work, what)
+        if name not in ("", NONE) and not (FOLDER / name).is_dir():
+            refuse(f"{what} {name!r} is neither a shipped name nor a run's folder")
 
 
 def _check_addresses(peer: Peer, refuse: Any) -> None:
@@ -283,9 +314,13 @@ def _check_place(place: Place, what: str, refuse: Any, web: bool = False) -> Non
 
 
 def _check_url(place: Place, what: str, refuse: Any) -> None:
-    parts = urlsplit(place.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        refuse(f"{what}: {place.url!r} is no http or https address")
+    try:
+        parts = urlsplit(place.url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        refuse(f"{what}: its url is no http or https address")
+    if parts.scheme not in ("http", "https") or not whole or parts.query or parts.fragment:
+        refuse(f"{what}: its url is no http or https address")
     if parts.username is not None or parts.password is not None:
         refuse(f"{what}: a password in the url would be logged on its way; use authorization_file")
     here = plain_address(parts.hostname or "")
