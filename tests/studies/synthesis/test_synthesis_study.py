@@ -47,6 +47,7 @@ def test_a_study_makes_its_page_and_goes_on(pictures, tmp_path):
     shares += [released["own"][name] for name in ("precision", "recall", "coverage")]
     assert all(0 <= one["low"] <= one["value"] <= one["high"] <= 1 for one in shares)
     assert numbers["reader"].startswith("realism (64 features")
+    assert numbers["together"][RECIPE]["counts"]["made"] == 16
     assert len(released["nearest"]) == 8 and all(0 <= real < 2 * 26 for _, real in released["nearest"])
     text = page.read_text()
     assert "Nearest to training pictures" in text and "nearest training picture" in text
@@ -70,21 +71,26 @@ def figures(kid: float, recall: float, black: int = 0, copies: float = 0.01, **m
     }  # fmt: skip
 
 
+def together(methods: dict) -> dict:
+    return {name: seeds["0"] for name, seeds in methods.items()}
+
+
 def test_sentences_follow_from_the_figures():
     methods = {
         AS_RELEASED: {"0": figures(3.0, 0.0, 19, first={"black training pictures": 50})},
         PUT_RIGHT: {"0": figures(0.9, 0.1)},
         RECIPE: {"0": figures(0.05, 0.6)},
     }
-    told = " ".join(sentences_of(methods))
-    assert "clearly below that of DCGAN (0.9) on the study's own" in told
-    assert "clearly below that of DCGAN (0.9) on the features that ship" in told
-    assert "at least half" in told
+    told = " ".join(sentences_of(methods, together(methods)))
+    assert "clearly below that of DCGAN 0.900 [0.890, 0.910] on the study's own" in told
+    assert "clearly below that of DCGAN 0.900 [0.890, 0.910] on the features that ship" in told
+    assert "the intervals of no two overlap" in told and "at least half" in told
     assert "black in 0 of 20" in told and "no more than chance" in told
     assert "black training pictures (step 50)" in told
     methods[RECIPE] = {"0": figures(0.895, 0.3, 2, copies=0.4)}
-    worse = " ".join(sentences_of(methods))
-    assert "not clearly below that of DCGAN (0.9)" in worse and "less than half" in worse
+    worse = " ".join(sentences_of(methods, together(methods)))
+    assert "not clearly below that of DCGAN 0.900" in worse and "less than half" in worse
+    assert "the intervals of some overlap" in worse
     assert "black in 2 of 20" in worse and "more than chance." in worse.replace("no more than chance", "")
 
 

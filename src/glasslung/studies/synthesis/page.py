@@ -56,10 +56,10 @@ def write_page(
     page = StudyPage(
         title=TITLE,
         lead=LEAD,
-        verdicts=sentences_of(methods),
+        verdicts=sentences_of(methods, numbers["together"]),
         cautions=cautions_of(methods, about["plan"]["quick"], len(held_out)),
         chapters=[
-            Chapter("real", "How real", _how_real(methods, numbers["reader"])),
+            Chapter("real", "How real", _how_real(methods, numbers["together"], numbers["reader"])),
             Chapter("pictures", "Pictures", (_pictures(done, held_out),)),
             Chapter("new", "How diverse, how new", (*_how_new(methods), *_nearest(done, methods, train))),
             Chapter("training", "Training", _training(done, methods)),
@@ -88,7 +88,7 @@ def _table(caption: str, methods: Mapping[str, Any], columns: Sequence[tuple[str
     return figures_table(caption, ["model", *(told for _, told, _ in columns)], rows, strong)
 
 
-def _how_real(methods: Mapping[str, Any], reader: str) -> tuple[Html, ...]:
+def _how_real(methods: Mapping[str, Any], together: Mapping[str, Any], reader: str) -> tuple[Html, ...]:
     rows = _rows(methods)
     floor = rows[0][1]["kid_floor"]["high"]
     kid = {name: _limits(one["kid"]) for name, one in rows}
@@ -108,6 +108,11 @@ def _how_real(methods: Mapping[str, Any], reader: str) -> tuple[Html, ...]:
         drawing(svg, "Kernel distance and recall of every model, with intervals"),
         _table(f"Distances on the features that ship: {reader}", methods, DISTANCES),
         _table("Distances on features of a reader that learned within the study", _own(methods), DISTANCES),
+        _table(
+            "All trainings of a model together, on the features that ship",
+            {name: {"": one} for name, one in together.items()},
+            DISTANCES,
+        ),
         note(
             f"Fréchet distance, to be compared at these counts only ({counts['made']} made, "
             f"{counts['real']} real, "

@@ -11,13 +11,16 @@ LEAST_RECALL = 0.5  # of held-out pictures that a diverse generator covers
 SEEDS_WANTED = 3
 
 
-def sentences_of(methods: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the figures say, each sentence with its numbers."""
+def sentences_of(methods: Mapping[str, Mapping[str, Any]], together: Mapping[str, Any]) -> list[str]:
+    """What the figures say, each sentence with its numbers.
+
+    together  distances of all trainings of a model as one
+    """
     found = []
     if RECIPE in methods:
         for other in (PUT_RIGHT, AS_RELEASED):
             if other in methods:
-                found += [_distance(methods, other), _distance(methods, other, "own")]
+                found += [_distance(methods, together, other), _distance(methods, together, other, "own")]
         found += [_recall(methods), _black(methods), _copies(methods)]
     if AS_RELEASED in methods:
         found.append(_released(methods[AS_RELEASED]))
@@ -33,20 +36,26 @@ def _range(values: list[float]) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
-def _distance(methods: Mapping[str, Any], other: str, reader: str = "") -> str:
-    mine, theirs = (
-        [(one[reader] if reader else one)["kid"] for one in methods[name].values()]
-        for name in (RECIPE, other)
-    )
+def _distance(methods: Mapping[str, Any], together: Mapping[str, Any], other: str, reader: str = "") -> str:
+    def kid(one: Mapping[str, Any]) -> dict[str, float]:
+        found: dict[str, float] = (one[reader] if reader else one)["kid"]
+        return found
+
+    mine, theirs = ([kid(one) for one in methods[name].values()] for name in (RECIPE, other))
+    ours, other_one = kid(together[RECIPE]), kid(together[other])
     features = "on the study's own features" if reader else "on the features that ship"
-    apart = max(one["high"] for one in mine) < min(one["low"] for one in theirs)
-    how = "clearly below" if apart else "not clearly below"
+    how = "clearly below" if ours["high"] < other_one["low"] else "not clearly below"
+    each = max(one["high"] for one in mine) < min(one["low"] for one in theirs)
     return (
-        f"The kernel distance of {RECIPE} ({_range([one['value'] for one in mine])}) is {how} that of "
-        f"{other} "
-        f"({_range([one['value'] for one in theirs])}) {features}: the intervals of all seeds "
-        f"{'do not overlap' if apart else 'overlap'}."
+        f"The kernel distance of {RECIPE} {_limits(ours)} is {how} that of {other} {_limits(other_one)} "
+        f"{features}, all trainings together; one by one ({_range([one['value'] for one in mine])} and "
+        f"{_range([one['value'] for one in theirs])}) the intervals "
+        f"{'of no two overlap' if each else 'of some overlap'}."
     )
+
+
+def _limits(one: Mapping[str, float]) -> str:
+    return f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
 
 
 def _recall(methods: Mapping[str, Any]) -> str:
