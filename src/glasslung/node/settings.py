@@ -90,7 +90,7 @@ class Earlier(Place):
 class Limits:
     """How much is taken, so that no peer can fill memory or disk.
 
-    object_mib    one object; 2000 slices of 512 x 512 in one enhanced CT object are 1 GiB, ordinary ones
+    object_mib    one object; 1000 slices of 512 x 512 in one enhanced CT object are 0.5 GiB, ordinary ones
                   0.5 MiB. An object is held in memory while it arrives, once for each association
     study_gib     all objects of a study
     study_objects objects of a study
@@ -113,8 +113,8 @@ class Work:
     """How studies are analysed, one at a time, in a process of their own.
 
     quiet_seconds  a study is complete when nothing of it has come for so long; senders pause between series
-    minutes        an analysis that takes longer is ended; three scans with networks took 4 minutes on 2 cores
-    memory_gib     an analysis that wants more is ended
+    minutes        an analysis that takes longer is ended: a bound for what hangs, far above what works
+    memory_gib     an analysis that wants more is ended: likewise, below what such a machine has
     tries          how often one that was lost (not refused) is begun
     segmenter, classifier, prognosis  as in `glasslung analyze`
     """
