@@ -102,22 +102,19 @@ def _how_real(methods: Mapping[str, Any], together: Mapping[str, Any], reader: s
         ),
     ]
     svg = draw_rows(panels, [name for name, _ in rows], "with 95 % intervals over patients and samples")
-    counts, frechet = rows[0][1]["counts"], [(name, f"{one['frechet']:.3g}") for name, one in rows]
-    told = "; ".join(f"{name} {value}" for name, value in frechet)
+    whole = {name: {"": one} for name, one in together.items()}
+    counts = next(iter(together.values()))["counts"]
+    told = "; ".join(f"{name} {one['frechet']:.3g}" for name, one in together.items())
+    own = "Each training, on features of a reader that learned within the study"
     return (
         drawing(svg, "Kernel distance and recall of every model, with intervals"),
-        _table(f"Distances on the features that ship: {reader}", methods, DISTANCES),
-        _table("Distances on features of a reader that learned within the study", _own(methods), DISTANCES),
-        _table(
-            "All trainings of a model together, on the features that ship",
-            {name: {"": one} for name, one in together.items()},
-            DISTANCES,
-        ),
+        _table(f"All trainings of a model together, on the features that ship: {reader}", whole, DISTANCES),
         note(
             f"Fréchet distance, to be compared at these counts only ({counts['made']} made, "
-            f"{counts['real']} real, "
-            f"{counts['features']} features): {told}."
+            f"{counts['real']} real, {counts['features']} features): {told}."
         ),
+        _table("Each training, on the features that ship", methods, DISTANCES),
+        _table(own, _own(methods), DISTANCES),
     )
 
 
