@@ -99,4 +99,10 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"pip install 'glasslung\[cluster\]'"):
-        cluster.ray_crew("10.0.0.1:6379", RULES, Limits(), tmp_path)
+        cluster.ray_crew("auto", RULES, Limits(), tmp_path)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port", "127.0.0.1:99999999"])
+def test_an_address_where_nothing_answers_is_told_at_once(tmp_path, address):
+    with pytest.raises(UsageError, match=f"--ray {address}: no cluster answers there"):
+        cluster.ray_crew(address, RULES, Limits(), tmp_path)

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -27,6 +28,7 @@ from glasslung.archive.settings import ArchiveSettings, Limits
 from glasslung.errors import DataError, UsageError
 
 AUTO = "auto"
+ANSWER_SECONDS = 10.0
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # of a cluster that begins here; Ray's own 15 is for machines with owners
@@ -58,6 +60,7 @@ def ray_crew(address: str, settings: ArchiveSettings, limits: Limits, marker: Pa
     marker   a file of the output folder, which every machine must see
     """
     own = address == AUTO and not _is_part_of_one()
+    _check_address(address)
     ray = _import_ray(own)
 
     def outcomes(jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
@@ -73,6 +76,19 @@ def _is_part_of_one() -> bool:
     """Whether a cluster was begun on this machine, or is named by Ray's own variable."""
     home = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     return "RAY_ADDRESS" in os.environ or Path(home, "ray", "ray_current_cluster").is_file()
+
+
+def _check_address(address: str) -> None:
+    """UsageError at once where nothing answers; Ray itself would try for a minute."""
+    if address == AUTO or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as problem:
+        raise UsageError(
+            f"--ray {address}: no cluster answers there; give host:port as `ray start` told it, or auto"
+        ) from problem
 
 
 def _import_ray(own: bool) -> Any:
