@@ -134,11 +134,12 @@ def methods_text(page: StudyPage) -> str:
     """The methods as plain prose: what the study stood on, how it was done, with what."""
     facts, run = page.facts, page.facts.run
     ground = (facts.data, facts.left_out, facts.reference, facts.partitions, facts.disjoint)
-    models = (facts.model, facts.start, facts.selection)
     told = [
         ("Data", _sentences(ground)),
         *page.methods,
-        ("Models", _sentences(models)),
+        ("Models", facts.model),
+        ("Weights at the start", facts.start),
+        ("Weights that were asked", facts.selection),
         ("Software", _software(run)),
         ("Command", f"{run['command']} ({run['created']})"),
     ]
@@ -184,10 +185,9 @@ def _known(page: StudyPage) -> dict[str, str]:
 
 def _item(told: Mapping[str, Any], known: Mapping[str, str]) -> Item:
     answers = dict.fromkeys(known[name] for name in told["facts"])
-    answer = _sentences([one for one in answers if one])
-    return Item(
-        told["item"], told["topic"], told["asks"], answer, told["authors"] or ("" if answer else "All of it.")
-    )
+    answer = _sentences(list(answers))
+    authors = told["authors"] or ("" if answer else "The study states nothing.")
+    return Item(told["item"], told["topic"], told["asks"], answer, authors)
 
 
 def _tally(sheet: Sheet) -> str:
@@ -219,7 +219,8 @@ def _software(run: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     seeds = ", ".join(map(str, run["seeds_trained"]))
     spent = sum(_seconds(job) for job in run["jobs"])
-    trained = f" {len(run['jobs'])} jobs took {spent / 60:.0f} minutes of processor time." if spent else ""
+    time = f"{spent / 60:.0f} minutes" if spent >= 120 else f"{spent:.0f} s"
+    trained = f" {len(run['jobs'])} jobs took {time} of processor time." if spent else ""
     return f"Versions: {versions}." + (f" Seeds of training: {seeds}." if seeds else "") + trained
 
 
