@@ -146,8 +146,7 @@ def test_what_was_not_measured_is_left_out(numbers, tmp_path):
     bare = {
         key: value
         for key, value in copy.deepcopy(numbers).items()
-        if key
-        not in ("stress", "explanations", "faithfulness", "conservation", "complexity", "ablation")
+        if key not in ("stress", "explanations", "faithfulness", "conservation", "complexity", "ablation")
     }
     for part in bare["parts"].values():
         part["source"], part["source_only"] = {}, None
