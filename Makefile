@@ -1,4 +1,4 @@
-# Two commands on a fresh machine with Python 3.11 or 3.12 and make:
+# Three commands on a fresh machine with Python 3.11 or 3.12 and make:
 #   make demo    a phantom patient with four scans, analysed; prints where the report is (OPEN=1 opens it)
 #   make test    tests, linters, types and the import contracts
 #   make docs    the documentation as a site, in build/site
