@@ -98,11 +98,19 @@ def ucsd_covid_ct(folder: Path) -> Cohort:
     return _cohort("ucsd_covid_ct", folder, (_ucsd_case(row) for row in kept), UCSD_NOTE)
 
 
+def stories(folder: Path) -> Cohort:
+    """Stories of `glasslung analyze` with corrected lesions; see `storycohort`."""
+    folder = _checked_folder("stories", folder)
+    if not _has_layout(folder, "stories"):
+        raise _no_scan("stories", folder)
+    return storycohort.stories(folder)
+
+
 SOURCES: dict[str, Callable[[Path], Cohort]] = {
     "cage": cage,
     "covid_semiseg": covid_semiseg,
     "ucsd_covid_ct": ucsd_covid_ct,
-    "stories": storycohort.stories,
+    "stories": stories,
 }
 LAYOUTS = {
     "cage": ("healthy/*/*/*.jpg", "ncp/day*/*/*/*.jpg"),

@@ -12,7 +12,7 @@ import made_stories
 import numpy as np
 import pydicom
 import pytest
-from made_scans import LABEL, SMALL, Made, findings_of, make_patient, relevance_of, tell, write_scan
+from made_dicom_scans import LABEL, SMALL, Made, findings_of, make_patient, relevance_of, tell, write_scan
 
 from glasslung.data.formats import DicomLabel, read_scan, write_mask, write_volume
 from glasslung.data.formats.nifti import read_nifti

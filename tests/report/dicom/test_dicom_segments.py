@@ -6,7 +6,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
-from made_scans import PLACES, SMALL, make_patient
+from made_dicom_scans import PLACES, SMALL, make_patient
 
 from glasslung.report.dicom import write_dicom_results
 from glasslung.types import Lesion, Lung

@@ -181,7 +181,7 @@ def test_wrong_calls_are_told():
 def test_phantoms_are_drawn_again_with_their_true_masks():
     from glasslung.studies.diagnosis.ground import DiagnosisGround, plan_phantoms
 
-    ground = DiagnosisGround("phantom", None, plan_phantoms(24, 0))  # type: ignore[arg-type]
+    ground = DiagnosisGround("phantom", None, plan_phantoms(26, 0))  # type: ignore[arg-type]
     (one,) = phantom_cases(ground, "test", 1)
     planned = ground.scans_of("test", 1)[0][1]
     assert one.label == int(planned.disease == "covid")
