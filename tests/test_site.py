@@ -153,3 +153,9 @@ def test_kinds_of_a_schema_are_told_in_words(making):
     assert kind({"anyOf": [{"type": "number"}, {"type": "null"}]}) == "number or null"
     assert kind({"type": "array", "items": {"$ref": "#/$defs/Amount"}}) == "list of [Amount](#amount)"
     assert kind({"type": "object", "additionalProperties": {"type": "string"}}) == "table of text by name"
+
+
+def test_no_page_shows_a_link_as_it_is_written(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    raw = re.compile(r"\]\([\w./-]+\.md[)#]")
+    assert pages and [page.name for page in pages if raw.search(page.read_text("utf-8"))] == []
