@@ -2,7 +2,7 @@
 
     python benchmarks/released_dcgan_watched.py PICTURES --label covid --seconds 540 --numbers FILE
 
-128 x 128 pixels, 287.5 million weights: some 14 s a step on one core, some 6 GB of memory. Looks every ten steps.
+128 x 128 pixels, 287.5 million weights: some 14 s a step on one core. Looks every ten steps.
 """
 
 from __future__ import annotations
