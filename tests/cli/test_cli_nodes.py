@@ -8,8 +8,9 @@ import pytest
 from verb_process import glasslung_here, one_line, refused
 
 from glasslung.node.node import QUEUE
-from glasslung.node.queue import Item, Queue
+from glasslung.node.queue import Queue
 from glasslung.node.settings import read_settings
+from glasslung.node.studies import Item
 
 
 @pytest.fixture

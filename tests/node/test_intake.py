@@ -10,8 +10,8 @@ from glasslung.data.formats.identity import one_way_key
 from glasslung.node import intake as intake_room
 from glasslung.node.intake import RefusedObject, is_uid
 from glasslung.node.node import Node
-from glasslung.node.queue import Admission
 from glasslung.node.settings import Limits
+from glasslung.node.studies import Admission
 
 
 @pytest.fixture

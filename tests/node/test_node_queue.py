@@ -8,7 +8,8 @@ import time
 import pytest
 
 from glasslung.errors import DataError
-from glasslung.node.queue import PRAGMAS, Admission, Item, Queue, State
+from glasslung.node.queue import PRAGMAS, Queue
+from glasslung.node.studies import Admission, Item, State
 
 
 @pytest.fixture

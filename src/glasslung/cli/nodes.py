@@ -14,8 +14,9 @@ from glasslung.cli.telling import print_columns
 from glasslung.errors import UsageError
 
 if TYPE_CHECKING:
-    from glasslung.node.queue import Queue, Study
+    from glasslung.node.queue import Queue
     from glasslung.node.settings import NodeSettings
+    from glasslung.node.studies import Study
 
 app = typer.Typer(
     help="A PACS node: studies come in, are analysed, and their results go back.", no_args_is_help=True

@@ -14,8 +14,9 @@ from pathlib import Path
 from glasslung.node import dicomweb, dimse
 from glasslung.node.exchange import Found
 from glasslung.node.intake import Intake
-from glasslung.node.queue import Queue, Study
+from glasslung.node.queue import Queue
 from glasslung.node.settings import Earlier, NodeSettings
+from glasslung.node.studies import Study
 
 WILD = "*?\\"  # in a patient id they would ask for other patients
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from glasslung.errors import DataError, GlasslungError
-from glasslung.node.queue import Admission, Item, Queue
+from glasslung.node.queue import Queue
 from glasslung.node.settings import GIB, MIB, Limits
 from glasslung.node.store import Store
+from glasslung.node.studies import Admission, Item
 
 LOG = logging.getLogger("glasslung.node")
 CT_CLASSES = {

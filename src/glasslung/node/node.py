@@ -35,11 +35,12 @@ from glasslung.node.dicomweb import Watcher
 from glasslung.node.earlier import fetch_earlier
 from glasslung.node.exchange import RefusedResult, Unreachable
 from glasslung.node.intake import Intake
-from glasslung.node.queue import Queue, State, Study
+from glasslung.node.queue import Queue
 from glasslung.node.receiving import Receiver
 from glasslung.node.sending import send, wanted
 from glasslung.node.settings import NodeSettings, Work
 from glasslung.node.store import Store
+from glasslung.node.studies import State, Study
 from glasslung.node.working import TRACE, Done, Job, LostWork, RefusedWork, StoppedWork, run_apart
 
 LOG = logging.getLogger("glasslung.node")

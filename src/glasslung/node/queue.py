@@ -25,12 +25,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from glasslung.errors import DataError
+from glasslung.node.studies import Admission, Held, Item, State, Study, study_of
 
 VERSION = 1
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
@@ -57,87 +55,6 @@ CREATE TABLE deliveries (
     PRIMARY KEY (study, destination, path)
 );
 """
-
-
-class State(StrEnum):
-    """Where a study stands; the head of this file tells them."""
-
-    RECEIVED = "received"
-    COMPLETE = "complete"
-    ANALYSING = "analysing"
-    SENDING = "sending"
-    SENT = "sent"
-    KEPT = "kept"
-    FAILED = "failed"
-
-
-class Admission(StrEnum):
-    """What an object was to the node."""
-
-    NEW = "new"
-    REPLACED = "replaced"
-    KNOWN = "known"
-
-
-@dataclass(frozen=True)
-class Item:
-    """One object: identifiers by which it is known, and what the queue needs of its header.
-
-    study, series, uid  DICOM identifiers; `key`, `name` are the names on disk made from them
-    patient             one-way key, or None where the header has no patient
-    day                 'YYYYMMDD' of the scan, '' where unknown
-    """
-
-    study: str
-    series: str
-    uid: str
-    key: str
-    name: str
-    bytes: int
-    sha256: str
-    patient: str | None
-    day: str
-
-
-class Held(NamedTuple):
-    """An object that is known: its study's UID, its name on disk, its content."""
-
-    study: str
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Study:
-    """A row of the queue.
-
-    number    order of arrival
-    patient   one-way key; None where the header has no patient, or the objects have several
-    patients  how many patients its objects have
-    day       of the scan, 'YYYYMMDD'; '' where unknown
-    changed   when it was last written, seconds since 1970: for show and for the removal of old studies
-    """
-
-    number: int
-    key: str
-    uid: str
-    fetched: bool
-    state: State
-    revision: int
-    tries: int
-    reason: str
-    remark: str
-    changed: float
-    objects: int
-    bytes: int
-    patients: int
-    patient: str | None
-    day: str
-
-    @property
-    def name(self) -> str:
-        """Of its story and its results."""
-        return f"{self.key}-{self.revision}"
 
 
 _STUDIES = """
@@ -254,13 +171,13 @@ class Queue:
         where = f"WHERE s.state IN ({marks})" if states else ""
         with self._lock:
             rows = self._db.execute(f"{_STUDIES} {where} GROUP BY s.number ORDER BY s.number", states)
-            return [_study(row) for row in rows.fetchall()]
+            return [study_of(row) for row in rows.fetchall()]
 
     def study(self, key: str) -> Study | None:
         """One study by its key."""
         with self._lock:
             row = self._db.execute(f"{_STUDIES} WHERE s.key = ? GROUP BY s.number", (key,)).fetchone()
-        return None if row is None else _study(row)
+        return None if row is None else study_of(row)
 
     def objects(self, study: Study) -> list[tuple[str, str]]:
         """(name, sha256) of a study's objects, in order of names."""
@@ -477,8 +394,3 @@ def _waits(study: Study, others: Sequence[Study]) -> bool:
         study.patient is not None and one.patient == study.patient and bool(one.day) and one.day < study.day
         for one in others
     )
-
-
-def _study(row: tuple) -> Study:
-    number, key, uid, fetched, state, *rest = row
-    return Study(number, key, uid, bool(fetched), State(state), *rest)

@@ -15,9 +15,9 @@ from typing import Any
 from glasslung.errors import UsageError
 from glasslung.node.dimse import VERIFICATION, quiet_library
 from glasslung.node.intake import CT_CLASSES, Intake, RefusedObject
-from glasslung.node.queue import Admission
 from glasslung.node.settings import MIB, NodeSettings, Peer
 from glasslung.node.store import Store, write_incoming
+from glasslung.node.studies import Admission
 
 LOG = logging.getLogger("glasslung.node")
 SUCCESS = 0x0000

@@ -24,6 +24,7 @@ from glasslung.data.formats.geometry import check_same_grid
 from glasslung.data.formats.nifti import read_nifti
 from glasslung.data.formats.reading import read_labels
 from glasslung.data.formats.survey import Kind, survey
+from glasslung.data.results import inside
 from glasslung.data.story import read_story
 from glasslung.errors import DataError, UsageError
 from glasslung.files import replace_folder, whole_folder
@@ -152,7 +153,7 @@ def _relevance(folder: Path, scan: Findings, origin: Origin) -> np.ndarray | Non
     told = scan.diagnosis.explanation if scan.diagnosis is not None else None
     if told is None or not told.map:
         return None
-    values, affine, _ = read_nifti(inside(folder, told.map, scan.scan))
+    values, affine, _ = read_nifti(_file_of(folder, told.map, scan.scan))
     check_same_grid(
         f"{scan.scan}, {Path(told.map).name}", values.shape, affine, (origin.shape, origin.affine)
     )
@@ -171,16 +172,18 @@ def _masks(folder: Path, scan: Findings, origin: Origin) -> Masks:
 
 
 def _mask(folder: Path, scan: Findings, file: str, origin: Origin) -> np.ndarray:
-    labels, affine = read_labels(inside(folder, file, scan.scan))
+    labels, affine = read_labels(_file_of(folder, file, scan.scan))
     check_same_grid(f"{scan.scan}, {Path(file).name}", labels.shape, affine, (origin.shape, origin.affine))
     return labels
 
 
-def inside(folder: Path, file: str, scan: str) -> Path:
-    """A file that a story names. A path that leads out of its folder is refused."""
-    path = (folder / file).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise DataError(f"a file of {scan} lies outside {folder}: run `glasslung analyze` anew")
+def _file_of(folder: Path, file: str, scan: str) -> Path:
+    """A file that a story names; DataError where it is not there, or a path leads out of the folder."""
+    path = inside(folder, file)
+    if path is None:
+        raise DataError(
+            f"{scan}: {Path(file).name} is missing or lies outside {folder}: run `glasslung analyze` anew"
+        )
     return path
 
 

@@ -55,7 +55,7 @@ from glasslung.train.checkpoint import load_tensors
 from glasslung.types import Progress
 
 READER = "reader of pictures"
-LEAST_HELD_OUT = 12  # pictures: two halves of them must have neighbours
+LEAST_HELD_OUT = 12  # pictures: fewer have no neighbourhoods to speak of
 PHANTOM_DAYS = (2.0, 14.0)  # of the disease, on which phantoms are seen
 TRAINED_SHARE = 0.75  # of phantoms
 CONTEST_SHARE = 0.85  # of the study's time
